@@ -1,0 +1,53 @@
+/*
+ * Results of bench, and their five output formats. Field names are llama-bench's where it has the thing, so that scripts which
+ * read it
+ * go on working; ours come after.
+ */
+#ifndef CMD_BENCH_ROWS_H
+#define CMD_BENCH_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct bench_row {
+    const char *model_filename;
+    char model_type[128], model_sha256[65]; /* sha256 empty: not asked for */
+    uint64_t model_size, model_n_params;
+    uint64_t n_batch, n_threads, n_prompt, n_gen, n_depth;
+    const char *type_k, *type_v;
+    char test_time[32];   /* ISO 8601, UTC */
+    uint64_t *samples_ns; /* [n_samples] */
+    size_t n_samples;
+    uint64_t *itl_ns; /* [n_itl] times between tokens, ascending */
+    size_t n_itl;
+    uint64_t ttft_ns; /* mean time to the logits of the first token written; 0: not measured */
+    uint64_t peak_rss_nbytes;
+    char status[512]; /* "ok" or an error */
+};
+
+enum bench_format { BENCH_NONE, BENCH_CSV, BENCH_JSON, BENCH_JSONL, BENCH_MD, BENCH_SQL };
+
+struct bench_out {
+    FILE *f; /* NULL: this output is off */
+    enum bench_format format;
+    bool any;
+};
+
+void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format);
+void bench_out_row(struct bench_out *o, const struct bench_row *row);
+void bench_out_end(struct bench_out *o);
+
+/* Mean and sample standard deviation; 0 for too few. */
+double bench_mean(const double *x, size_t n);
+double bench_stddev(const double *x, size_t n);
+/* Value below which the fraction lies (nearest rank) of ascending x; 0 when n is 0. */
+uint64_t bench_percentile(const uint64_t *x, size_t n, double fraction);
+/* "pp512", "tg128", "pp512+tg128", "pp512 @ d1024" */
+void bench_test_name(const struct bench_row *row, char out[96]);
+
+/* A member of the library's build information, "" when it is missing. */
+void bench_build_info(const char *key, char *out, size_t cap);
+
+#endif

@@ -1,0 +1,346 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd/bench_lists.h"
+#include "cmd/bench_rows.h"
+#include "cmd/command.h"
+#include "cmd/model_io.h"
+#include "cmd/util.h"
+
+struct bench_args {
+    struct opt_list models, prompts, gens, pairs, depths, batches, threads, kv_k, kv_v;
+    uint64_t repetitions, delay;
+    unsigned output, output_err;
+    const char *cpu;
+    bool json, no_warmup, progress, sha256;
+};
+
+static const struct bench_args bench_defaults = {.repetitions = 5, .output = BENCH_MD - 1};
+
+#define FORMATS     "csv|json|jsonl|md|sql"
+#define FIELD(name) offsetof(struct bench_args, name)
+static const struct opt bench_opts[] = {
+    {OPT_LIST, "m", "model", "FILE", "model file or folder; may be repeated", FIELD(models), 0, 0, NULL},
+    {OPT_LIST, "p", "n-prompt", "LIST", "lengths of prompts (512); 0: no such test", FIELD(prompts), 0, 0, NULL},
+    {OPT_LIST, "n", "n-gen", "LIST", "numbers of tokens to write (128); 0: no such test", FIELD(gens), 0, 0, NULL},
+    {OPT_LIST, "pg", NULL, "PP,TG", "a prompt of PP tokens and then TG tokens, timed together; may be repeated", FIELD(pairs), 0,
+     0, NULL},
+    {OPT_LIST, "d", "n-depth", "LIST", "tokens that stand in the context already (0)", FIELD(depths), 0, 0, NULL},
+    {OPT_LIST, "b", "batch-size", "LIST", "tokens of a prompt processed at once (512)", FIELD(batches), 0, 0, NULL},
+    {OPT_LIST, "t", "threads", "LIST", "threads (0: all cores)", FIELD(threads), 0, 0, NULL},
+    {OPT_LIST, "ctk", "kv-type-k|cache-type-k", "LIST", "types of the cached keys (f16): f16, f32", FIELD(kv_k), 0, 0, NULL},
+    {OPT_LIST, "ctv", "kv-type-v|cache-type-v", "LIST", "types of the cached values (f16): f16, f32", FIELD(kv_v), 0, 0, NULL},
+    {OPT_UINT, "r", "repetitions", "N", "times each test is run (5)", FIELD(repetitions), 1, 100000, NULL},
+    {OPT_UINT, NULL, "delay", "SECONDS", "wait between tests (0)", FIELD(delay), 0, 86400, NULL},
+    {OPT_FLAG, NULL, "no-warmup", NULL, "do not run every test once before timing it", FIELD(no_warmup), 0, 0, NULL},
+    {OPT_CHOICE, "o", "output", "FORMAT", "format on standard output (md)", FIELD(output), 0, 0, FORMATS},
+    {OPT_CHOICE, "oe", "output-err", "FORMAT", "format on standard error too (none)", FIELD(output_err), 0, 0, "none|" FORMATS},
+    {OPT_FLAG, NULL, "json", NULL, "the same as --output json", FIELD(json), 0, 0, NULL},
+    {OPT_FLAG, NULL, "sha256", NULL, "add the SHA-256 of the model file", FIELD(sha256), 0, 0, NULL},
+    {OPT_FLAG, NULL, "progress", NULL, "say on standard error which test runs", FIELD(progress), 0, 0, NULL},
+    OPT_CPU(struct bench_args),
+    OPT_END,
+};
+#undef FIELD
+
+struct test {
+    uint64_t n_prompt, n_gen;
+};
+
+struct bench {
+    const struct bench_args *a;
+    struct bench_list depths, batches, threads, kv_k, kv_v;
+    struct test *tests;
+    size_t n_tests;
+    struct bench_out out[2];
+    size_t n_ok, n_failed;
+    struct el_err first_err;
+};
+
+/* Synthetic tokens: what they are does not change the time, and every run has the same. */
+static int32_t token_at(uint64_t i, uint32_t n_vocab)
+{
+    uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (int32_t)((z ^ (z >> 31)) % n_vocab);
+}
+
+/* n tokens from position pos on, in batches, the last one with logits. */
+static enum el_status run_prompt(struct el_session *s, uint32_t n_vocab, uint64_t pos, uint64_t n, struct el_row *rows,
+                                 struct el_err *err)
+{
+    const uint64_t n_batch = el_session_n_batch(s);
+    for (uint64_t at = 0; at < n; at += n_batch) {
+        const uint64_t k = n - at < n_batch ? n - at : n_batch;
+        for (uint64_t i = 0; i < k; i++)
+            rows[i] = (struct el_row){
+                .token = token_at(pos + at + i, n_vocab), .pos = (uint32_t)(pos + at + i), .want_logits = at + i + 1 == n};
+        CMD_TRY(el_session_decode(s, rows, k, err));
+    }
+    return EL_OK;
+}
+
+/* One repetition: prompt, then token by token. itl, when not NULL, takes the n_gen times. */
+static enum el_status run_once(struct el_session *s, uint32_t n_vocab, const struct bench_row *r, struct el_row *rows,
+                               uint64_t *ttft_ns, uint64_t *itl, struct el_err *err)
+{
+    const uint64_t start = now_ns();
+    uint64_t last = start;
+    CMD_TRY(run_prompt(s, n_vocab, r->n_depth, r->n_prompt, rows, err));
+    if (r->n_prompt) {
+        last = now_ns();
+        *ttft_ns += last - start;
+    }
+    for (uint64_t i = 0; i < r->n_gen; i++) {
+        CMD_TRY(run_prompt(s, n_vocab, r->n_depth + r->n_prompt + i, 1, rows, err));
+        const uint64_t now = now_ns();
+        if (i == 0 && !r->n_prompt)
+            *ttft_ns += now - start;
+        if (itl)
+            itl[i] = now - last;
+        last = now;
+    }
+    return EL_OK;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum el_status run_repetitions(const struct bench *b, struct model_io *io, struct bench_row *r, struct el_err *err)
+{
+    struct el_row *const rows = xcalloc(el_session_n_batch(io->session), sizeof *rows);
+    const uint32_t n_vocab = io->info.n_vocab, depth = (uint32_t)r->n_depth;
+    uint64_t ttft_ns = 0, ignored = 0;
+    enum el_status status = EL_OK;
+    CMD_TRY_OUT(run_prompt(io->session, n_vocab, 0, depth, rows, err));
+    if (!b->a->no_warmup) {
+        struct bench_row warm = *r;
+        warm.n_gen = warm.n_gen ? 1 : 0;
+        CMD_TRY_OUT(run_once(io->session, n_vocab, &warm, rows, &ignored, NULL, err));
+    }
+    for (uint64_t rep = 0; rep < b->a->repetitions; rep++) {
+        el_session_rewind(io->session, 0, depth);
+        const uint64_t start = now_ns();
+        CMD_TRY_OUT(run_once(io->session, n_vocab, r, rows, &ttft_ns, r->itl_ns + r->n_itl, err));
+        r->samples_ns[r->n_samples++] = now_ns() - start;
+        r->n_itl += r->n_gen;
+    }
+    r->ttft_ns = ttft_ns / b->a->repetitions;
+out:
+    qsort(r->itl_ns, r->n_itl, sizeof *r->itl_ns, compare_u64);
+    free(rows);
+    return status;
+}
+
+static void time_text(char out[32])
+{
+    const time_t now = time(NULL);
+    struct tm tm;
+    (void)strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+}
+
+static uint64_t peak_rss_nbytes(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024u : 0;
+}
+
+/* One test with everything it needs; the row says how it went. Only an interruption is returned. */
+static enum el_status run_test(struct bench *b, struct model_io *io, struct bench_row *r)
+{
+    struct el_err err = {.code = EL_OK};
+    const uint64_t n_ctx = r->n_depth + r->n_prompt + r->n_gen;
+    const struct el_session_opts opts = {
+        .n_ctx = (uint32_t)n_ctx,
+        .n_batch = (uint32_t)(r->n_batch < n_ctx ? r->n_batch : n_ctx),
+        .kv_type_k = r->type_k,
+        .kv_type_v = r->type_v,
+        .n_threads = (unsigned)r->n_threads,
+    };
+    r->samples_ns = xcalloc(b->a->repetitions, sizeof *r->samples_ns);
+    r->itl_ns = xcalloc(b->a->repetitions * r->n_gen, sizeof *r->itl_ns);
+    time_text(r->test_time);
+    enum el_status status = model_io_session(io, &opts, &err);
+    if (status == EL_OK) {
+        r->n_threads = el_session_n_threads(io->session);
+        status = run_repetitions(b, io, r, &err);
+    }
+    el_session_close(io->session);
+    io->session = NULL;
+    r->peak_rss_nbytes = peak_rss_nbytes();
+    (void)snprintf(r->status, sizeof r->status, "%s", status == EL_OK ? "ok" : err.text);
+    if (status == EL_OK)
+        b->n_ok++;
+    else if (b->n_failed++ == 0)
+        b->first_err = err;
+    if (status != EL_E_INTERRUPTED)
+        for (size_t i = 0; i < 2; i++)
+            bench_out_row(&b->out[i], r);
+    free(r->samples_ns);
+    free(r->itl_ns);
+    return status == EL_E_INTERRUPTED ? status : EL_OK;
+}
+
+/* Every combination of the lists, for one model. */
+static enum el_status run_model(struct bench *b, const char *path, bool *first)
+{
+    static const char *const kv[] = {"f16", "f32"};
+    struct model_io io = {0};
+    struct el_err err = {.code = EL_OK};
+    struct bench_row base = {.model_filename = path};
+    enum el_status status = model_io_source(&io, path, NULL, NULL, &err);
+    if (status == EL_OK)
+        status = model_io_model(&io, &err);
+    if (status == EL_OK && b->a->sha256)
+        status = el_sha256_path(path, base.model_sha256, &err);
+    if (status != EL_OK) {
+        if (b->n_failed++ == 0)
+            b->first_err = err;
+        (void)fprintf(stderr, "edgellm bench: %s\n", err.text);
+        model_io_close(&io);
+        return status == EL_E_INTERRUPTED ? status : EL_OK;
+    }
+    base.model_size = io.info.nbytes;
+    base.model_n_params = io.info.n_params;
+    model_io_type(&io, base.model_type, sizeof base.model_type);
+    const struct bench_list *const lists[] = {&b->batches, &b->threads, &b->kv_k, &b->kv_v, &b->depths};
+    size_t n_all = b->n_tests;
+    for (size_t l = 0; l < 5; l++)
+        n_all *= lists[l]->n;
+    for (size_t i = 0; i < n_all && status == EL_OK; i++) {
+        uint64_t pick[5];
+        size_t rest = i / b->n_tests;
+        for (size_t l = 5; l-- > 0; rest /= lists[l]->n)
+            pick[l] = lists[l]->v[rest % lists[l]->n];
+        struct bench_row row = base;
+        row.n_batch = pick[0];
+        row.n_threads = pick[1];
+        row.type_k = kv[pick[2]];
+        row.type_v = kv[pick[3]];
+        row.n_depth = pick[4];
+        row.n_prompt = b->tests[i % b->n_tests].n_prompt;
+        row.n_gen = b->tests[i % b->n_tests].n_gen;
+        if (!*first && b->a->delay)
+            (void)sleep((unsigned)b->a->delay);
+        *first = false;
+        if (b->a->progress) {
+            char name[96];
+            bench_test_name(&row, name);
+            (void)fprintf(stderr, "edgellm bench: test %zu of %zu: %s\n", i + 1, n_all, name);
+        }
+        status = run_test(b, &io, &row);
+    }
+    model_io_close(&io);
+    return status;
+}
+
+static void add_test(struct bench *b, uint64_t n_prompt, uint64_t n_gen)
+{
+    if (n_prompt + n_gen == 0)
+        return;
+    b->tests = xrealloc(b->tests, b->n_tests + 1, sizeof *b->tests);
+    b->tests[b->n_tests++] = (struct test){n_prompt, n_gen};
+}
+
+static enum el_status read_tests(struct bench *b, struct el_err *err)
+{
+    struct bench_list prompts = {0}, gens = {0};
+    enum el_status status = bench_list_read(&prompts, "--n-prompt", &b->a->prompts, 512, 1 << 24, err);
+    if (status == EL_OK)
+        status = bench_list_read(&gens, "--n-gen", &b->a->gens, 128, 1 << 24, err);
+    for (size_t i = 0; status == EL_OK && i < prompts.n; i++)
+        add_test(b, prompts.v[i], 0);
+    for (size_t i = 0; status == EL_OK && i < gens.n; i++)
+        add_test(b, 0, gens.v[i]);
+    for (size_t i = 0; status == EL_OK && i < b->a->pairs.n; i++) {
+        const struct opt_list one = {&b->a->pairs.v[i], 1};
+        struct bench_list pair = {0};
+        status = bench_list_read(&pair, "-pg", &one, 0, 1 << 24, err);
+        if (status == EL_OK && pair.n != 2)
+            status = cmd_fail(err, EL_E_USAGE, "option '-pg': '%s' is not two numbers", one.v[0]);
+        if (status == EL_OK)
+            add_test(b, pair.v[0], pair.v[1]);
+        bench_list_free(&pair);
+    }
+    bench_list_free(&prompts);
+    bench_list_free(&gens);
+    if (status == EL_OK && b->n_tests == 0)
+        status = cmd_fail(err, EL_E_USAGE, "no tests: --n-prompt and --n-gen are 0 and there is no -pg");
+    return status;
+}
+
+static enum el_status read_lists(struct bench *b, struct el_err *err)
+{
+    const struct bench_args *const a = b->a;
+    if (a->models.n == 0)
+        return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
+    CMD_TRY(read_tests(b, err));
+    CMD_TRY(bench_list_read(&b->depths, "--n-depth", &a->depths, 0, 1 << 24, err));
+    CMD_TRY(bench_list_read(&b->batches, "--batch-size", &a->batches, 512, 65536, err));
+    CMD_TRY(bench_list_read(&b->threads, "--threads", &a->threads, 0, 1024, err));
+    CMD_TRY(bench_list_choices(&b->kv_k, "--kv-type-k", &a->kv_k, "f16|f32", err));
+    CMD_TRY(bench_list_choices(&b->kv_v, "--kv-type-v", &a->kv_v, "f16|f32", err));
+    for (size_t i = 0; i < b->batches.n; i++)
+        if (b->batches.v[i] == 0)
+            return cmd_fail(err, EL_E_USAGE, "option '--batch-size': 0, at least 1");
+    return EL_OK;
+}
+
+/* All failed: the first failure. Some failed: EL_E_PARTIAL. */
+static enum el_status verdict(const struct bench *b, struct el_err *err)
+{
+    if (b->n_failed == 0)
+        return EL_OK;
+    if (b->n_ok == 0)
+        return cmd_fail(err, b->first_err.code, "%s", b->first_err.text);
+    return cmd_fail(err, EL_E_PARTIAL, "%zu of %zu tests or models failed, the first with: %s", b->n_failed,
+                    b->n_failed + b->n_ok, b->first_err.text);
+}
+
+static enum el_status run(const void *args, struct words words, struct el_err *err)
+{
+    struct bench b = {.a = args};
+    bool first = true;
+    (void)words;
+    enum el_status status = model_io_cpu(b.a->cpu, err);
+    if (status == EL_OK)
+        status = read_lists(&b, err);
+    if (status == EL_OK) {
+        bench_out_begin(&b.out[0], stdout, b.a->json ? BENCH_JSON : (enum bench_format)(b.a->output + 1));
+        bench_out_begin(&b.out[1], stderr, (enum bench_format)b.a->output_err);
+        for (size_t i = 0; i < b.a->models.n && status == EL_OK; i++)
+            status = run_model(&b, b.a->models.v[i], &first);
+        for (size_t i = 0; i < 2; i++)
+            bench_out_end(&b.out[i]);
+        status = status == EL_OK ? verdict(&b, err) : cmd_fail(err, status, "%s", b.first_err.text);
+    }
+    bench_list_free(&b.depths);
+    bench_list_free(&b.batches);
+    bench_list_free(&b.threads);
+    bench_list_free(&b.kv_k);
+    bench_list_free(&b.kv_v);
+    free(b.tests);
+    return status;
+}
+
+const struct command cmd_bench = {
+    .name = "bench",
+    .about = "Time prompt processing (pp) and text generation (tg)",
+    .details = "Every combination of the lists is run. A list is 1,2,4 or a range: 1-8, 1-8+2, 1-16*2. Tokenizing and "
+               "sampling are not timed.",
+    .usage = "[options] -m FILE",
+    .opts = bench_opts,
+    .args_nbytes = sizeof(struct bench_args),
+    .defaults = &bench_defaults,
+    .min_words = 0,
+    .max_words = 0,
+    .run = run,
+};

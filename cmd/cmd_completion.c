@@ -1,0 +1,143 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/command.h"
+#include "cmd/util.h"
+
+struct completion_args {
+    char unused;
+};
+
+static const struct opt completion_opts[] = {
+    OPT_END,
+};
+
+/* All spellings of a table's options, each with a space behind. */
+static void print_spellings(const struct opt *opts)
+{
+    for (const struct opt *o = opts; o->name || o->letters; o++)
+        for (int is_long = 0; is_long < 2; is_long++) {
+            char alt[64];
+            for (size_t i = 0; opts_alternative(is_long ? o->name : o->letters, i, alt, sizeof alt); i++)
+                (void)printf("%s%s ", is_long ? "--" : "-", alt);
+        }
+}
+
+/* A case per option whose values are known: "--protocol|-x) words='a b' ;;". */
+static void print_choices(const struct command *cmd)
+{
+    for (const struct opt *o = cmd->opts; o->name || o->letters; o++) {
+        char alt[64];
+        const char *between = "      ";
+        if (o->type != OPT_CHOICE)
+            continue;
+        for (int is_long = 0; is_long < 2; is_long++)
+            for (size_t i = 0; opts_alternative(is_long ? o->name : o->letters, i, alt, sizeof alt); i++) {
+                (void)printf("%s%s%s", between, is_long ? "--" : "-", alt);
+                between = "|";
+            }
+        (void)printf(") words='");
+        for (size_t i = 0; opts_alternative(o->choices, i, alt, sizeof alt); i++)
+            (void)printf("%s%s", i ? " " : "", alt);
+        (void)printf("' ;;\n");
+    }
+}
+
+/* The options after which a word is an argument: files are offered for it. */
+static void print_arguments(const struct command *cmd)
+{
+    const char *between = "      ";
+    for (const struct opt *o = cmd->opts; o->name || o->letters; o++) {
+        char alt[64];
+        if (o->type == OPT_CHOICE || o->type == OPT_FLAG || o->type == OPT_UNFLAG)
+            continue;
+        for (int is_long = 0; is_long < 2; is_long++)
+            for (size_t i = 0; opts_alternative(is_long ? o->name : o->letters, i, alt, sizeof alt); i++) {
+                (void)printf("%s%s%s", between, is_long ? "--" : "-", alt);
+                between = "|";
+            }
+    }
+    if (*between == '|')
+        (void)printf(") return ;;\n");
+}
+
+/* Words that can follow `group` ("eval"), or the first words of all commands (group NULL), each once. */
+static void print_words(const char *group)
+{
+    char last[64] = "";
+    for (size_t i = 0; command_at(i); i++) {
+        const char *name = command_at(i)->name;
+        const size_t first = strcspn(name, " ");
+        char word[64];
+        if (group) {
+            if (strlen(group) != first || strncmp(group, name, first) != 0 || name[first] == '\0')
+                continue;
+            (void)snprintf(word, sizeof word, "%s", name + first + 1);
+        } else {
+            (void)snprintf(word, sizeof word, "%.*s", (int)first, name);
+        }
+        if (strcmp(word, last) != 0)
+            (void)printf("%s ", word);
+        (void)snprintf(last, sizeof last, "%s", word);
+    }
+}
+
+static void print_command(const struct command *cmd)
+{
+    (void)printf("  '%s')\n    case \"$prev\" in\n", cmd->name);
+    print_choices(cmd);
+    print_arguments(cmd);
+    (void)printf("      *) words='");
+    print_spellings(cmd->opts);
+    print_spellings(opts_common());
+    (void)printf("' ;;\n    esac ;;\n");
+}
+
+static void print_bash(void)
+{
+    (void)printf("# Bash completion of edgellm %s, made by 'edgellm completion bash'.\n", el_version());
+    (void)printf("_edgellm() {\n"
+                 "  local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\n"
+                 "  local command=\"${COMP_WORDS[1]}\"\n"
+                 "  if ((COMP_CWORD == 1)); then\n    COMPREPLY=($(compgen -W '");
+    print_words(NULL);
+    (void)printf("--help --list --version' -- \"$cur\"))\n    return\n  fi\n  case \"$command\" in\n");
+    for (size_t i = 0; command_at(i); i++) {
+        const char *const space = strchr(command_at(i)->name, ' ');
+        if (!space)
+            continue;
+        char group[64];
+        (void)snprintf(group, sizeof group, "%.*s", (int)(space - command_at(i)->name), command_at(i)->name);
+        if (i && strncmp(command_at(i - 1)->name, group, strlen(group)) == 0)
+            continue;
+        (void)printf("  '%s')\n    if ((COMP_CWORD == 2)); then\n      COMPREPLY=($(compgen -W '", group);
+        print_words(group);
+        (void)printf("' -- \"$cur\"))\n      return\n    fi\n    command=\"$command ${COMP_WORDS[2]}\" ;;\n");
+    }
+    (void)printf("  esac\n  case \"$command\" in\n");
+    for (size_t i = 0; command_at(i); i++)
+        print_command(command_at(i));
+    (void)printf("  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"
+                 "complete -o default -o bashdefault -F _edgellm edgellm\n");
+}
+
+static enum el_status run(const void *args, struct words words, struct el_err *err)
+{
+    (void)args;
+    if (strcmp(words.v[0], "bash") != 0)
+        return cmd_fail(err, EL_E_USAGE, "shell '%s': only bash is known", words.v[0]);
+    print_bash();
+    return EL_OK;
+}
+
+const struct command cmd_completion = {
+    .name = "completion",
+    .about = "Print a script that completes commands and options",
+    .details = "For the running shell: eval \"$(edgellm completion bash)\"",
+    .usage = "bash",
+    .opts = completion_opts,
+    .args_nbytes = sizeof(struct completion_args),
+    .min_words = 1,
+    .max_words = 1,
+    .run = run,
+};

@@ -1,0 +1,94 @@
+#include <stdlib.h>
+
+#include "cmd/command.h"
+#include "cmd/model_io.h"
+#include "cmd/pack_io.h"
+#include "cmd/quantize_words.h"
+#include "cmd/util.h"
+
+struct quantize_args {
+    struct opt_list tensor_types, overrides;
+    const char *output_type, *embedding_type, *method, *tokenizer, *cpu;
+    unsigned nan;
+    uint64_t n_threads;
+    bool pure, leave_output, allow_requantize, keep_split, dry_run, force, json, verbose;
+};
+
+static const struct opt quantize_opts[] = {
+    {OPT_LIST, NULL, "tensor-type", "REGEX=TYPE",
+     "type of the tensors whose name matches; the first that matches counts; may be repeated",
+     offsetof(struct quantize_args, tensor_types), 0, 0, NULL},
+    {OPT_STR, NULL, "output-tensor-type", "TYPE", "type of output.weight", offsetof(struct quantize_args, output_type), 0, 0,
+     NULL},
+    {OPT_STR, NULL, "token-embedding-type", "TYPE", "type of token_embd.weight", offsetof(struct quantize_args, embedding_type),
+     0, 0, NULL},
+    {OPT_FLAG, NULL, "pure", NULL, "every matrix the same type, no rules of a mix", offsetof(struct quantize_args, pure), 0, 0,
+     NULL},
+    {OPT_FLAG, NULL, "leave-output-tensor", NULL, "keep output.weight as it is", offsetof(struct quantize_args, leave_output), 0,
+     0, NULL},
+    {OPT_FLAG, NULL, "allow-requantize", NULL, "accept tensors that are quantized already; this loses much",
+     offsetof(struct quantize_args, allow_requantize), 0, 0, NULL},
+    {OPT_STR, NULL, "method", "NAME", "how the codes are chosen (see 'edgellm --list')", offsetof(struct quantize_args, method),
+     0, 0, NULL},
+    {OPT_FLAG, NULL, "keep-split", NULL, "write the output in the same shards as the input",
+     offsetof(struct quantize_args, keep_split), 0, 0, NULL},
+    {OPT_CHOICE, NULL, "nan", "WHAT", "a NaN or infinite weight is an error, or becomes zero",
+     offsetof(struct quantize_args, nan), 0, 0, "error|zero"},
+    OPT_OVERRIDE(struct quantize_args),
+    OPT_TOKENIZER(struct quantize_args),
+    {OPT_FLAG, NULL, "dry-run", NULL, "print what would be done, write nothing", offsetof(struct quantize_args, dry_run), 0, 0,
+     NULL},
+    OPT_FORCE(struct quantize_args),
+    OPT_THREADS(struct quantize_args),
+    OPT_CPU(struct quantize_args),
+    OPT_JSON(struct quantize_args),
+    {OPT_FLAG, "v", "verbose", NULL, "one line per tensor on standard error", offsetof(struct quantize_args, verbose), 0, 0,
+     NULL},
+    OPT_END,
+};
+
+static enum el_status run(const void *args, struct words words, struct el_err *err)
+{
+    const struct quantize_args *const a = args;
+    struct quantize_words q;
+    CMD_TRY(quantize_words_read(words, &q, err));
+    CMD_TRY(model_io_cpu(a->cpu, err));
+    char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), q.type);
+    const struct pack_job job = {
+        .in = q.in,
+        .out = out,
+        .tokenizer = a->tokenizer,
+        .overrides = &a->overrides,
+        .plan = {.type = q.type,
+                 .output_type = a->output_type,
+                 .embedding_type = a->embedding_type,
+                 .tensor_types = a->tensor_types.v,
+                 .n_tensor_types = a->tensor_types.n,
+                 .method = a->method,
+                 .pure = a->pure,
+                 .leave_output = a->leave_output,
+                 .allow_requantize = a->allow_requantize},
+        .sink = {.format = "gguf", .split_as_source = a->keep_split, .overwrite = a->force},
+        .n_threads = (unsigned)(q.n_threads == UINT64_MAX ? a->n_threads : q.n_threads),
+        .nan_to_zero = a->nan == 1,
+        .dry_run = a->dry_run,
+        .json = a->json,
+        .verbose = a->verbose,
+    };
+    const enum el_status status = pack_io_run(&job, err);
+    free(out);
+    return status;
+}
+
+const struct command cmd_quantize = {
+    .name = "quantize",
+    .about = "Write a smaller model file",
+    .details = "IN is any readable model, OUT a GGUF file (default: ggml-model-TYPE.gguf beside IN), TYPE an encoding or "
+               "a mix of them (see 'edgellm --list').",
+    .usage = "[options] IN [OUT] TYPE [THREADS]",
+    .opts = quantize_opts,
+    .args_nbytes = sizeof(struct quantize_args),
+    .min_words = 2,
+    .max_words = 4,
+    .run = run,
+};

@@ -1,0 +1,124 @@
+/*
+ * Options: one table per command. Parsing, --help, bash completion and the errors come from it; a test compares it with the man
+ * page.
+ *
+ * Spelling: "-t 4", "--threads 4", "--threads=4"; "--" ends the options; "-" alone is a word. Short names may have several
+ * letters
+ * (-ctk) as in llama.cpp, so they are not bundled. Options and words may be mixed. Given twice, the last one counts (a list
+ * grows).
+ */
+#ifndef CMD_OPTIONS_H
+#define CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "edgellm.h"
+
+struct command;
+struct words;
+
+enum opt_type {
+    OPT_FLAG,   /* bool: becomes true */
+    OPT_UNFLAG, /* bool: becomes false */
+    OPT_STR,    /* const char *: borrowed from argv */
+    OPT_LIST,   /* struct opt_list: may be repeated */
+    OPT_UINT,   /* uint64_t in [min, max] */
+    OPT_INT,    /* int64_t in [min, max] */
+    OPT_FLOAT,  /* double in [min, max], finite */
+    OPT_NBYTES, /* uint64_t >= min: 500M, 5G (powers of 1000), 64Mi, 2Gi (powers of 1024) */
+    OPT_CHOICE, /* unsigned: index of the word in `choices` */
+};
+
+struct opt_list {
+    const char **v;
+    size_t n;
+};
+
+struct opt {
+    enum opt_type type;
+    const char *letters; /* "t", "ctk", "r|R": behind one dash; NULL: none */
+    const char *name;    /* "threads", "kv-type-k|cache-type-k": behind two dashes; NULL: none */
+    const char *arg;     /* "N"; NULL for flags; for OPT_CHOICE the words themselves */
+    const char *help;
+    size_t offset; /* of the field in the command's settings */
+    double min, max;
+    const char *choices; /* OPT_CHOICE: "f32|f16" */
+};
+
+/* Rows that several commands share. T is the struct of the settings. */
+#define OPT_END                                                                                                                  \
+    {                                                                                                                            \
+        .name = NULL                                                                                                             \
+    }
+#define OPT_MODEL(T)                                                                                                             \
+    {                                                                                                                            \
+        OPT_STR, "m", "model", "FILE", "model file or folder", offsetof(T, model), 0, 0, NULL                                    \
+    }
+#define OPT_TOKENIZER(T)                                                                                                         \
+    {                                                                                                                            \
+        OPT_STR, NULL, "tokenizer", "FILE", "tokenizer file, when it is not in or beside the model", offsetof(T, tokenizer), 0,  \
+            0, NULL                                                                                                              \
+    }
+#define OPT_THREADS(T)                                                                                                           \
+    {                                                                                                                            \
+        OPT_UINT, "t", "threads", "N", "threads (0: all cores); results do not depend on it", offsetof(T, n_threads), 0, 1024,   \
+            NULL                                                                                                                 \
+    }
+#define OPT_CPU(T)                                                                                                               \
+    {                                                                                                                            \
+        OPT_STR, NULL, "cpu", "LEVEL", "use no more of the CPU than this: ref, avx2, avx512, avx512vnni, native",                \
+            offsetof(T, cpu), 0, 0, NULL                                                                                         \
+    }
+#define OPT_JSON(T)                                                                                                              \
+    {                                                                                                                            \
+        OPT_FLAG, NULL, "json", NULL, "print JSON", offsetof(T, json), 0, 0, NULL                                                \
+    }
+#define OPT_FORCE(T)                                                                                                             \
+    {                                                                                                                            \
+        OPT_FLAG, NULL, "force", NULL, "replace an output that exists", offsetof(T, force), 0, 0, NULL                           \
+    }
+#define OPT_OVERRIDE(T)                                                                                                          \
+    {                                                                                                                            \
+        OPT_LIST, NULL, "override-kv", "KEY=TYPE:VALUE",                                                                         \
+            "set a metadata value; TYPE is int, float, bool or str; may be repeated", offsetof(T, overrides), 0, 0, NULL         \
+    }
+#define OPT_KV_TYPES(T)                                                                                                          \
+    {OPT_CHOICE, "ctk", "kv-type-k|cache-type-k", "TYPE", "type of the cached keys", offsetof(T, kv_k), 0, 0, "f16|f32"},        \
+    {                                                                                                                            \
+        OPT_CHOICE, "ctv", "kv-type-v|cache-type-v", "TYPE", "type of the cached values", offsetof(T, kv_v), 0, 0, "f16|f32"     \
+    }
+
+/* Options that every command has, parsed into this. */
+struct opt_common {
+    bool help, quiet;
+};
+const struct opt *opts_common(void);
+
+/*
+ * Parses argv[0..argc) (without the command's name) into args (the command's settings) and common; words gets the rest, in argv's
+ * strings. EL_E_USAGE: unknown option (with the nearest), missing or bad argument, too few or too many words. --help stops
+ * parsing.
+ * Lists and words live as long as the process.
+ */
+enum el_status opts_parse(const struct command *cmd, int argc, char **argv, void *args, struct opt_common *common,
+                          struct words *words, struct el_err *err);
+/* The help text. */
+void opts_help(const struct command *cmd, FILE *f);
+
+/* The i-th alternative of "a|b|c" to out; false past the end. */
+bool opts_alternative(const char *alternatives, size_t i, char *out, size_t cap);
+/* Number of edits (insert, delete, replace, swap) between two short strings. */
+size_t opts_distance(const char *a, const char *b);
+/* The word of "a|b|c" with this index; static, as the choices are ("f16"). For OPT_CHOICE values that are passed on as text. */
+const char *opts_kv_type(unsigned choice);
+
+/* Strict numbers: all of s, in range. */
+bool opts_uint(const char *s, uint64_t *out);
+bool opts_int(const char *s, int64_t *out);
+bool opts_float(const char *s, double *out);
+bool opts_nbytes(const char *s, uint64_t *out);
+
+#endif

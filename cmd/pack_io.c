@@ -1,0 +1,237 @@
+#include "cmd/pack_io.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/json_out.h"
+#include "cmd/progress.h"
+#include "cmd/text_out.h"
+#include "cmd/totals.h"
+#include "cmd/util.h"
+
+struct row_result {
+    double sum_w2, sum_err2;
+    uint64_t n_nonfinite;
+    bool done;
+};
+
+struct pack_state {
+    const struct pack_job *job;
+    const struct el_plan *plan;
+    struct row_result *rows;
+    size_t n_rows;
+    struct progress progress;
+};
+
+/* Square root of error energy over energy: 0 is exact, 1 is everything lost. */
+static double relative_error(const struct row_result *r)
+{
+    return r->sum_w2 > 0 ? sqrt(r->sum_err2 / r->sum_w2) : 0.0;
+}
+
+static void format_shape(const struct el_tensor_info *t, char out[96])
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (uint32_t d = 0; d < t->n_dims && n < 96; d++)
+        n += (size_t)snprintf(out + n, 96 - n, "%s%llu", d ? " x " : "", (unsigned long long)t->dims[d]);
+}
+
+static void add_row(struct table *t, const struct el_plan_row *row, const struct row_result *result)
+{
+    char shape[96], before[32], after[32];
+    format_shape(&row->from, shape);
+    table_add_text(t, row->from.name, 64);
+    table_add(t, "%s", shape);
+    table_add(t, "%s -> %s", row->from.encoding, row->to);
+    table_add(t, "%s", row->method);
+    table_add(t, "%s", text_nbytes(row->from.nbytes, before));
+    table_add(t, "%s", text_nbytes(row->nbytes, after));
+    if (result && result->done)
+        table_add(t, "%.3e", relative_error(result));
+    else
+        table_add(t, "-");
+    table_add_text(t, row->fallback ? row->fallback : "", 100);
+}
+
+static void print_table(const struct pack_state *s, FILE *f)
+{
+    static const char *const head[] = {"tensor", "shape", "encoding", "method", "before", "after", "error", ""};
+    struct table t;
+    table_init(&t, "lrllrrrl");
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+        table_add(&t, "%s", head[i]);
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct el_plan_row row = el_plan_row(s->plan, i);
+        add_row(&t, &row, &s->rows[i]);
+    }
+    table_print(&t, f);
+    table_free(&t);
+}
+
+static void print_fallbacks(const struct pack_state *s)
+{
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct el_plan_row row = el_plan_row(s->plan, i);
+        if (!row.fallback)
+            continue;
+        char *const name = text_line(row.from.name, strlen(row.from.name), 0), *const why = text_line(row.fallback,
+                                                                                                      strlen(row.fallback), 0);
+        (void)fprintf(stderr, "fallback: %s: %s: %s\n", name, row.to, why);
+        free(name);
+        free(why);
+    }
+}
+
+static void sum_plan(const struct pack_state *s, struct totals *before, struct totals *after)
+{
+    *before = *after = (struct totals){.n = 0};
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct el_plan_row row = el_plan_row(s->plan, i);
+        totals_add(before, row.from.encoding, row.from.n_elems, row.from.nbytes);
+        totals_add(after, row.to, row.from.n_elems, row.nbytes);
+    }
+}
+
+static void print_summary(const struct pack_state *s, FILE *f)
+{
+    struct totals before, after;
+    char a[32], b[32];
+    sum_plan(s, &before, &after);
+    (void)fprintf(f, "%zu tensors: %s (%.2f bits per weight) -> %s (%.2f bits per weight)", s->n_rows,
+                  text_nbytes(before.all.nbytes, a), totals_bpw(before.all.n_elems, before.all.nbytes),
+                  text_nbytes(after.all.nbytes, b), totals_bpw(after.all.n_elems, after.all.nbytes));
+    for (size_t i = 0; i < after.n; i++)
+        (void)fprintf(f, "%s %llu %s", i ? "," : ";", (unsigned long long)after.of[i].n_tensors, after.of[i].encoding);
+    (void)fputc('\n', f);
+}
+
+static void json_row(struct json_out *j, const struct el_plan_row *row, const struct row_result *result)
+{
+    json_object(j);
+    json_kstr(j, "name", row->from.name);
+    json_key(j, "shape");
+    json_array(j, true);
+    for (uint32_t d = 0; d < row->from.n_dims; d++)
+        json_uint(j, row->from.dims[d]);
+    json_end_array(j);
+    json_kstr(j, "from", row->from.encoding);
+    json_kstr(j, "to", row->to);
+    json_kstr(j, "method", row->method);
+    json_kuint(j, "nbytes_before", row->from.nbytes);
+    json_kuint(j, "nbytes_after", row->nbytes);
+    json_kstr(j, "fallback", row->fallback);
+    if (result->done) {
+        json_knum(j, "sum_w2", result->sum_w2);
+        json_knum(j, "sum_err2", result->sum_err2);
+        json_knum(j, "relative_error", relative_error(result));
+        json_kuint(j, "n_nonfinite", result->n_nonfinite);
+    }
+    json_end_object(j);
+}
+
+static void print_json(const struct pack_state *s)
+{
+    struct json_out j;
+    struct totals before, after;
+    sum_plan(s, &before, &after);
+    json_init(&j, stdout, false);
+    json_object(&j);
+    json_kstr(&j, "input", s->job->in);
+    json_kstr(&j, "output", s->job->out);
+    json_kstr(&j, "format", s->job->sink.format);
+    json_kstr(&j, "type", s->job->plan.type);
+    json_kbool(&j, "dry_run", s->job->dry_run);
+    json_kuint(&j, "n_params", before.all.n_elems);
+    json_kuint(&j, "nbytes_before", before.all.nbytes);
+    json_kuint(&j, "nbytes_after", after.all.nbytes);
+    json_knum(&j, "bits_per_weight_before", totals_bpw(before.all.n_elems, before.all.nbytes));
+    json_knum(&j, "bits_per_weight_after", totals_bpw(after.all.n_elems, after.all.nbytes));
+    json_key(&j, "tensors");
+    json_array(&j, false);
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct el_plan_row row = el_plan_row(s->plan, i);
+        json_row(&j, &row, &s->rows[i]);
+    }
+    json_end_array(&j);
+    json_end_object(&j);
+    json_finish(&j);
+}
+
+static void on_report(void *user, const struct el_pack_report *r)
+{
+    struct pack_state *const s = user;
+    if (r->row < s->n_rows)
+        s->rows[r->row] = (struct row_result){r->sum_w2, r->sum_err2, r->n_nonfinite, true};
+}
+
+static void warn_nonfinite(const struct pack_state *s)
+{
+    for (size_t i = 0; i < s->n_rows; i++) {
+        if (!s->rows[i].n_nonfinite)
+            continue;
+        const struct el_plan_row row = el_plan_row(s->plan, i);
+        char *const name = text_line(row.from.name, strlen(row.from.name), 0);
+        (void)fprintf(stderr, "edgellm: warning: tensor '%s': %llu NaN or infinite weights became zero\n", name,
+                      (unsigned long long)s->rows[i].n_nonfinite);
+        free(name);
+    }
+}
+
+static enum el_status write_output(struct pack_state *s, struct el_source *source, struct el_sink *sink, struct el_err *err)
+{
+    const struct el_pack_opts opts = {
+        .n_threads = s->job->n_threads,
+        .nan_to_zero = s->job->nan_to_zero,
+        .progress = progress_step,
+        .progress_user = &s->progress,
+        .report = on_report,
+        .report_user = s,
+    };
+    progress_init(&s->progress, "B");
+    const enum el_status status = el_pack(source, s->plan, sink, &opts, err);
+    progress_end(&s->progress);
+    return status == EL_OK ? el_sink_commit(sink, err) : status;
+}
+
+enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
+{
+    struct el_source *source = NULL;
+    struct el_plan *plan = NULL;
+    struct el_sink *sink = NULL;
+    struct pack_state s = {.job = job};
+    const struct el_source_opts opts = {.tokenizer = job->tokenizer};
+    enum el_status status = EL_OK;
+
+    CMD_TRY_OUT(el_source_open(job->in, &opts, &source, err));
+    for (size_t i = 0; i < job->overrides->n; i++)
+        CMD_TRY_OUT(el_source_override(source, job->overrides->v[i], err));
+    CMD_TRY_OUT(el_plan_make(source, &job->plan, &plan, err));
+    s.plan = plan;
+    s.n_rows = el_plan_n_rows(plan);
+    if (s.n_rows == 0 && !job->plan.for_convert) {
+        status = cmd_fail(err, EL_E_UNSUPPORTED, "'%s' has no weights to quantize", job->in);
+        goto out;
+    }
+    s.rows = xcalloc(s.n_rows, sizeof *s.rows);
+    print_fallbacks(&s);
+    if (!job->dry_run) {
+        CMD_TRY_OUT(el_sink_open(job->out, &job->sink, &sink, err));
+        CMD_TRY_OUT(write_output(&s, source, sink, err));
+        warn_nonfinite(&s);
+    }
+    if (job->json)
+        print_json(&s);
+    if (job->verbose || (job->dry_run && !job->json))
+        print_table(&s, job->dry_run && !job->json ? stdout : stderr);
+    if (!job->json && !progress_is_quiet())
+        print_summary(&s, job->dry_run ? stdout : stderr);
+out:
+    el_sink_close(sink);
+    el_plan_free(plan);
+    el_source_close(source);
+    free(s.rows);
+    return status;
+}

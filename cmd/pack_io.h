@@ -1,0 +1,24 @@
+/* What convert and quantize have in common: source -> plan -> sink, the table of what is done to every tensor, the JSON of it. */
+#ifndef CMD_PACK_IO_H
+#define CMD_PACK_IO_H
+
+#include "cmd/options.h"
+#include "edgellm.h"
+
+struct pack_job {
+    const char *in, *out, *tokenizer;
+    const struct opt_list *overrides;
+    struct el_plan_opts plan;
+    struct el_sink_opts sink;
+    unsigned n_threads;
+    bool nan_to_zero, dry_run, json, verbose;
+};
+
+/*
+ * Carries the job out. Fallbacks are always printed on standard error; with verbose one row per tensor goes there too. A dry
+ * run prints
+ * the table on standard output and writes nothing. json: one object on standard output at the end.
+ */
+enum el_status pack_io_run(const struct pack_job *job, struct el_err *err);
+
+#endif

@@ -1,0 +1,20 @@
+/* A file format: one file and one line of formats.def. */
+#ifndef EL_FORMATS_FORMAT_H
+#define EL_FORMATS_FORMAT_H
+
+#include "tensor/source.h"
+
+struct el_format {
+    const char *name, *about;
+    /* Is path (a folder or a file with these first bytes, n_head <= 64) of this format? */
+    bool (*probe)(const char *path, bool is_folder, const uint8_t *head, size_t n_head);
+    /* Fills s (zeroed; path and format set; meta made). On failure what was made is freed. NULL: write only. */
+    enum el_status (*open)(struct el_source *s, const struct el_source_opts *opts, struct el_err *err);
+    /* Makes s ready for begin (path and opts set). NULL: read only. */
+    enum el_status (*create)(struct el_sink *s, struct el_err *err);
+};
+
+const struct el_format *el_format_at(size_t i);
+const struct el_format *el_format_by_name(const char *name);
+
+#endif

@@ -1,0 +1,466 @@
+/*
+ * GGUF files as sinks. begin() fixes the whole layout, so that tensor data can come in any order and is never held: it goes straight
+ * to its place. Version 3, alignment 32 or general.alignment; split sets are named and keyed as llama.cpp's.
+ */
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/checked.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/strmap.h"
+#include "formats/gguf.h"
+
+struct shard {
+    char *path;
+    struct el_outfile *out;
+    size_t first, n_tensors; /* logical */
+    uint64_t data_offset, data_nbytes;
+    atomic_uint_least64_t written; /* data bytes, padding not counted */
+    uint64_t expected;
+    bool committed;
+};
+
+struct gguf_sink {
+    struct shard *shards;
+    uint32_t n_shards;
+    uint32_t alignment;
+    struct el_gguf_place *places; /* one per tensor; offsets count from the data's start */
+    struct el_meta *extra;        /* what goes behind the given metadata: parts container, split set */
+};
+
+static enum el_status no_memory(const struct el_sink *s, struct el_err *err)
+{
+    return el_fail(err, EL_E_MEMORY, "'%s': out of memory", s->path);
+}
+
+/* ---- checks ---- */
+
+static enum el_status check_part_name(struct el_sink *s, struct el_strmap *names, const char *name, struct el_err *err)
+{
+    bool existed = false;
+    const size_t nbytes = strlen(name);
+    if (nbytes == 0 || nbytes > EL_GGUF_NAME_MAX)
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor name '%s' has %zu bytes, GGUF allows 1 to %d", s->path, name, nbytes,
+                       EL_GGUF_NAME_MAX);
+    if (!el_strmap_add(names, name, nbytes, 0, &existed))
+        return no_memory(s, err);
+    if (existed)
+        return el_fail(err, EL_E_USAGE, "'%s': two tensors named '%s'", s->path, name);
+    return EL_OK;
+}
+
+/* Names as the file will have them, part suffixes included. */
+static enum el_status check_names(struct el_sink *s, struct el_err *err)
+{
+    struct el_strmap names;
+    struct el_buf all; /* NUL-terminated part names: the map borrows them, so they must not move */
+    el_strmap_init(&names);
+    el_buf_init(&all);
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        for (uint32_t p = 0; p < s->tensors[i].n_parts; p++) {
+            el_buf_addf(&all, "%s%s", s->tensors[i].name, s->tensors[i].parts[p].suffix);
+            el_buf_add_byte(&all, 0);
+        }
+    }
+    enum el_status status = all.failed ? no_memory(s, err) : EL_OK;
+    for (size_t at = 0; status == EL_OK && at < all.nbytes; at += strlen(all.data + at) + 1)
+        status = check_part_name(s, &names, all.data + at, err);
+    el_buf_release(&all);
+    el_strmap_release(&names);
+    return status;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Packing reads while it writes: the input must not be replaced by the output, under whatever name it goes. */
+static enum el_status check_not_input(const struct el_sink *s, const char *path, struct el_err *err)
+{
+    if (!s->source)
+        return EL_OK;
+    struct el_source *source;
+    memcpy(&source, &s->source, sizeof source); /* naming a file changes nothing */
+    const char *const slash = strrchr(source->path, '/');
+    bool same = same_file(source->path, path);
+    for (uint32_t i = 0; !same; i++) {
+        const char *const name = source->ops->file(source, i);
+        if (!name)
+            break;
+        struct el_buf b;
+        el_buf_init(&b);
+        if (slash)
+            el_buf_add(&b, source->path, (size_t)(slash - source->path) + 1);
+        el_buf_add_str(&b, name);
+        same = same_file(b.data, path);
+        el_buf_release(&b);
+    }
+    return same ? el_fail(err, EL_E_USAGE, "'%s': output is the input", path) : EL_OK;
+}
+
+/* ---- layout ---- */
+
+static enum el_status copy_tensors(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n, struct el_err *err)
+{
+    s->tensors = el_calloc_array(n, sizeof *s->tensors);
+    if (!s->tensors)
+        return no_memory(s, err);
+    size_t n_parts = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct el_tensor *const t = &s->tensors[i];
+        *t = tensors[i];
+        t->name = t->file_name = el_strdup(tensors[i].name);
+        s->n_tensors++;
+        if (!t->name)
+            return no_memory(s, err);
+        const enum el_status status = el_tensor_complete(t, err);
+        if (status != EL_OK)
+            return el_fail_prefix(err, status, "'%s': tensor '%s'", s->path, t->name);
+        n_parts += t->n_parts;
+        if (n_parts > EL_MAX_GGUF_TENSORS)
+            return el_fail(err, EL_E_UNSUPPORTED, "'%s': more than %d tensors", s->path, EL_MAX_GGUF_TENSORS);
+    }
+    el_gguf_set_orders(meta, s->tensors, n);
+    for (size_t i = 0; i < n; i++) {
+        tensors[i].order = s->tensors[i].order;
+        tensors[i].order_elems = s->tensors[i].order_elems;
+    }
+    return EL_OK;
+}
+
+/* Index of the source's file that holds a tensor. The plan keeps the source's order, so the first guess is right. */
+static uint32_t source_file(const struct el_source *source, const char *name, size_t guess)
+{
+    if (guess >= source->n_tensors || strcmp(source->tensors[guess].name, name) != 0)
+        guess = el_source_find(source, name);
+    return guess < source->n_tensors ? source->tensors[guess].file : 0;
+}
+
+/* Does the source begin a new file between tensors i - 1 and i? */
+static bool begins_source_file(const struct el_sink *s, size_t i)
+{
+    return s->opts.split_as_source && s->source && i > 0 &&
+           source_file(s->source, s->tensors[i].name, i) != source_file(s->source, s->tensors[i - 1].name, i - 1);
+}
+
+/* Gives every part its place and counts the shards: a tensor that does not fit goes to a new one; its parts stay together. */
+static enum el_status place_tensors(struct el_sink *s, struct gguf_sink *g, struct el_err *err)
+{
+    g->places = el_calloc_array(s->n_tensors, sizeof *g->places);
+    g->shards = el_calloc_array(s->n_tensors ? s->n_tensors : 1, sizeof *g->shards);
+    if (!g->places || !g->shards)
+        return no_memory(s, err);
+    g->n_shards = 1;
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        const struct el_tensor *const t = &s->tensors[i];
+        struct shard *sh = &g->shards[g->n_shards - 1];
+        uint64_t padded = 0, sum;
+        for (uint32_t p = 0; p < t->n_parts; p++) {
+            if (!el_add_u64(padded, t->parts[p].nbytes, &padded) || !el_align_u64(padded, g->alignment, &padded))
+                return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': size overflows", s->path, t->name);
+        }
+        const bool full = begins_source_file(s, i) || (s->opts.split_max_tensors && sh->n_tensors >= s->opts.split_max_tensors) ||
+                          (s->opts.split_max_nbytes &&
+                           (!el_add_u64(sh->data_nbytes, padded, &sum) || sum > s->opts.split_max_nbytes));
+        if (full && sh->n_tensors > 0) {
+            sh = &g->shards[g->n_shards++];
+            sh->first = i;
+        }
+        for (uint32_t p = 0; p < t->n_parts; p++) {
+            g->places[i].file[p] = g->n_shards - 1;
+            g->places[i].offset[p] = sh->data_nbytes;
+            sh->expected += t->parts[p].nbytes;
+            if (!el_add_u64(sh->data_nbytes, t->parts[p].nbytes, &sum) || !el_align_u64(sum, g->alignment, &sh->data_nbytes) ||
+                sh->data_nbytes > INT64_MAX)
+                return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': the file's size overflows", s->path, t->name);
+        }
+        sh->n_tensors++;
+    }
+    if (g->n_shards > EL_MAX_SPLITS)
+        return el_fail(err, EL_E_USAGE, "'%s': %u parts, at most %d: choose larger ones", s->path, g->n_shards, EL_MAX_SPLITS);
+    return EL_OK;
+}
+
+/* One shard goes to the path as given; more to PREFIX-0000N-of-0000M.gguf, PREFIX being the path without what it has of that. */
+static enum el_status name_shards(struct el_sink *s, struct gguf_sink *g, struct el_err *err)
+{
+    if (g->n_shards == 1) {
+        g->shards[0].path = el_strdup(s->path);
+        return g->shards[0].path ? EL_OK : no_memory(s, err);
+    }
+    uint32_t no, count;
+    const size_t nbytes = strlen(s->path);
+    size_t n_prefix = el_gguf_split_prefix(s->path, &no, &count);
+    if (n_prefix == 0)
+        n_prefix = nbytes > 5 && strcmp(s->path + nbytes - 5, ".gguf") == 0 ? nbytes - 5 : nbytes;
+    char *const prefix = el_strndup(s->path, n_prefix);
+    enum el_status status = prefix ? EL_OK : no_memory(s, err);
+    for (uint32_t i = 0; i < g->n_shards && status == EL_OK; i++) {
+        g->shards[i].path = el_gguf_split_path(prefix, i, g->n_shards);
+        status = g->shards[i].path ? EL_OK : no_memory(s, err);
+    }
+    el_free(prefix);
+    return status;
+}
+
+/* ---- header ---- */
+
+static void add_string(struct el_buf *b, const char *s, size_t nbytes)
+{
+    el_buf_add_u64(b, nbytes);
+    el_buf_add(b, s, nbytes);
+}
+
+static void add_value(struct el_buf *b, const struct el_meta *meta, size_t i)
+{
+    const enum el_meta_type type = el_meta_type(meta, i), elem = el_meta_elem_type(meta, i);
+    const size_t n = el_meta_n_elems(meta, i);
+    const char *const key = el_meta_key(meta, i);
+    add_string(b, key, strlen(key));
+    el_buf_add_u32(b, (uint32_t)type);
+    if (type == EL_META_ARR) {
+        el_buf_add_u32(b, (uint32_t)elem);
+        el_buf_add_u64(b, n);
+    }
+    if (elem != EL_META_STR) {
+        el_buf_add(b, el_meta_raw(meta, i), n * el_meta_type_nbytes(elem));
+        return;
+    }
+    for (size_t j = 0; j < n; j++) {
+        size_t nbytes;
+        const char *const s = el_meta_str(meta, i, j, &nbytes);
+        add_string(b, s, nbytes);
+    }
+}
+
+/* Keys that describe the container the metadata came from, not the model. */
+static bool is_container_key(const char *key)
+{
+    return el_gguf_is_split_key(key) || strcmp(key, EL_GGUF_ENCODINGS_KEY) == 0;
+}
+
+static void add_tensor_parts(struct el_buf *b, const struct el_tensor *t, const struct el_gguf_place *place)
+{
+    for (uint32_t p = 0; p < t->n_parts; p++) {
+        uint64_t dims[EL_MAX_DIMS];
+        const uint32_t n_dims = el_gguf_part_dims(t, p, dims);
+        const size_t n_name = strlen(t->name), n_suffix = strlen(t->parts[p].suffix);
+        el_buf_add_u64(b, n_name + n_suffix);
+        el_buf_add(b, t->name, n_name);
+        el_buf_add(b, t->parts[p].suffix, n_suffix);
+        el_buf_add_u32(b, n_dims);
+        for (uint32_t d = n_dims; d-- > 0;) /* innermost first in the file */
+            el_buf_add_u64(b, dims[d]);
+        el_buf_add_u32(b, (uint32_t)t->parts[p].ggml_type);
+        el_buf_add_u64(b, place->offset[p]);
+    }
+}
+
+/* Header of one shard; padded when data follows. */
+static void build_header(const struct el_sink *s, const struct gguf_sink *g, const struct el_meta *meta, uint32_t i, struct el_buf *b)
+{
+    const struct shard *const sh = &g->shards[i];
+    uint64_t n_kv = el_meta_count(g->extra), n_parts = 0, end;
+    const size_t alignment_at = el_meta_find(meta, "general.alignment");
+    for (size_t k = 0; i == 0 && k < el_meta_count(meta); k++)
+        n_kv += !is_container_key(el_meta_key(meta, k));
+    n_kv += i > 0 && alignment_at != SIZE_MAX;
+    for (size_t t = sh->first; t < sh->first + sh->n_tensors; t++)
+        n_parts += s->tensors[t].n_parts;
+    el_buf_add(b, "GGUF", 4);
+    el_buf_add_u32(b, 3);
+    el_buf_add_u64(b, n_parts);
+    el_buf_add_u64(b, n_kv);
+    for (size_t k = 0; i == 0 && k < el_meta_count(meta); k++) {
+        if (!is_container_key(el_meta_key(meta, k)))
+            add_value(b, meta, k);
+    }
+    if (i > 0 && alignment_at != SIZE_MAX)
+        add_value(b, meta, alignment_at);
+    for (size_t k = 0; k < el_meta_count(g->extra); k++)
+        add_value(b, g->extra, k);
+    for (size_t t = sh->first; t < sh->first + sh->n_tensors; t++)
+        add_tensor_parts(b, &s->tensors[t], &g->places[t]);
+    if (sh->n_tensors > 0 && el_align_u64(b->nbytes, g->alignment, &end)) {
+        while (b->nbytes < end && !b->failed)
+            el_buf_add_byte(b, 0);
+    }
+}
+
+/* The array of lines that says which tensors are in the parts container. */
+static enum el_status describe_encodings(const struct el_sink *s, struct gguf_sink *g, struct el_err *err)
+{
+    char **const lines = el_calloc_array(s->n_tensors, sizeof *lines);
+    size_t n = 0;
+    enum el_status status = lines ? EL_OK : no_memory(s, err);
+    for (size_t i = 0; i < s->n_tensors && status == EL_OK; i++) {
+        if (s->tensors[i].enc.e->ggml_type >= 0)
+            continue;
+        lines[n] = el_gguf_encoding_line(&s->tensors[i]);
+        status = lines[n] ? EL_OK : no_memory(s, err);
+        n++;
+    }
+    if (status == EL_OK && n > 0) {
+        const char **const borrowed = el_alloc_array(n, sizeof *borrowed);
+        for (size_t i = 0; borrowed && i < n; i++)
+            borrowed[i] = lines[i];
+        status = borrowed ? el_meta_set_str_array(g->extra, EL_GGUF_ENCODINGS_KEY, borrowed, NULL, n, err) : no_memory(s, err);
+        el_free(borrowed);
+    }
+    for (size_t i = 0; lines && i < n; i++)
+        el_free(lines[i]);
+    el_free(lines);
+    return status;
+}
+
+/* Keys of shard i of several. */
+static enum el_status describe_split(const struct el_sink *s, struct gguf_sink *g, uint32_t i, struct el_err *err)
+{
+    if (g->n_shards == 1)
+        return EL_OK;
+    int32_t n_parts = 0; /* at most EL_MAX_GGUF_TENSORS by then */
+    for (size_t t = 0; t < s->n_tensors; t++)
+        n_parts += (int32_t)s->tensors[t].n_parts;
+    const uint16_t no = (uint16_t)i, count = (uint16_t)g->n_shards;
+    EL_TRY(el_meta_set_scalar(g->extra, "split.no", EL_META_U16, &no, err));
+    EL_TRY(el_meta_set_scalar(g->extra, "split.count", EL_META_U16, &count, err));
+    return el_meta_set_scalar(g->extra, "split.tensors.count", EL_META_I32, &n_parts, err);
+}
+
+/* ---- the files ---- */
+
+/* Zeros between the tensors of a shard, and after the last. */
+static enum el_status write_padding(const struct el_sink *s, const struct gguf_sink *g, uint32_t i, struct el_err *err)
+{
+    const struct shard *const sh = &g->shards[i];
+    uint8_t *const zeros = el_calloc_array(g->alignment, 1);
+    if (!zeros)
+        return no_memory(s, err);
+    enum el_status status = EL_OK;
+    for (size_t t = sh->first; t < sh->first + sh->n_tensors; t++) {
+        for (uint32_t p = 0; p < s->tensors[t].n_parts && status == EL_OK; p++) {
+            const uint64_t end = g->places[t].offset[p] + s->tensors[t].parts[p].nbytes;
+            const uint64_t n = (g->alignment - end % g->alignment) % g->alignment;
+            if (n > 0)
+                status = el_outfile_write(sh->out, sh->data_offset + end, zeros, n, err);
+        }
+    }
+    el_free(zeros);
+    return status;
+}
+
+static enum el_status begin_shard(struct el_sink *s, struct gguf_sink *g, const struct el_meta *meta, uint32_t i, struct el_err *err)
+{
+    struct shard *const sh = &g->shards[i];
+    struct el_buf header;
+    el_buf_init(&header);
+    if (i == 1) /* the parts container is described in the first file */
+        el_meta_remove(g->extra, EL_GGUF_ENCODINGS_KEY);
+    enum el_status status = describe_split(s, g, i, err);
+    if (status == EL_OK) {
+        build_header(s, g, meta, i, &header);
+        sh->data_offset = header.nbytes;
+        status = header.failed ? no_memory(s, err) : check_not_input(s, sh->path, err);
+    }
+    if (status == EL_OK && (header.nbytes > EL_MAX_GGUF_HEADER || sh->data_nbytes > (uint64_t)INT64_MAX - header.nbytes))
+        status = el_fail(err, EL_E_UNSUPPORTED, "'%s': a header of %zu bytes, at most %d", sh->path, header.nbytes, EL_MAX_GGUF_HEADER);
+    if (status == EL_OK)
+        status = el_outfile_open(sh->path, s->opts.overwrite, &sh->out, err);
+    if (status == EL_OK)
+        status = el_outfile_reserve(sh->out, sh->data_offset + sh->data_nbytes, err);
+    if (status == EL_OK)
+        status = el_outfile_write(sh->out, 0, header.data, header.nbytes, err);
+    if (status == EL_OK)
+        status = write_padding(s, g, i, err);
+    el_buf_release(&header);
+    return status;
+}
+
+static enum el_status sink_begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n, struct el_err *err)
+{
+    struct gguf_sink *const g = s->priv;
+    const enum el_status status = el_gguf_alignment(meta, &g->alignment, err);
+    if (status != EL_OK)
+        return el_fail_prefix(err, status, "'%s'", s->path);
+    g->extra = el_meta_new();
+    if (!g->extra)
+        return no_memory(s, err);
+    EL_TRY(copy_tensors(s, meta, tensors, n, err));
+    EL_TRY(check_names(s, err));
+    EL_TRY(place_tensors(s, g, err));
+    EL_TRY(name_shards(s, g, err));
+    EL_TRY(describe_encodings(s, g, err));
+    for (uint32_t i = 0; i < g->n_shards; i++)
+        EL_TRY(begin_shard(s, g, meta, i, err));
+    return EL_OK;
+}
+
+static enum el_status sink_write(struct el_sink *s, size_t t, uint32_t part, uint64_t offset, const void *data, uint64_t nbytes,
+                                 struct el_err *err)
+{
+    struct gguf_sink *const g = s->priv;
+    const struct el_tensor *const tensor = &s->tensors[t];
+    const uint64_t size = tensor->parts[part].nbytes;
+    if (offset > size || nbytes > size - offset)
+        return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': %llu bytes at %llu, the part has %llu", s->path, tensor->name,
+                       (unsigned long long)nbytes, (unsigned long long)offset, (unsigned long long)size);
+    struct shard *const sh = &g->shards[g->places[t].file[part]];
+    EL_TRY(el_outfile_write(sh->out, sh->data_offset + g->places[t].offset[part] + offset, data, nbytes, err));
+    atomic_fetch_add(&sh->written, nbytes);
+    return EL_OK;
+}
+
+/* Last shard first: a reader that is given the first one then finds the others. What was given a name is taken back on failure. */
+static enum el_status sink_commit(struct el_sink *s, struct el_err *err)
+{
+    struct gguf_sink *const g = s->priv;
+    for (uint32_t i = 0; i < g->n_shards; i++) {
+        const uint64_t written = atomic_load(&g->shards[i].written);
+        if (written != g->shards[i].expected)
+            return el_fail(err, EL_E_USAGE, "'%s': %llu bytes of tensors were written, must be %llu", g->shards[i].path,
+                           (unsigned long long)written, (unsigned long long)g->shards[i].expected);
+    }
+    enum el_status status = g->n_shards ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': nothing to commit", s->path);
+    for (uint32_t i = g->n_shards; i-- > 0 && status == EL_OK;) {
+        status = el_outfile_commit(g->shards[i].out, err);
+        g->shards[i].committed = status == EL_OK;
+    }
+    for (uint32_t i = 0; status != EL_OK && i < g->n_shards; i++) {
+        if (g->shards[i].committed)
+            (void)unlink(g->shards[i].path);
+    }
+    return status;
+}
+
+static void sink_close(struct el_sink *s)
+{
+    struct gguf_sink *const g = s->priv;
+    if (!g)
+        return;
+    for (uint32_t i = 0; i < g->n_shards; i++) {
+        if (g->shards[i].out)
+            el_outfile_close(g->shards[i].out);
+        el_free(g->shards[i].path);
+    }
+    el_free(g->shards);
+    el_free(g->places);
+    el_meta_free(g->extra);
+    el_free(g);
+    s->priv = NULL;
+}
+
+enum el_status el_gguf_create(struct el_sink *s, struct el_err *err)
+{
+    static const struct el_sink_ops ops = {sink_begin, sink_write, sink_commit, sink_close};
+    s->ops = &ops;
+    s->priv = el_calloc_array(1, sizeof(struct gguf_sink));
+    return s->priv ? EL_OK : no_memory(s, err);
+}

@@ -1,0 +1,32 @@
+/*
+ * Hugging Face folders: config.json, tokenizer.json and their like beside model.safetensors, or shards with an index. hf_read.c and
+ * hf_write.c share what is here. Names and shapes come from the architecture's table (model/arch.h).
+ */
+#ifndef EL_FORMATS_HF_H
+#define EL_FORMATS_HF_H
+
+#include "base/buf.h"
+#include "model/arch.h"
+#include "tensor/source.h"
+
+/* Does a name fit a pattern in which each "%u" (at most two) stands for a decimal number without leading zeros? */
+bool el_hf_name_fits(const char *pattern, const char *name, uint32_t numbers[2]);
+/* The name that a pattern and its numbers make, appended to b. Works for canonical patterns too. */
+void el_hf_add_name(struct el_buf *b, const char *pattern, uint32_t first, uint32_t second);
+
+/* formats/hf_read.c and hf_write.c: el_format.open and .create. */
+enum el_status el_hf_open(struct el_source *s, const struct el_source_opts *opts, struct el_err *err);
+enum el_status el_hf_create(struct el_sink *s, struct el_err *err);
+
+/* Problems of a folder, gathered so that all are told at once: a few in the error, all (up to 100) as warnings. */
+struct el_problems {
+    struct el_buf text;
+    size_t n;
+    enum el_status code; /* of the first */
+};
+void el_problems_init(struct el_problems *p);
+void el_problems_add(struct el_problems *p, enum el_status code, const char *fmt, ...) EL_PRINTF(3, 4);
+/* EL_OK without problems; else the error. Frees the list. */
+enum el_status el_problems_finish(struct el_problems *p, const char *path, struct el_err *err);
+
+#endif

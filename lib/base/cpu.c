@@ -1,0 +1,189 @@
+#include "base/cpu.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#if EL_X86
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
+static const char *const level_names[EL_CPU_LEVELS] = {
+    [EL_CPU_REF] = "ref",
+    [EL_CPU_AVX2] = "avx2",
+    [EL_CPU_AVX512] = "avx512",
+    [EL_CPU_AVX512VNNI] = "avx512vnni",
+};
+static const char *const native_name = "native";
+
+static pthread_once_t detect_once = PTHREAD_ONCE_INIT;
+static enum el_cpu_level detected = EL_CPU_REF;
+static char model[64] = "unknown";
+
+/* The level in use; -1 until it is asked for or set. */
+static atomic_int in_use = -1;
+
+#if EL_X86
+struct regs {
+    unsigned a, b, c, d;
+};
+
+static struct regs cpuid(unsigned leaf, unsigned sub)
+{
+    struct regs r = {0, 0, 0, 0};
+    if (!__get_cpuid_count(leaf, sub, &r.a, &r.b, &r.c, &r.d))
+        r = (struct regs){0, 0, 0, 0};
+    return r;
+}
+
+/* Which register files the operating system saves; without it a feature bit of the CPU is worth nothing. */
+EL_TARGET("xsave") static unsigned saved_state(void)
+{
+    return (unsigned)_xgetbv(0);
+}
+
+static enum el_cpu_level detect_level(void)
+{
+    const unsigned osxsave = 1u << 27, avx = 1u << 28, fma = 1u << 12, f16c = 1u << 29;              /* leaf 1 ecx */
+    const unsigned avx2 = 1u << 5;                                                                   /* leaf 7 ebx */
+    const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;                    /* F DQ CD BW VL */
+    const unsigned vnni = 1u << 11;                                                                  /* leaf 7 ecx */
+    const unsigned ymm_state = 0x6, zmm_state = 0xe6;                                                /* XCR0 */
+    const struct regs r1 = cpuid(1, 0), r7 = cpuid(7, 0);
+    const unsigned need1 = osxsave | avx | fma | f16c;
+    if ((r1.c & need1) != need1 || !(r7.b & avx2))
+        return EL_CPU_REF;
+    const unsigned saved = saved_state();
+    if ((saved & ymm_state) != ymm_state)
+        return EL_CPU_REF;
+    if ((r7.b & avx512) != avx512 || (saved & zmm_state) != zmm_state)
+        return EL_CPU_AVX2;
+    return r7.c & vnni ? EL_CPU_AVX512VNNI : EL_CPU_AVX512;
+}
+
+static void detect_model(void)
+{
+    if (cpuid(0x80000000u, 0).a < 0x80000004u)
+        return;
+    char brand[49] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        const struct regs r = cpuid(0x80000002u + i, 0);
+        memcpy(brand + 16 * i, &r, 16);
+    }
+    /* Vendors pad on either side. */
+    const char *s = brand;
+    while (*s == ' ')
+        s++;
+    size_t n = strlen(s);
+    while (n && s[n - 1] == ' ')
+        n--;
+    if (n) {
+        memcpy(model, s, n);
+        model[n] = '\0';
+    }
+}
+
+static void detect(void)
+{
+    detected = detect_level();
+    detect_model();
+}
+#else
+static void detect(void)
+{
+}
+#endif
+
+enum el_cpu_level el_cpu_detected(void)
+{
+    pthread_once(&detect_once, detect);
+    return detected;
+}
+
+const char *el_cpu_model(void)
+{
+    pthread_once(&detect_once, detect);
+    return model;
+}
+
+const char *el_cpu_name(enum el_cpu_level level)
+{
+    return level >= 0 && level < EL_CPU_LEVELS ? level_names[level] : NULL;
+}
+
+/* Level of a name, "native" being what was detected; -1 for an unknown one. */
+static int level_of(const char *name)
+{
+    if (strcmp(name, native_name) == 0)
+        return (int)el_cpu_detected();
+    for (int i = 0; i < EL_CPU_LEVELS; i++)
+        if (strcmp(name, level_names[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* What a name asks for: checked, `what` in front of the error ("EDGELLM_CPU: "). */
+static enum el_status level_parse(const char *what, const char *name, enum el_cpu_level *level, struct el_err *err)
+{
+    const int found = level_of(name);
+    if (found < 0)
+        return el_fail(err, EL_E_USAGE, "%s'%s' is no CPU level; there are ref, avx2, avx512, avx512vnni and native", what, name);
+    if (found > (int)el_cpu_detected())
+        return el_fail(err, EL_E_UNSUPPORTED, "%slevel '%s' is more than this CPU has ('%s')", what, name,
+                       level_names[el_cpu_detected()]);
+    *level = (enum el_cpu_level)found;
+    return EL_OK;
+}
+
+enum el_status el_cpu_check_env(struct el_err *err)
+{
+    const char *const name = getenv("EDGELLM_CPU");
+    enum el_cpu_level level;
+    return name && *name ? level_parse("EDGELLM_CPU: ", name, &level, err) : EL_OK;
+}
+
+enum el_cpu_level el_cpu(void)
+{
+    const int now = atomic_load_explicit(&in_use, memory_order_relaxed);
+    if (now >= 0)
+        return (enum el_cpu_level)now;
+    enum el_cpu_level level = el_cpu_detected();
+    const char *const name = getenv("EDGELLM_CPU");
+    if (name && *name)
+        (void)level_parse("", name, &level, NULL); /* a bad value is told by el_cpu_check_env */
+    int expected = -1;
+    if (!atomic_compare_exchange_strong(&in_use, &expected, (int)level))
+        return (enum el_cpu_level)expected;
+    return level;
+}
+
+bool el_cpu_force(enum el_cpu_level level)
+{
+    if (level < 0 || level > el_cpu_detected())
+        return false;
+    atomic_store(&in_use, (int)level);
+    return true;
+}
+
+enum el_status el_cpu_cap(const char *level, struct el_err *err)
+{
+    enum el_cpu_level parsed;
+    EL_TRY(level_parse("", level, &parsed, err));
+    atomic_store(&in_use, (int)parsed);
+    return EL_OK;
+}
+
+const char *el_cpu_level(void)
+{
+    return level_names[el_cpu()];
+}
+
+const char *el_cpu_level_name(size_t i)
+{
+    return i < EL_CPU_LEVELS ? level_names[i] : NULL;
+}

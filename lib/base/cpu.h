@@ -1,0 +1,29 @@
+/*
+ * What the CPU can do, as a ladder of levels. Kernels ask el_cpu(), never cpuid. EDGELLM_CPU or el_cpu_cap() lowers the level.
+ */
+#ifndef EL_BASE_CPU_H
+#define EL_BASE_CPU_H
+
+#include "base/err.h"
+
+enum el_cpu_level {
+    EL_CPU_REF = 0,        /* plain C */
+    EL_CPU_AVX2 = 1,       /* AVX2 FMA F16C */
+    EL_CPU_AVX512 = 2,     /* F CD BW DQ VL */
+    EL_CPU_AVX512VNNI = 3,
+    EL_CPU_LEVELS
+};
+
+enum el_cpu_level el_cpu(void);          /* in use: min(detected, cap) */
+enum el_cpu_level el_cpu_detected(void);
+const char *el_cpu_name(enum el_cpu_level level); /* NULL past the end */
+const char *el_cpu_model(void);          /* "AMD EPYC", static */
+/*
+ * EDGELLM_CPU is read on the first call of el_cpu(), unless el_cpu_cap() came before; a bad value is ignored there and reported by
+ * this (EL_E_USAGE for an unknown name, EL_E_UNSUPPORTED for more than the CPU has; both name the variable).
+ */
+enum el_status el_cpu_check_env(struct el_err *err);
+/* For tests: sets the level at once, without a check against an earlier choice. False when the CPU lacks it. */
+bool el_cpu_force(enum el_cpu_level level);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * Files to read (positioned reads or a mapping) and files to write (nothing visible before commit).
+ */
+#ifndef EL_BASE_FILE_H
+#define EL_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* ---- reading: one struct may be used by many threads ---- */
+struct el_file {
+    char *path;
+    int fd;
+    uint64_t nbytes;
+    uint64_t dev, ino; /* to refuse input == output */
+    void *map;         /* NULL until el_file_map */
+};
+
+/* EL_E_IO; refuses folders, devices and FIFOs by name. */
+enum el_status el_file_open(struct el_file *f, const char *path, struct el_err *err);
+void el_file_close(struct el_file *f);
+/* Reads exactly nbytes at offset; retries EINTR and short reads; EL_E_FORMAT when the file ends earlier. */
+enum el_status el_file_read(const struct el_file *f, uint64_t offset, void *out, uint64_t nbytes, struct el_err *err);
+/* Maps the whole file read-only, private; *base stays valid until close. */
+enum el_status el_file_map(struct el_file *f, const uint8_t **base, struct el_err *err);
+
+/* ---- writing ---- */
+/*
+ * An unnamed file in the folder of path (O_TMPFILE; a named .NAME.PID.tmp where the file system has none). Commit syncs and
+ * links it under its name; a process killed at any point leaves the old file or the new one, and no temporary.
+ */
+struct el_outfile;
+enum el_status el_outfile_open(const char *path, bool overwrite, struct el_outfile **out, struct el_err *err);
+/* Reserves the final size, so that a full disk shows at the start. */
+enum el_status el_outfile_reserve(struct el_outfile *f, uint64_t nbytes, struct el_err *err);
+/* Any order, no gaps left at commit; retries EINTR and short writes; thread-safe. EL_E_IO. */
+enum el_status el_outfile_write(struct el_outfile *f, uint64_t offset, const void *data, uint64_t nbytes, struct el_err *err);
+/* Reads back what was written (for verification). */
+enum el_status el_outfile_read(struct el_outfile *f, uint64_t offset, void *out, uint64_t nbytes, struct el_err *err);
+/* Brings the bytes to the disk without giving the file its name; commit does it too. For several files that appear together. */
+enum el_status el_outfile_sync(struct el_outfile *f, struct el_err *err);
+enum el_status el_outfile_commit(struct el_outfile *f, struct el_err *err);
+void el_outfile_close(struct el_outfile *f); /* discards when not committed */
+/* Would commit replace this very file (the same inode, also by a hard or symbolic link)? Callers refuse input == output with it. */
+bool el_outfile_same_as_file(const struct el_outfile *out, const struct el_file *in);
+
+/* "file", "folder", "FIFO", "device" ... of a stat mode, for messages. */
+const char *el_file_kind(uint32_t st_mode);
+
+/* Is name a plain file name that a model file may refer to ("model-00001-of-00002.safetensors")? No "..", "/", "\", control, empty. */
+bool el_file_name_is_safe(const char *name);
+
+#endif

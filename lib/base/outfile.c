@@ -1,0 +1,404 @@
+/*
+ * Output files that appear whole or not at all.
+ *
+ * The bytes go to a file without a name (O_TMPFILE). A name that is free is taken with one linkat(2): nothing can be left over. To
+ * replace an existing file the new one needs a name first, because linkat does not replace: linkat to .NAME.PID-RANDOM.tmp, then
+ * rename(2), with a guard standing by for that moment (base/guard.h). On file systems without O_TMPFILE the file has its temporary
+ * name, and the guard, from the beginning. Whatever survives that too (power cut, the guard killed as well) is removed by the next
+ * run that writes the same output: temporaries are locked with flock(2) while their owner lives, so a stale one can be locked.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/guard.h"
+#include "base/mem.h"
+
+enum { EL_TMP_SUFFIX = 1 + 20 + 1 + 8 + 4 }; /* ".PID-RANDOM.tmp" */
+
+struct el_outfile {
+    char path[PATH_MAX]; /* as given, for messages */
+    char name[NAME_MAX + 1];
+    char tmp_name[NAME_MAX + 1]; /* "" while the file has no temporary name */
+    int fd, dir_fd, guard;
+    bool overwrite, committed;
+    bool existed;
+    uint64_t old_dev, old_ino; /* of the file to be replaced */
+    atomic_uint_least64_t end, reserved; /* bytes written to, bytes reserved */
+};
+
+static enum el_status fail_errno(const struct el_outfile *f, const char *what, int number, struct el_err *err)
+{
+    return el_fail(err, EL_E_IO, "'%s': cannot %s: %s", f->path, what, el_errno_text(number));
+}
+
+/* ---- names ---- */
+
+/* Splits path into an open folder and a name. */
+static enum el_status open_folder(struct el_outfile *f, const char *path, struct el_err *err)
+{
+    char folder[PATH_MAX];
+    const size_t n = strlen(path);
+    if (n >= sizeof folder)
+        return el_fail(err, EL_E_IO, "'%s': output path of %zu bytes, at most %d", path, n, PATH_MAX - 1);
+    const char *const slash = strrchr(path, '/');
+    const char *const name = slash ? slash + 1 : path;
+    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return el_fail(err, EL_E_IO, "'%s': output is not a file name", path);
+    if (strlen(name) > NAME_MAX)
+        return el_fail(err, EL_E_IO, "'%s': output file name of %zu bytes, at most %d", path, strlen(name), NAME_MAX);
+    const size_t n_folder = slash ? (size_t)(slash - path) + 1 : 1;
+    memcpy(folder, slash ? path : ".", n_folder);
+    folder[n_folder] = '\0';
+    memcpy(f->name, name, strlen(name) + 1);
+    f->dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->dir_fd < 0)
+        return el_fail(err, EL_E_IO, "'%s': cannot open the output's folder: %s", f->path, el_errno_text(errno));
+    return EL_OK;
+}
+
+/* What is at the place of the output now, and may it be replaced? */
+static enum el_status check_target(struct el_outfile *f, struct el_err *err)
+{
+    struct stat st;
+    if (fstatat(f->dir_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? EL_OK : fail_errno(f, "look at the output", errno, err);
+    if (!S_ISREG(st.st_mode))
+        return el_fail(err, EL_E_IO, "'%s': output is a %s, not a file", f->path, el_file_kind(st.st_mode));
+    if (!f->overwrite)
+        return el_fail(err, EL_E_IO, "'%s': output exists already and overwriting was not asked for", f->path);
+    f->existed = true;
+    f->old_dev = (uint64_t)st.st_dev;
+    f->old_ino = (uint64_t)st.st_ino;
+    return EL_OK;
+}
+
+/* Length of the part of the name that temporaries carry: with its suffix a temporary must still be a legal name. */
+static int tmp_stem(const struct el_outfile *f)
+{
+    const size_t n = strlen(f->name), most = NAME_MAX - 1 - EL_TMP_SUFFIX;
+    return (int)(n < most ? n : most);
+}
+
+static void make_tmp_name(const struct el_outfile *f, char out[NAME_MAX + 1])
+{
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+        random = (uint32_t)(uintptr_t)f;
+    (void)snprintf(out, NAME_MAX + 1, ".%.*s.%ld-%08" PRIx32 ".tmp", tmp_stem(f), f->name, (long)getpid(), random);
+}
+
+static bool is_tmp_name(const struct el_outfile *f, const char *name)
+{
+    const size_t stem = (size_t)tmp_stem(f);
+    if (name[0] != '.' || strncmp(name + 1, f->name, stem) != 0 || name[1 + stem] != '.')
+        return false;
+    const char *p = name + 2 + stem;
+    const size_t n_pid = strspn(p, "0123456789");
+    if (n_pid == 0 || p[n_pid] != '-')
+        return false;
+    p += n_pid + 1;
+    return strspn(p, "0123456789abcdef") == 8 && strcmp(p + 8, ".tmp") == 0;
+}
+
+/* Removes temporaries of this output that nobody holds a lock on. Failures do not matter. */
+static void remove_stale(const struct el_outfile *f)
+{
+    const int list_fd = openat(f->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *const dir = list_fd >= 0 ? fdopendir(list_fd) : NULL;
+    if (!dir) {
+        if (list_fd >= 0)
+            close(list_fd);
+        return;
+    }
+    for (struct dirent *e; (e = readdir(dir));) {
+        if (!is_tmp_name(f, e->d_name))
+            continue;
+        const int fd = openat(f->dir_fd, e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        struct stat st;
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            (void)unlinkat(f->dir_fd, e->d_name, 0);
+        close(fd);
+    }
+    closedir(dir);
+}
+
+/* ---- opening ---- */
+
+/* A path under which the unnamed file can be linked. */
+static void proc_path(const struct el_outfile *f, char out[64])
+{
+    (void)snprintf(out, 64, "/proc/self/fd/%d", f->fd);
+}
+
+/* The file without a name; false when this file system, kernel or a missing /proc does not allow it (then *number is 0) or on error. */
+static bool open_unnamed(struct el_outfile *f, int *number)
+{
+    *number = 0;
+    f->fd = openat(f->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    if (f->fd < 0) {
+        if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
+            *number = errno;
+        return false;
+    }
+    char proc[64];
+    proc_path(f, proc);
+    if (access(proc, F_OK) == 0) {
+        (void)flock(f->fd, LOCK_EX | LOCK_NB);
+        return true;
+    }
+    close(f->fd);
+    f->fd = -1;
+    return false;
+}
+
+static enum el_status open_named(struct el_outfile *f, struct el_err *err)
+{
+    for (int attempt = 0; attempt < 100; attempt++) {
+        make_tmp_name(f, f->tmp_name);
+        const char *const names[1] = {f->tmp_name};
+        f->guard = el_guard_start(f->dir_fd, NULL, names, 1);
+        f->fd = openat(f->dir_fd, f->tmp_name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+        const int number = errno;
+        struct stat st;
+        /* Another run may take a file that is not locked yet for a stale one: then it has no name any more. */
+        if (f->fd >= 0 && (flock(f->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) && fstat(f->fd, &st) == 0 && st.st_nlink > 0)
+            return EL_OK;
+        el_guard_stop(f->guard);
+        f->guard = -1;
+        f->tmp_name[0] = '\0';
+        if (f->fd < 0 && number != EEXIST)
+            return fail_errno(f, "make a file in the output's folder", number, err);
+        if (f->fd >= 0)
+            close(f->fd);
+        f->fd = -1;
+    }
+    return fail_errno(f, "make a file in the output's folder", EEXIST, err);
+}
+
+static enum el_status open_all(struct el_outfile *f, const char *path, struct el_err *err)
+{
+    struct stat st;
+    char resolved[PATH_MAX];
+    /* A symbolic link stays; the file that it names is the output. */
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+        if (!realpath(path, resolved))
+            return fail_errno(f, "follow the symbolic link", errno, err);
+        path = resolved;
+    }
+    EL_TRY(open_folder(f, path, err));
+    EL_TRY(check_target(f, err));
+    remove_stale(f);
+    int number;
+    if (open_unnamed(f, &number))
+        return EL_OK;
+    return number ? fail_errno(f, "make a file in the output's folder", number, err) : open_named(f, err);
+}
+
+enum el_status el_outfile_open(const char *path, bool overwrite, struct el_outfile **out, struct el_err *err)
+{
+    *out = NULL;
+    if (strlen(path) >= PATH_MAX)
+        return el_fail(err, EL_E_IO, "'%.64s...': output path of %zu bytes, at most %d", path, strlen(path), PATH_MAX - 1);
+    struct el_outfile *const f = el_calloc_array(1, sizeof *f);
+    if (!f)
+        return el_fail(err, EL_E_MEMORY, "'%s': out of memory", path);
+    memcpy(f->path, path, strlen(path) + 1);
+    f->fd = f->dir_fd = f->guard = -1;
+    f->overwrite = overwrite;
+    const enum el_status status = open_all(f, path, err);
+    if (status != EL_OK) {
+        el_outfile_close(f);
+        return status;
+    }
+    *out = f;
+    return EL_OK;
+}
+
+bool el_outfile_same_as_file(const struct el_outfile *out, const struct el_file *in)
+{
+    return out->existed && out->old_dev == in->dev && out->old_ino == in->ino;
+}
+
+/* ---- writing ---- */
+
+enum el_status el_outfile_reserve(struct el_outfile *f, uint64_t nbytes, struct el_err *err)
+{
+    if (nbytes == 0)
+        return EL_OK;
+    if (nbytes > (uint64_t)INT64_MAX)
+        return fail_errno(f, "reserve space", EFBIG, err);
+    int number = 0;
+    while (fallocate(f->fd, 0, 0, (off_t)nbytes) != 0) {
+        number = errno;
+        if (number != EINTR)
+            break;
+        number = 0;
+        if (el_interrupted())
+            return el_fail(err, EL_E_INTERRUPTED, "'%s': interrupted while reserving space", f->path);
+    }
+    struct statvfs fs;
+    if (number == EOPNOTSUPP || number == ENOSYS) {
+        /* Nothing can be reserved here, but whether it fits can be asked. */
+        number = 0;
+        if (fstatvfs(f->fd, &fs) == 0 && fs.f_frsize > 0 && nbytes / fs.f_frsize > fs.f_bavail)
+            number = ENOSPC;
+    } else if (number == 0) {
+        atomic_store(&f->reserved, nbytes);
+    }
+    if (number)
+        return el_fail(err, EL_E_IO, "'%s': cannot reserve %" PRIu64 " bytes: %s", f->path, nbytes, el_errno_text(number));
+    return EL_OK;
+}
+
+enum el_status el_outfile_write(struct el_outfile *f, uint64_t offset, const void *data, uint64_t nbytes, struct el_err *err)
+{
+    const uint8_t *p = data;
+    if (offset > (uint64_t)INT64_MAX || nbytes > (uint64_t)INT64_MAX - offset)
+        return fail_errno(f, "write", EFBIG, err);
+    const uint64_t end = offset + nbytes;
+    while (nbytes > 0) {
+        if (el_interrupted())
+            return el_fail(err, EL_E_INTERRUPTED, "'%s': interrupted while writing", f->path);
+        const size_t want = nbytes < (1u << 30) ? (size_t)nbytes : (size_t)1 << 30;
+        const ssize_t put = pwrite(f->fd, p, want, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return el_fail(err, EL_E_IO, "'%s': cannot write %" PRIu64 " bytes at byte %" PRIu64 ": %s", f->path, nbytes, offset,
+                           el_errno_text(put < 0 ? errno : EIO));
+        p += put;
+        offset += (uint64_t)put;
+        nbytes -= (uint64_t)put;
+    }
+    uint_least64_t seen = atomic_load(&f->end);
+    while (seen < end && !atomic_compare_exchange_weak(&f->end, &seen, end))
+        continue;
+    return EL_OK;
+}
+
+enum el_status el_outfile_read(struct el_outfile *f, uint64_t offset, void *out, uint64_t nbytes, struct el_err *err)
+{
+    const struct el_file view = {.path = f->path, .fd = f->fd};
+    return el_file_read(&view, offset, out, nbytes, err);
+}
+
+/* ---- committing ---- */
+
+static bool link_as(struct el_outfile *f, const char *name)
+{
+    char proc[64];
+    proc_path(f, proc);
+    return linkat(AT_FDCWD, proc, f->dir_fd, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+/* Gives the temporary name to an unnamed file, with the guard on watch. */
+static enum el_status take_tmp_name(struct el_outfile *f, struct el_err *err)
+{
+    make_tmp_name(f, f->tmp_name);
+    const char *const names[1] = {f->tmp_name};
+    f->guard = el_guard_start(f->dir_fd, NULL, names, 1);
+    if (link_as(f, f->tmp_name))
+        return EL_OK;
+    const int number = errno;
+    f->tmp_name[0] = '\0';
+    el_guard_stop(f->guard);
+    f->guard = -1;
+    return fail_errno(f, "name the output", number, err);
+}
+
+static enum el_status exists_by_now(const struct el_outfile *f, struct el_err *err)
+{
+    return el_fail(err, EL_E_IO, "'%s': output has come to exist and overwriting was not asked for", f->path);
+}
+
+/* Moves the temporary name to the final one. */
+static enum el_status rename_tmp(struct el_outfile *f, struct el_err *err)
+{
+    int rc;
+    if (f->overwrite) {
+        rc = renameat(f->dir_fd, f->tmp_name, f->dir_fd, f->name);
+    } else {
+        rc = renameat2(f->dir_fd, f->tmp_name, f->dir_fd, f->name, RENAME_NOREPLACE);
+        if (rc != 0 && (errno == EINVAL || errno == ENOSYS)) {
+            /* File systems without RENAME_NOREPLACE: a second link does not replace either. */
+            rc = linkat(f->dir_fd, f->tmp_name, f->dir_fd, f->name, 0);
+            if (rc == 0)
+                (void)unlinkat(f->dir_fd, f->tmp_name, 0);
+        }
+    }
+    if (rc != 0)
+        return errno == EEXIST ? exists_by_now(f, err) : fail_errno(f, "rename the output", errno, err);
+    f->tmp_name[0] = '\0';
+    el_guard_stop(f->guard);
+    f->guard = -1;
+    return EL_OK;
+}
+
+static enum el_status give_name(struct el_outfile *f, struct el_err *err)
+{
+    if (!f->tmp_name[0] && (!f->overwrite || !f->existed)) {
+        if (link_as(f, f->name))
+            return EL_OK;
+        if (errno != EEXIST)
+            return fail_errno(f, "name the output", errno, err);
+        if (!f->overwrite)
+            return exists_by_now(f, err);
+    }
+    if (!f->tmp_name[0])
+        EL_TRY(take_tmp_name(f, err));
+    return rename_tmp(f, err);
+}
+
+enum el_status el_outfile_sync(struct el_outfile *f, struct el_err *err)
+{
+    const uint64_t end = atomic_load(&f->end);
+    if (atomic_load(&f->reserved) > end && ftruncate(f->fd, (off_t)end) != 0)
+        return fail_errno(f, "cut the output to its size", errno, err);
+    if (fsync(f->fd) != 0)
+        return fail_errno(f, "sync the output", errno, err);
+    return EL_OK;
+}
+
+enum el_status el_outfile_commit(struct el_outfile *f, struct el_err *err)
+{
+    EL_TRY(el_outfile_sync(f, err));
+    EL_TRY(give_name(f, err));
+    /* EINVAL: some file systems cannot sync a folder, and need not. */
+    if (fsync(f->dir_fd) != 0 && errno != EINVAL && errno != EROFS) {
+        const int number = errno;
+        if (!f->existed)
+            (void)unlinkat(f->dir_fd, f->name, 0);
+        return fail_errno(f, "sync the output's folder", number, err);
+    }
+    f->committed = true;
+    return EL_OK;
+}
+
+void el_outfile_close(struct el_outfile *f)
+{
+    if (!f)
+        return;
+    if (f->tmp_name[0])
+        (void)unlinkat(f->dir_fd, f->tmp_name, 0);
+    el_guard_stop(f->guard);
+    if (f->fd >= 0)
+        close(f->fd);
+    if (f->dir_fd >= 0)
+        close(f->dir_fd);
+    el_free(f);
+}

@@ -1,0 +1,15 @@
+/* SHA-256 (FIPS 180-4) by OpenSSL's libcrypto: the one door to it. */
+#ifndef EL_BASE_SHA256_H
+#define EL_BASE_SHA256_H
+
+#include "base/err.h"
+
+struct el_sha256;
+struct el_sha256 *el_sha256_open(void); /* NULL when out of memory */
+void el_sha256_add(struct el_sha256 *s, const void *data, size_t nbytes);
+/* Finishes, frees, writes 64 hex digits and a NUL. */
+void el_sha256_close(struct el_sha256 *s, char hex[65]);
+/* Version of libcrypto, static text. */
+const char *el_sha256_library(void);
+
+#endif

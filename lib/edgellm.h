@@ -1,0 +1,441 @@
+/*
+ * edgellm.h - the public interface of libedgellm.
+ *
+ * Conventions, valid for every declaration here:
+ *   - Functions that can fail return enum el_status and fill *err (which may be NULL). Results come through out-parameters,
+ *     which are set to NULL or zero on failure.
+ *   - Matrices are row-major with the outermost dimension first: a weight is [n_out, n_in] and y = x W^T, as in PyTorch.
+ *   - Strings are UTF-8. Strings returned as const char * are borrowed and live as long as the object they came from.
+ *   - An object may be used by one thread at a time unless its comment says otherwise; different objects are independent.
+ *   - The library never prints, never exits and never aborts because of data. Warnings go to el_log_set()'s function.
+ *   - Nothing here depends on the locale, the time or the number of threads.
+ */
+#ifndef EDGELLM_H
+#define EDGELLM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define EL_API __attribute__((visibility("default")))
+#define EL_MUST_CHECK __attribute__((warn_unused_result))
+#define EL_PRINTF(fmt_at, args_at) __attribute__((format(printf, fmt_at, args_at)))
+#else
+#define EL_API
+#define EL_MUST_CHECK
+#define EL_PRINTF(fmt_at, args_at)
+#endif
+
+#define EL_VERSION_MAJOR 0
+#define EL_VERSION_MINOR 1
+#define EL_VERSION_PATCH 0
+
+/* ---- errors ------------------------------------------------------------------------------------------------------- */
+
+/* The numbers are the exit codes of the command line tool. They are never renumbered. */
+enum el_status {
+    EL_OK = 0,
+    EL_E_FAILED = 1,        /* ran, and the result is a failure (non-finite logits, a check that does not hold) */
+    EL_E_USAGE = 2,         /* the caller asked for something impossible */
+    EL_E_FORMAT = 3,        /* damaged or inconsistent input */
+    EL_E_IO = 4,            /* the operating system refused: open, read, write, disk full */
+    EL_E_MEMORY = 5,        /* out of memory */
+    EL_E_NETWORK = 6,
+    EL_E_CHECKSUM = 7,      /* stored and computed hash differ */
+    EL_E_UNSUPPORTED = 8,   /* well-formed, but not something this version can do */
+    EL_E_PARTIAL = 9,       /* part of a sweep failed */
+    EL_E_INTERRUPTED = 130, /* el_interrupt() was called */
+};
+
+struct el_err {
+    enum el_status code;
+    char text[512]; /* one line, lower case, no full stop; control characters are shown as \xNN; always terminated */
+};
+
+/* Static text for a status: "ok", "bad input", ... Never NULL. Any thread. */
+EL_API const char *el_status_name(enum el_status status);
+
+/* Where warnings go. fn may be NULL (drop them). Set it before other threads use the library; text is one escaped line. */
+typedef void el_log_fn(void *user, const char *text);
+EL_API void el_log_set(el_log_fn *fn, void *user);
+
+/* Makes running and later library calls return EL_E_INTERRUPTED soon. Async-signal-safe; any thread. */
+EL_API void el_interrupt(void);
+
+/* Called now and then during long work, from the thread that called the library. */
+typedef void el_progress_fn(void *user, const char *what, uint64_t done, uint64_t total);
+
+/* ---- about this build and this machine ---------------------------------------------------------------------------- */
+
+/* "0.1.0" */
+EL_API const char *el_version(void);
+
+/* JSON object text: version, commit, compiler, libraries with versions, CPU features, chosen kernel level. Borrowed, static. */
+EL_API const char *el_build_info_json(void);
+
+/*
+ * Caps the CPU level that kernels may use: "ref", "avx2", "avx512", "avx512vnni" or "native" (the default). The environment
+ * variable EDGELLM_CPU does the same. EL_E_USAGE for an unknown name; a level that this CPU lacks is EL_E_UNSUPPORTED.
+ * Call it before opening models.
+ */
+EL_API EL_MUST_CHECK enum el_status el_cpu_cap(const char *level, struct el_err *err);
+
+/* The level in use, and the i-th level this build knows (NULL past the end). Any thread. */
+EL_API const char *el_cpu_level(void);
+EL_API const char *el_cpu_level_name(size_t i);
+
+/*
+ * What this build knows: the name of the i-th row of each table, NULL past the end. about may be NULL; else *about is one line
+ * about the row. Strings are static. Any thread.
+ */
+EL_API const char *el_encoding_name_at(size_t i, const char **about);
+EL_API const char *el_format_name_at(size_t i, const char **about);
+EL_API const char *el_arch_name_at(size_t i, const char **about);
+EL_API const char *el_mix_name_at(size_t i, const char **about);
+EL_API const char *el_method_name_at(size_t i, const char **about);
+
+/* Fills hex[65] with the lower-case SHA-256 of a file's bytes (a folder: of its sorted file names and hashes). */
+EL_API EL_MUST_CHECK enum el_status el_sha256_path(const char *path, char hex[65], struct el_err *err);
+EL_API void el_sha256_bytes(const void *data, size_t nbytes, char hex[65]);
+
+/*
+ * Reads a whole file ("-" is standard input) into memory, NUL-terminated after nbytes. Free it with el_free().
+ * EL_E_IO when it cannot be read; EL_E_FORMAT when it is larger than max_nbytes.
+ */
+EL_API EL_MUST_CHECK enum el_status el_read_file(const char *path, uint64_t max_nbytes, char **data, size_t *nbytes,
+                                                 struct el_err *err);
+/* Frees what the library allocated: free(), by a name that programs with another C library can use. NULL is fine. */
+EL_API void el_free(void *p);
+
+/*
+ * Reads JSON text that is an array of strings (a corpus, one document each): *texts [*n] and their lengths *nbytes [*n]. Everything
+ * is one allocation: el_free(*texts) frees it. `what` names the text in errors. EL_E_FORMAT for anything but such an array.
+ */
+EL_API EL_MUST_CHECK enum el_status el_json_strings(const char *text, size_t text_nbytes, const char *what, char ***texts,
+                                                    size_t **nbytes, size_t *n, struct el_err *err);
+
+/* ---- metadata ----------------------------------------------------------------------------------------------------- */
+
+/* GGUF's value types with GGUF's numbers. */
+enum el_meta_type {
+    EL_META_U8 = 0,
+    EL_META_I8 = 1,
+    EL_META_U16 = 2,
+    EL_META_I16 = 3,
+    EL_META_U32 = 4,
+    EL_META_I32 = 5,
+    EL_META_F32 = 6,
+    EL_META_BOOL = 7,
+    EL_META_STR = 8,
+    EL_META_ARR = 9,
+    EL_META_U64 = 10,
+    EL_META_I64 = 11,
+    EL_META_F64 = 12,
+};
+
+/*
+ * A set of named values, in file order. Keys are GGUF's names whatever the file was ("llama.block_count"); what a
+ * Hugging Face folder says in config.json is translated on reading.
+ */
+struct el_meta;
+
+EL_API size_t el_meta_count(const struct el_meta *meta);
+EL_API const char *el_meta_key(const struct el_meta *meta, size_t i);
+EL_API enum el_meta_type el_meta_type(const struct el_meta *meta, size_t i);
+/* Element type and count of an array; a scalar counts as one element of its own type. */
+EL_API enum el_meta_type el_meta_elem_type(const struct el_meta *meta, size_t i);
+EL_API size_t el_meta_n_elems(const struct el_meta *meta, size_t i);
+/* Index of a key, or SIZE_MAX. */
+EL_API size_t el_meta_find(const struct el_meta *meta, const char *key);
+/* Element j of value i. The caller checks the type first; a number is converted (assert on strings), a string borrowed. */
+EL_API int64_t el_meta_int(const struct el_meta *meta, size_t i, size_t j);
+EL_API double el_meta_float(const struct el_meta *meta, size_t i, size_t j);
+EL_API const char *el_meta_str(const struct el_meta *meta, size_t i, size_t j, size_t *nbytes);
+
+/* ---- model files: sources and sinks ------------------------------------------------------------------------------- */
+
+/*
+ * A model as stored: metadata and a directory of named tensors. GGUF (also split), safetensors, a Hugging Face folder, a
+ * llama2.c checkpoint, a lone tokenizer.json or tokenizer.bin (no tensors then). Opening reads only the header.
+ */
+struct el_source;
+
+struct el_source_opts {
+    const char *format;    /* NULL: find out; else a name of el_format_name_at */
+    const char *tokenizer; /* NULL: beside the model (llama2.c: tokenizer.bin, tok*.bin) */
+    bool strict;           /* trailing bytes and gaps are errors */
+};
+
+/*
+ * Opens path. EL_E_FORMAT damaged, EL_E_UNSUPPORTED a version, type or family this build does not know, EL_E_IO.
+ * opts may be NULL. The error names the file, the field, what was found and what is allowed.
+ */
+EL_API EL_MUST_CHECK enum el_status el_source_open(const char *path, const struct el_source_opts *opts,
+                                                   struct el_source **source, struct el_err *err);
+EL_API void el_source_close(struct el_source *source);
+EL_API const char *el_source_path(const struct el_source *source);
+EL_API const char *el_source_format(const struct el_source *source);
+EL_API const struct el_meta *el_source_meta(const struct el_source *source);
+/* Sets one value from llama.cpp's notation KEY=TYPE:VALUE (TYPE int, float, bool or str). EL_E_USAGE. */
+EL_API EL_MUST_CHECK enum el_status el_source_override(struct el_source *source, const char *key_type_value, struct el_err *err);
+
+/* One tensor as seen from outside. Strings are borrowed from the source or plan. */
+struct el_tensor_info {
+    const char *name;      /* GGUF's name: "blk.0.attn_q.weight" */
+    const char *file_name; /* its name in the file, when that differs; else the same pointer */
+    const char *encoding;  /* "Q4_K" */
+    uint32_t n_dims;
+    uint64_t dims[4];      /* outermost first */
+    uint64_t n_elems;
+    uint64_t nbytes;       /* all parts */
+    uint64_t offset;       /* of the first part in its file, bytes; 0 when it is scattered */
+    const char *file;      /* base name of the file that holds the first part */
+};
+EL_API size_t el_source_n_tensors(const struct el_source *source);
+EL_API struct el_tensor_info el_source_tensor(const struct el_source *source, size_t i);
+/* Decodes n_rows rows (all outer dimensions flattened, rows of dims[n_dims-1]) to out [n_rows, dims[n_dims-1]] f32, in file row order. */
+EL_API EL_MUST_CHECK enum el_status el_source_read_rows(struct el_source *source, size_t tensor, uint64_t row0, uint64_t n_rows,
+                                                        float *out, struct el_err *err);
+
+/* A problem found by el_verify: severity 'e' (error) or 'w' (warning), and one line. */
+typedef void el_problem_fn(void *user, char severity, const char *text);
+
+/*
+ * Reads everything: structure, shapes against the architecture, tokenizer, every block's scales and values (NaN, Inf), stored
+ * plan against tensors. Calls fn for each problem; EL_E_FORMAT at the end when there was an error. fn may be NULL.
+ */
+EL_API EL_MUST_CHECK enum el_status el_verify(struct el_source *source, el_problem_fn *fn, void *user, el_progress_fn *progress,
+                                              void *progress_user, struct el_err *err);
+
+/* A model file being written. Nothing appears under the final name before el_sink_commit. */
+struct el_sink;
+
+struct el_sink_opts {
+    const char *format;          /* "gguf", "hf" (folder) or "safetensors" */
+    uint64_t split_max_nbytes;   /* 0: one file; else shards of at most so many tensor bytes (one larger tensor still fits alone) */
+    uint32_t split_max_tensors;  /* 0: no limit */
+    bool split_as_source;        /* gguf: begin a new shard wherever the packed source begins one */
+    bool overwrite;              /* else an existing output is EL_E_IO */
+};
+EL_API EL_MUST_CHECK enum el_status el_sink_open(const char *path, const struct el_sink_opts *opts, struct el_sink **sink,
+                                                 struct el_err *err);
+/* Makes the output durable and gives it its name. On error nothing is left behind. */
+EL_API EL_MUST_CHECK enum el_status el_sink_commit(struct el_sink *sink, struct el_err *err);
+/* Frees; discards what was not committed. */
+EL_API void el_sink_close(struct el_sink *sink);
+
+/* Writes one or more f32 or i32 arrays as a .safetensors file. dtype 'f' or 'i'; dims outermost first; data [product of dims]. */
+struct el_array {
+    const char *name;
+    char dtype;
+    uint32_t n_dims;
+    uint64_t dims[4];
+    const void *data;
+};
+EL_API EL_MUST_CHECK enum el_status el_arrays_write(const char *path, const struct el_array *arrays, size_t n_arrays,
+                                                    bool overwrite, struct el_err *err);
+
+/* ---- packing: convert and quantize -------------------------------------------------------------------------------- */
+
+/* Which tensor gets which encoding, and why. */
+struct el_plan;
+
+struct el_plan_opts {
+    const char *type;              /* encoding ("Q8_0", "G4_32"), mix ("Q4_K_M"), or "COPY" */
+    const char *output_type;       /* NULL, or the encoding of output.weight */
+    const char *embedding_type;    /* NULL, or the encoding of token_embd.weight */
+    const char *const *tensor_types; /* "REGEX=TYPE", the first that matches the name wins; may be NULL when n is 0 */
+    size_t n_tensor_types;
+    const char *method;            /* NULL: the default; else a name of el_method_name_at */
+    bool pure;                     /* every matrix the same type, no mix rules */
+    bool leave_output;             /* do not touch output.weight */
+    bool allow_requantize;         /* else a quantized source tensor is EL_E_USAGE */
+    bool for_convert;              /* convert's rules: every matrix gets `type`; vectors f32 */
+};
+
+/* Makes a plan from the source's directory; reads no tensor data. EL_E_USAGE names the option. */
+EL_API EL_MUST_CHECK enum el_status el_plan_make(const struct el_source *source, const struct el_plan_opts *opts,
+                                                 struct el_plan **plan, struct el_err *err);
+EL_API void el_plan_free(struct el_plan *plan);
+
+struct el_plan_row {
+    struct el_tensor_info from;
+    const char *to;       /* encoding it will have */
+    const char *method;   /* "copy", "convert", "search", ... */
+    uint64_t nbytes;      /* after */
+    const char *fallback; /* NULL, or why it is not the encoding that was asked for */
+};
+EL_API size_t el_plan_n_rows(const struct el_plan *plan);
+EL_API struct el_plan_row el_plan_row(const struct el_plan *plan, size_t i);
+
+/* What was done to one tensor; called once per tensor, in plan order. */
+struct el_pack_report {
+    size_t row;          /* of the plan */
+    double sum_w2;       /* sum of w^2 over the tensor, float64 */
+    double sum_err2;     /* sum of (w - w')^2 */
+    uint64_t n_nonfinite;
+};
+typedef void el_pack_report_fn(void *user, const struct el_pack_report *report);
+
+struct el_pack_opts {
+    unsigned n_threads; /* 0: all cores */
+    bool nan_to_zero;   /* else a NaN or Inf weight is EL_E_FORMAT naming tensor and index */
+    el_progress_fn *progress;
+    void *progress_user;
+    el_pack_report_fn *report;
+    void *report_user;
+};
+
+/*
+ * Carries a plan out: reads source in row strips, writes to sink; peak memory does not grow with the model. Does not commit.
+ * The bytes do not depend on n_threads, CPU level or compiler.
+ */
+EL_API EL_MUST_CHECK enum el_status el_pack(struct el_source *source, const struct el_plan *plan, struct el_sink *sink,
+                                            const struct el_pack_opts *opts, struct el_err *err);
+
+/* ---- tokenizers --------------------------------------------------------------------------------------------------- */
+
+/* Immutable after opening: any number of threads may use one. */
+struct el_tokenizer;
+
+EL_API EL_MUST_CHECK enum el_status el_tokenizer_open(struct el_source *source, struct el_tokenizer **tok, struct el_err *err);
+EL_API void el_tokenizer_close(struct el_tokenizer *tok);
+
+enum el_tok_flags {
+    EL_TOK_ADD_SPECIAL = 1u << 0,   /* BOS/EOS as the model's post-processor says */
+    EL_TOK_PARSE_SPECIAL = 1u << 1, /* the text of a control token becomes that token */
+};
+
+/*
+ * Encodes text (nbytes bytes; invalid UTF-8 becomes U+FFFD, NULs are data). *ids is allocated; free it with el_free().
+ * Linear time in nbytes. EL_E_FORMAT when a pattern exceeds its match limit.
+ */
+EL_API EL_MUST_CHECK enum el_status el_encode(const struct el_tokenizer *tok, const char *text, size_t nbytes, unsigned flags,
+                                              int32_t **ids, size_t *n_ids, struct el_err *err);
+
+/* Decodes ids; control tokens are left out unless special is true. *text is allocated, NUL-terminated. EL_E_USAGE: id out of range. */
+EL_API EL_MUST_CHECK enum el_status el_decode(const struct el_tokenizer *tok, const int32_t *ids, size_t n_ids, bool special,
+                                              char **text, size_t *nbytes, struct el_err *err);
+
+/* Streaming decoder: keeps bytes back until they are whole UTF-8 characters. */
+struct el_detok;
+EL_API EL_MUST_CHECK enum el_status el_detok_open(const struct el_tokenizer *tok, struct el_detok **d, struct el_err *err);
+/* Text that became complete with this id; borrowed until the next call. */
+EL_API EL_MUST_CHECK enum el_status el_detok_push(struct el_detok *d, int32_t id, const char **text, size_t *nbytes, struct el_err *err);
+/* What is left at the end (an incomplete character as U+FFFD). */
+EL_API const char *el_detok_flush(struct el_detok *d, size_t *nbytes);
+EL_API void el_detok_close(struct el_detok *d);
+
+EL_API size_t el_tok_n_vocab(const struct el_tokenizer *tok);
+/* Raw piece as stored (byte-level alphabet, U+2581 ...); NULL when out of range. */
+EL_API const char *el_tok_piece(const struct el_tokenizer *tok, int32_t id, size_t *nbytes);
+/* Number of bytes of text that the token stands for (SentencePiece's space is one byte); 0 for control tokens and out of range. */
+EL_API size_t el_tok_text_nbytes(const struct el_tokenizer *tok, int32_t id);
+/* Ids, or -1 when the model has none. */
+EL_API int32_t el_tok_bos(const struct el_tokenizer *tok);
+EL_API int32_t el_tok_eos(const struct el_tokenizer *tok);
+/* Ends generation: EOS, end-of-turn and the like. */
+EL_API bool el_tok_is_eog(const struct el_tokenizer *tok, int32_t id);
+EL_API bool el_tok_is_control(const struct el_tokenizer *tok, int32_t id);
+/* Does the model put BOS in front by itself? */
+EL_API bool el_tok_adds_bos(const struct el_tokenizer *tok);
+
+/* ---- running ------------------------------------------------------------------------------------------------------ */
+
+/* Weights bound to an architecture. Immutable: sessions in several threads may share one. */
+struct el_model;
+
+struct el_model_opts {
+    bool no_mmap;  /* read weights into anonymous memory */
+    const char *disable; /* NULL, or a comma-separated list of features to leave out, for ablation tests: "rope_scaling", "bias", ... */
+};
+/* Binds the tensors of source, which must stay open as long as the model. All missing and misshapen tensors are named. opts may be NULL. */
+EL_API EL_MUST_CHECK enum el_status el_model_open(struct el_source *source, const struct el_model_opts *opts,
+                                                  struct el_model **model, struct el_err *err);
+EL_API void el_model_close(struct el_model *model);
+
+struct el_model_info {
+    const char *arch;        /* "llama" */
+    uint64_t n_params;
+    uint64_t nbytes;         /* of all tensors */
+    uint32_t n_vocab, n_embd, n_layers, n_heads, n_kv_heads, d_head, n_ff, n_experts, n_experts_used;
+    uint32_t n_ctx_train;
+};
+EL_API struct el_model_info el_model_info(const struct el_model *model);
+
+/* Running sequences: KV cache and scratch. All memory is taken on opening; decoding allocates nothing. */
+struct el_session;
+
+struct el_session_opts {
+    uint32_t n_ctx;      /* positions per sequence; 0: the model's */
+    uint32_t n_seqs;     /* sequences; 0: 1 */
+    uint32_t n_batch;    /* rows per el_session_decode; 0: 512 */
+    const char *kv_type_k, *kv_type_v; /* "f32", "f16"; NULL: "f16" */
+    unsigned n_threads;  /* 0: all cores */
+};
+EL_API EL_MUST_CHECK enum el_status el_session_open(const struct el_model *model, const struct el_session_opts *opts,
+                                                    struct el_session **session, struct el_err *err);
+EL_API void el_session_close(struct el_session *session);
+
+/* One row of a batch. Rows of one sequence must come with ascending positions, each following what the sequence holds. */
+struct el_row {
+    int32_t token;
+    uint32_t seq;
+    uint32_t pos;
+    bool want_logits;
+};
+
+/*
+ * Runs n_rows <= n_batch rows through the model and appends to the KV cache. EL_E_USAGE: token, sequence or position out of
+ * range (context full). EL_E_FAILED: non-finite logits; the error names the first layer that made them.
+ */
+EL_API EL_MUST_CHECK enum el_status el_session_decode(struct el_session *session, const struct el_row *rows, size_t n_rows,
+                                                      struct el_err *err);
+/* Logits [n_vocab] f32 of row i of the last decode, which must have asked for them. Borrowed until the next decode. */
+EL_API const float *el_session_logits(const struct el_session *session, size_t i);
+/* Forgets everything at positions >= n_past of one sequence. */
+EL_API void el_session_rewind(struct el_session *session, uint32_t seq, uint32_t n_past);
+EL_API uint32_t el_session_n_past(const struct el_session *session, uint32_t seq);
+EL_API uint32_t el_session_n_ctx(const struct el_session *session);
+EL_API uint32_t el_session_n_batch(const struct el_session *session);
+EL_API unsigned el_session_n_threads(const struct el_session *session);
+/* Bytes of KV cache and of scratch. */
+EL_API uint64_t el_session_kv_nbytes(const struct el_session *session);
+EL_API uint64_t el_session_scratch_nbytes(const struct el_session *session);
+
+/* log(softmax(logits))[id], and optionally the whole vector to out [n] f64 (may be NULL). Sums in float64, fixed order. Any thread. */
+EL_API double el_log_softmax(const float *logits, size_t n, int32_t id, double *out);
+
+/* ---- sampling ----------------------------------------------------------------------------------------------------- */
+
+struct el_sampler_opts {
+    float temp;              /* 0: greedy (lowest id wins a tie) */
+    uint32_t top_k;          /* 0: off */
+    float top_p, min_p;      /* 1, 0: off */
+    float repeat_penalty;    /* 1: off; divides positive logits, multiplies negative ones (CTRL, arXiv:1909.05858, sec. 4.1) */
+    float presence_penalty, frequency_penalty; /* 0: off */
+    uint32_t penalty_last_n; /* how many of the last tokens count */
+    uint64_t seed;
+};
+/* llama.cpp's defaults: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, no penalties over the last 64. */
+EL_API struct el_sampler_opts el_sampler_defaults(void);
+
+/* Same seed, options, logits: same tokens. Order: penalties, top-k, top-p, min-p, temperature, as llama.cpp. */
+struct el_sampler;
+EL_API EL_MUST_CHECK enum el_status el_sampler_open(const struct el_sampler_opts *opts, size_t n_vocab, struct el_sampler **sampler,
+                                                    struct el_err *err);
+EL_API void el_sampler_close(struct el_sampler *sampler);
+/* Tells the penalties about a token (of the prompt or chosen). */
+EL_API void el_sampler_accept(struct el_sampler *sampler, int32_t id);
+/* Chooses; does not accept. logits [n_vocab] are not changed. */
+EL_API int32_t el_sampler_pick(struct el_sampler *sampler, const float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

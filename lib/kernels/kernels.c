@@ -1,0 +1,106 @@
+/* The table: every reference kernel, then what each CPU level does better. And the product for encodings without a kernel. */
+#include "kernels/kernels.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/cpu.h"
+#include "kernels/kernels_ref.h"
+#include "tensor/encoding.h"
+
+#if EL_X86
+#include "kernels/x86/kernels_x86.h"
+#endif
+
+/* Rows that are decoded at a time when an encoding has no kernel: one unit of work of the float32 kernels. */
+enum { DECODE_ROWS = 4 };
+
+static void init_ref(struct el_kernels *k)
+{
+    k->level = EL_CPU_REF;
+    k->matmul[EL_ENC_IDX_f32].fn = el_matmul_f32_ref;
+    k->matmul[EL_ENC_IDX_f16].fn = el_matmul_f16_ref;
+    k->matmul[EL_ENC_IDX_bf16].fn = el_matmul_bf16_ref;
+    k->matmul[EL_ENC_IDX_q8_0].fn = el_matmul_q8_0_ref;
+    k->matmul[EL_ENC_IDX_q4_0].fn = el_matmul_q4_0_ref;
+    k->matmul[EL_ENC_IDX_q4_k].fn = el_matmul_q4_k_ref;
+    k->matmul[EL_ENC_IDX_q5_k].fn = el_matmul_q5_k_ref;
+    k->matmul[EL_ENC_IDX_q6_k].fn = el_matmul_q6_k_ref;
+    k->matmul[EL_ENC_IDX_q8_0].form = EL_ACT_Q8;
+    k->matmul[EL_ENC_IDX_q4_0].form = EL_ACT_Q8;
+    k->matmul[EL_ENC_IDX_q4_k].form = EL_ACT_Q8;
+    k->matmul[EL_ENC_IDX_q5_k].form = EL_ACT_Q8;
+    k->matmul[EL_ENC_IDX_q6_k].form = EL_ACT_Q8;
+    k->quantize_act = el_quantize_act_ref;
+    k->attn = el_attn_ref;
+    k->rmsnorm = el_rmsnorm_ref;
+    k->layernorm = el_layernorm_ref;
+    k->silu_mul = el_silu_mul_ref;
+    k->gelu_tanh = el_gelu_tanh_ref;
+    k->add = el_add_ref;
+    k->axpy = el_axpy_ref;
+    k->rope = el_rope_ref;
+    k->f32_to_f16 = el_f32_to_f16_ref;
+    k->f16_to_f32 = el_f16_to_f32_ref;
+}
+
+void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
+{
+    assert(level <= el_cpu_detected());
+    memset(k, 0, sizeof *k);
+    init_ref(k);
+#if EL_X86
+    if (level >= EL_CPU_AVX2)
+        el_kernels_init_avx2(k);
+    if (level >= EL_CPU_AVX512)
+        el_kernels_init_avx512(k);
+    if (level >= EL_CPU_AVX512VNNI)
+        el_kernels_init_avx512vnni(k);
+#endif
+    k->level = level;
+}
+
+static struct el_kernels tables[EL_CPU_LEVELS];
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+
+static void make_tables(void)
+{
+    for (int i = 0; i <= (int)el_cpu_detected(); i++)
+        el_kernels_init(&tables[i], (enum el_cpu_level)i);
+}
+
+const struct el_kernels *el_kernels(void)
+{
+    pthread_once(&tables_once, make_tables);
+    return &tables[el_cpu()];
+}
+
+uint64_t el_matmul_scratch_nbytes(uint64_t n_in)
+{
+    return DECODE_ROWS * n_in * sizeof(float);
+}
+
+enum el_act_form el_matmul_form(const struct el_kernels *k, const struct el_enc *enc)
+{
+    return k->matmul[el_encoding_index(enc->e)].form;
+}
+
+void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+               uint64_t y_stride, void *scratch)
+{
+    assert(x->n_in == w->n_in);
+    el_matmul_fn *const fn = k->matmul[el_encoding_index(w->enc.e)].fn;
+    if (fn) {
+        fn(w, row0, n_rows, x, y, y_stride, scratch);
+        return;
+    }
+    struct el_matrix strip = {
+        .enc = el_enc_f32(), .n_in = w->n_in, .data = {scratch}, .row_nbytes = {w->n_in * sizeof(float)}};
+    for (uint64_t r = 0; r < n_rows; r += DECODE_ROWS) {
+        strip.n_rows = n_rows - r < DECODE_ROWS ? n_rows - r : DECODE_ROWS;
+        el_matrix_decode(w, row0 + r, strip.n_rows, scratch);
+        k->matmul[EL_ENC_IDX_f32].fn(&strip, 0, strip.n_rows, x, y + r, y_stride, NULL);
+    }
+}

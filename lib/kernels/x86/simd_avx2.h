@@ -1,0 +1,68 @@
+/* Small things on eight float32 lanes that several AVX2 files need. */
+#ifndef EL_KERNELS_X86_SIMD_AVX2_H
+#define EL_KERNELS_X86_SIMD_AVX2_H
+
+#include "base/compiler.h"
+
+#if EL_X86
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "kernels/x86/exp_poly.h"
+#include "kernels/x86/kernels_x86.h"
+
+/* ((0+4) + (2+6)) + ((1+5) + (3+7)) */
+EL_INLINE EL_AVX2 float el_hsum_avx2(__m256 v)
+{
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    s = _mm_add_ss(s, _mm_movehdup_ps(s));
+    return _mm_cvtss_f32(s);
+}
+
+EL_INLINE EL_AVX2 double el_hsum_pd_avx2(__m256d v)
+{
+    __m128d s = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    s = _mm_add_sd(s, _mm_unpackhi_pd(s, s));
+    return _mm_cvtsd_f64(s);
+}
+
+/* All ones in the first n < 8 lanes. */
+EL_INLINE EL_AVX2 __m256i el_part_avx2(uint64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
+
+/* The first n lanes from memory, 0 in the others; nothing beyond is read or written. */
+EL_INLINE EL_AVX2 __m256 el_load_part_avx2(const float *p, uint64_t n)
+{
+    return _mm256_maskload_ps(p, el_part_avx2(n));
+}
+
+EL_INLINE EL_AVX2 void el_store_part_avx2(float *p, uint64_t n, __m256 v)
+{
+    _mm256_maskstore_ps(p, el_part_avx2(n), v);
+}
+
+EL_INLINE EL_AVX2 __m256 el_exp_avx2(__m256 x)
+{
+    /* min and max give their second operand when one is a NaN. */
+    x = _mm256_max_ps(_mm256_set1_ps(el_exp_min), _mm256_min_ps(_mm256_set1_ps(el_exp_max), x));
+    const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(el_exp_log2e)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(el_exp_ln2_hi), x);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(el_exp_ln2_lo), r);
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(el_exp_c6), r, _mm256_set1_ps(el_exp_c5));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(el_exp_c4));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(el_exp_c3));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(el_exp_c2));
+    p = _mm256_fmadd_ps(_mm256_mul_ps(r, r), p, r);
+    p = _mm256_add_ps(p, _mm256_set1_ps(1.0f));
+    /* 2^n in two factors: each is a normal number where the whole may not be. */
+    const __m256i i = _mm256_cvtps_epi32(n), a = _mm256_srai_epi32(i, 1), b = _mm256_sub_epi32(i, a), bias = _mm256_set1_epi32(127);
+    const __m256 fa = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, bias), 23));
+    const __m256 fb = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(b, bias), 23));
+    return _mm256_mul_ps(_mm256_mul_ps(p, fa), fb);
+}
+#endif
+
+#endif

@@ -1,0 +1,142 @@
+/* The first door: every multiplication with a weight. See linear.h. */
+#include "model/linear.h"
+
+#include <assert.h>
+
+void el_activation_changed(struct el_run *run, enum el_buffer b)
+{
+    const bool qkv = run->act.of == EL_B_Q || run->act.of == EL_B_K || run->act.of == EL_B_V || run->act.of == EL_B_QKV;
+    const bool written = b == EL_B_Q || b == EL_B_K || b == EL_B_V || b == EL_B_QKV;
+    if (run->act.of == b || (qkv && written))
+        run->act.of = EL_B_COUNT;
+}
+
+void el_weight_row(const struct el_weight *w, uint64_t row, float *out)
+{
+    assert(row < w->m.n_rows);
+    el_matrix_decode(&w->m, row, 1, out);
+}
+
+bool el_run_observe(struct el_run *run, el_observe_fn *fn, void *user)
+{
+    if (run->n_observers == EL_MAX_OBSERVERS)
+        return false;
+    run->observers[run->n_observers].fn = fn;
+    run->observers[run->n_observers++].user = user;
+    return true;
+}
+
+/* ---- the derived form ---- */
+
+enum { QUANTIZE_ROWS = 8 };
+
+struct quantize_job {
+    struct el_run *run;
+    const struct el_act *x;
+};
+
+static void quantize_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    const struct quantize_job *const job = arg;
+    const struct el_act *const x = job->x;
+    const struct el_activation *const to = &job->run->act;
+    const uint64_t per_scale = x->n_pad / EL_ACT_BLOCK, per_sum = x->n_pad / 16;
+    (void)thread;
+    job->run->kernels->quantize_act(x->f32 + begin * x->f32_stride, x->f32_stride, end - begin, x->n_in, to->q8 + begin * x->n_pad,
+                                    to->scale + begin * per_scale, to->sum + begin * per_sum);
+}
+
+static struct el_act activation(struct el_run *run, enum el_buffer src, bool want_q8)
+{
+    const struct el_rows_buf *const b = &run->b[src];
+    struct el_act x = {
+        .n = b->n,
+        .n_in = b->n_cols,
+        .n_pad = (b->n_cols + EL_ACT_BLOCK - 1) / EL_ACT_BLOCK * EL_ACT_BLOCK,
+        .f32 = b->f32,
+        .f32_stride = b->stride,
+    };
+    if (run->act.of != src) {
+        run->act.of = src;
+        run->act.has_q8 = false;
+    }
+    if (want_q8 && !run->act.has_q8) {
+        struct quantize_job job = {run, &x};
+        el_pool_run(run->pool, x.n, QUANTIZE_ROWS, quantize_rows, &job);
+        run->act.has_q8 = true;
+    }
+    if (run->act.has_q8) {
+        x.q8 = run->act.q8;
+        x.scale = run->act.scale;
+        x.sum = run->act.sum;
+    }
+    return x;
+}
+
+/* ---- the product ---- */
+
+struct product {
+    const struct el_linear_job *job;
+    uint64_t first_chunk, chunk; /* chunks are numbered through all jobs; rows per chunk */
+    struct el_rows_buf *y;
+};
+struct products {
+    struct el_run *run;
+    struct el_act x;
+    struct product p[EL_MAX_JOBS];
+    uint32_t n;
+};
+
+/* Rows per chunk: some 64 chunks for a large matrix, so that threads end together; never so few rows that a call costs more than its work. */
+static uint64_t chunk_rows(uint64_t n_out)
+{
+    enum { MIN_ROWS = 16, N_CHUNKS = 64 };
+    const uint64_t rows = (n_out / N_CHUNKS + MIN_ROWS - 1) / MIN_ROWS * MIN_ROWS;
+    return rows < MIN_ROWS ? MIN_ROWS : rows;
+}
+
+static void multiply(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    const struct products *const ps = arg;
+    const struct el_run *const run = ps->run;
+    for (uint64_t c = begin; c < end; c++) {
+        uint32_t i = ps->n - 1;
+        while (ps->p[i].first_chunk > c)
+            i--;
+        const struct product *const p = &ps->p[i];
+        const struct el_weight *const w = p->job->w;
+        const uint64_t row0 = (c - p->first_chunk) * p->chunk;
+        const uint64_t n_rows = w->n_out - row0 < p->chunk ? w->n_out - row0 : p->chunk;
+        float *const y = p->y->f32 + row0;
+        el_matmul(run->kernels, &w->m, p->job->expert * w->n_out + row0, n_rows, &ps->x, y, p->y->stride,
+                  run->scratch + thread * run->scratch_nbytes);
+        for (uint64_t t = 0; w->bias && t < ps->x.n; t++)
+            run->kernels->add(y + t * p->y->stride, w->bias + row0, n_rows);
+    }
+}
+
+void el_linear(struct el_run *run, enum el_buffer src, const struct el_linear_job *jobs, uint32_t n_jobs)
+{
+    struct products ps = {.run = run, .n = n_jobs};
+    uint64_t n_chunks = 0;
+    bool want_q8 = false;
+    assert(n_jobs >= 1 && n_jobs <= EL_MAX_JOBS);
+    if (run->b[src].n == 0)
+        return;
+    for (uint32_t i = 0; i < n_jobs; i++) {
+        const struct el_weight *const w = jobs[i].w;
+        assert(w->n_in == run->b[src].n_cols && w->n_out <= run->b[jobs[i].dst].n_cols && jobs[i].expert < w->n_experts);
+        ps.p[i] = (struct product){&jobs[i], n_chunks, chunk_rows(w->n_out), &run->b[jobs[i].dst]};
+        n_chunks += (w->n_out + ps.p[i].chunk - 1) / ps.p[i].chunk;
+        want_q8 = want_q8 || el_matmul_form(run->kernels, &w->m.enc) == EL_ACT_Q8;
+    }
+    ps.x = activation(run, src, want_q8);
+    for (uint32_t i = 0; i < n_jobs; i++)
+        for (uint32_t o = 0; o < run->n_observers; o++)
+            run->observers[o].fn(run->observers[o].user, jobs[i].w, jobs[i].expert, &ps.x);
+    el_pool_run(run->pool, n_chunks, 1, multiply, &ps);
+    for (uint32_t i = 0; i < n_jobs; i++) {
+        run->b[jobs[i].dst].n = ps.x.n;
+        el_activation_changed(run, jobs[i].dst);
+    }
+}

@@ -1,0 +1,91 @@
+/* Opening a model: metadata to hyperparameters, tensors to weights. */
+#include "model/model.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+static void switch_off(struct el_hparams *hp, unsigned off)
+{
+    if (off & EL_OFF_ROPE_SCALING)
+        hp->rope_scaling = EL_ROPE_PLAIN;
+    if (off & EL_OFF_WINDOW)
+        hp->window = 0;
+    if (off & EL_OFF_POSITIONS)
+        hp->n_rot = 0;
+}
+
+static void count(struct el_model *m)
+{
+    for (size_t i = 0; i < m->source->n_tensors; i++) {
+        const struct el_tensor *const t = &m->source->tensors[i];
+        const struct el_tensor_rule *const rule = el_arch_rule(m->arch, t->name, NULL);
+        m->nbytes += el_tensor_nbytes(t);
+        if (rule && rule->role != EL_R_ROPE_FREQS)
+            m->n_params += t->n_rows * t->n_in;
+    }
+}
+
+static enum el_status open_model(struct el_model *m, const struct el_model_opts *opts, struct el_err *err)
+{
+    const struct el_meta *const meta = m->source->meta;
+    struct el_err local = {.code = EL_OK};
+    EL_TRY(el_features_parse(opts->disable, &m->off, err));
+    m->arch = el_arch_of_meta(meta, &local);
+    if (!m->arch)
+        return el_fail(err, local.code, "%s", local.text);
+    EL_TRY(m->arch->hparams(meta, &m->hp, err));
+    if (m->source->n_tensors == 0)
+        return el_fail(err, EL_E_FORMAT, "no tensors: a vocabulary, not a model");
+    EL_TRY(el_weights_bind(&m->weights, m->arch, &m->hp, m->source, opts->no_mmap, m->off, err));
+    switch_off(&m->hp, m->off);
+    count(m);
+    return EL_OK;
+}
+
+enum el_status el_model_open(struct el_source *source, const struct el_model_opts *opts, struct el_model **model, struct el_err *err)
+{
+    static const struct el_model_opts defaults = {.no_mmap = false};
+    *model = NULL;
+    struct el_model *const m = el_calloc_array(1, sizeof *m);
+    if (!m)
+        return el_fail(err, EL_E_MEMORY, "out of memory for a model");
+    m->source = source;
+    const enum el_status status = open_model(m, opts ? opts : &defaults, err);
+    if (status != EL_OK) {
+        el_free(m);
+        /* What the caller asked for is not the file's fault. */
+        return status == EL_E_USAGE ? status : el_fail_prefix(err, status, "'%s'", source->path);
+    }
+    *model = m;
+    return EL_OK;
+}
+
+void el_model_close(struct el_model *model)
+{
+    if (!model)
+        return;
+    el_weights_release(&model->weights);
+    el_free(model);
+}
+
+struct el_model_info el_model_info(const struct el_model *model)
+{
+    const struct el_hparams *const hp = &model->hp;
+    return (struct el_model_info){
+        .arch = model->arch->name,
+        .n_params = model->n_params,
+        .nbytes = model->nbytes,
+        .n_vocab = hp->n_vocab,
+        .n_embd = hp->n_embd,
+        .n_layers = hp->n_layers,
+        .n_heads = hp->n_heads,
+        .n_kv_heads = hp->n_kv_heads,
+        .d_head = hp->d_head,
+        .n_ff = hp->n_ff,
+        .n_experts = hp->n_experts,
+        .n_experts_used = hp->n_experts_used,
+        .n_ctx_train = hp->n_ctx_train,
+    };
+}

@@ -1,0 +1,21 @@
+/* A model: an architecture, its hyperparameters, its weights. Immutable after opening; sessions share it. */
+#ifndef EL_MODEL_MODEL_H
+#define EL_MODEL_MODEL_H
+
+#include "model/arch.h"
+#include "model/run.h"
+#include "model/weights.h"
+
+struct el_model {
+    const struct el_arch *arch;
+    struct el_hparams hp;   /* features that are off already taken out */
+    struct el_source *source;
+    struct el_weights weights;
+    unsigned off;           /* enum el_features */
+    uint64_t n_params, nbytes;
+};
+
+/* Called with every linear of the session's runs; see model/run.h. False when there are EL_MAX_OBSERVERS already. */
+bool el_session_observe(struct el_session *session, el_observe_fn *fn, void *user);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * One forward pass: the batch, the buffers it goes through, and the table of operations. Architectures and layers see buffers by
+ * number and touch no float; where the floats lie and who computes is behind model/ops.h.
+ */
+#ifndef EL_MODEL_RUN_H
+#define EL_MODEL_RUN_H
+
+#include "base/threads.h"
+#include "kernels/kernels.h"
+#include "model/arch.h"
+#include "model/weights.h"
+
+/* Buffers of activation rows. Q, K and V are column ranges of QKV, so that fused and separate projections end alike. */
+enum el_buffer {
+    EL_B_X,      /* [n, n_embd] the residual stream */
+    EL_B_H,      /* [n, n_embd] what a norm made of it */
+    EL_B_QKV,    /* [n, (n_heads + 2 n_kv_heads) d_head] */
+    EL_B_Q, EL_B_K, EL_B_V,
+    EL_B_ATTN,   /* [n, n_heads d_head] */
+    EL_B_Y,      /* [n, n_embd] output of a projection before it is added to x */
+    EL_B_GATE, EL_B_UP, /* [n, n_ff] */
+    EL_B_ROUTER, /* [n, n_experts] */
+    EL_B_EXPERT, /* [n, n_embd] rows gathered for one expert */
+    EL_B_LOGITS, /* [n_out, n_vocab] */
+    EL_B_COUNT
+};
+struct el_rows_buf {
+    float *f32;
+    uint64_t n, n_cols, stride; /* n: rows in use now */
+};
+
+/* The derived forms of the buffer that linears read last, so that several linears share them. */
+struct el_activation {
+    enum el_buffer of; /* EL_B_COUNT: of none */
+    bool has_q8;
+    int8_t *q8;
+    float *scale;
+    int32_t *sum;
+};
+
+/* The tokens of a batch by expert. Entry i: row row[i] goes to the expert with weight p[i]; expert e has entries start[e] .. start[e + 1]. */
+struct el_routing {
+    uint32_t *start; /* [n_experts + 1] */
+    uint32_t *row;   /* [n * n_experts_used] */
+    float *p;
+    uint32_t *pick;  /* [n, n_experts_used] scratch: experts of a row, and their weights */
+    float *pick_p;
+};
+
+/* Called before every multiplication with a weight, in the thread that decodes: w, the expert (0 without), the rows it reads. */
+typedef void el_observe_fn(void *user, const struct el_weight *w, uint32_t expert, const struct el_act *x);
+enum { EL_MAX_OBSERVERS = 8 };
+
+struct el_kv;
+struct el_ops;
+
+struct el_run {
+    const struct el_arch *arch;
+    const struct el_hparams *hp;
+    const struct el_weights *weights;
+    const struct el_ops *ops;
+    const struct el_kernels *kernels;
+    struct el_pool *pool;
+    struct el_kv *kv;
+    unsigned off; /* enum el_features */
+
+    const struct el_row *rows; /* the batch */
+    uint32_t n;
+    uint32_t n_out;            /* rows that asked for logits, and which: */
+    uint32_t *out_rows;        /* [n_batch] */
+
+    struct el_rows_buf b[EL_B_COUNT];
+    struct el_activation act;
+    struct el_routing routing;
+    double *rope_freqs;         /* [n_rot / 2] */
+    float *rope_cos, *rope_sin; /* [n, n_rot / 2] of the batch's positions */
+
+    uint8_t *scratch; /* one piece per thread, for matmul */
+    uint64_t scratch_nbytes;
+
+    struct {
+        el_observe_fn *fn;
+        void *user;
+    } observers[EL_MAX_OBSERVERS];
+    uint32_t n_observers;
+};
+
+#endif

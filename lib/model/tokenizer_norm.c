@@ -1,0 +1,118 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "model/tokenizer_impl.h"
+
+void el_norm_release(struct el_norm *norm)
+{
+    for (size_t i = 0; i < norm->n; i++) {
+        el_free(norm->steps[i].from);
+        el_free(norm->steps[i].to);
+        el_regex_close(norm->steps[i].re);
+    }
+    norm->n = 0;
+}
+
+static void replace_literal(const struct el_norm_step *s, const char *text, size_t nbytes, struct el_buf *out)
+{
+    size_t at = 0;
+    for (;;) {
+        const char *const hit = s->n_from == 1 ? memchr(text + at, s->from[0], nbytes - at)
+                                               : memmem(text + at, nbytes - at, s->from, s->n_from);
+        if (!hit)
+            break;
+        el_buf_add(out, text + at, (size_t)(hit - text) - at);
+        el_buf_add(out, s->to, s->n_to);
+        at = (size_t)(hit - text) + s->n_from;
+    }
+    el_buf_add(out, text + at, nbytes - at);
+}
+
+static enum el_status replace_regex(const struct el_norm_step *s, struct el_regex_run *run, const char *text, size_t nbytes,
+                                    struct el_buf *out, struct el_err *err)
+{
+    size_t at = 0, from = 0;
+    while (from <= nbytes) {
+        size_t begin, end;
+        bool found;
+        EL_TRY(el_regex_find(s->re, run, text, nbytes, from, &begin, &end, &found, err));
+        if (!found)
+            break;
+        if (begin < at) /* an empty match right behind the last one */
+            begin = at;
+        el_buf_add(out, text + at, begin - at);
+        el_buf_add(out, s->to, s->n_to);
+        at = end;
+        from = end;
+        if (begin == end) {
+            uint32_t cp;
+            from += from < nbytes ? el_utf8_decode(text + from, nbytes - from, &cp) : 1;
+        }
+    }
+    el_buf_add(out, text + at, nbytes - at);
+    return EL_OK;
+}
+
+static void strip(const struct el_norm_step *s, const char *text, size_t nbytes, struct el_buf *out)
+{
+    uint32_t cp;
+    size_t begin = 0, end = nbytes;
+    while (s->left && begin < end) {
+        const size_t len = el_utf8_decode(text + begin, end - begin, &cp);
+        if (len == 0 || !el_cp_is_space(cp))
+            break;
+        begin += len;
+    }
+    while (s->right && begin < end) {
+        size_t p = end - 1;
+        while (p > begin && ((uint8_t)text[p] & 0xc0) == 0x80)
+            p--;
+        if (el_utf8_decode(text + p, end - p, &cp) == 0 || !el_cp_is_space(cp))
+            break;
+        end = p;
+    }
+    el_buf_add(out, text + begin, end - begin);
+}
+
+enum el_status el_norm_apply(const struct el_norm *norm, struct el_regex_run *run, struct el_buf bufs[2], const char *text,
+                             size_t nbytes, const char **out, size_t *n_out, struct el_err *err)
+{
+    for (size_t i = 0; i < norm->n; i++) {
+        const struct el_norm_step *const s = &norm->steps[i];
+        struct el_buf *const b = &bufs[i & 1];
+        el_buf_reset(b);
+        switch (s->kind) {
+        case EL_NS_FORM:
+            EL_TRY(el_normalize(s->form, text, nbytes, b, err));
+            break;
+        case EL_NS_LOWERCASE:
+            el_lowercase(text, nbytes, b);
+            break;
+        case EL_NS_STRIP_MARKS:
+            el_strip_marks(text, nbytes, b);
+            break;
+        case EL_NS_STRIP:
+            strip(s, text, nbytes, b);
+            break;
+        case EL_NS_PREPEND:
+            if (nbytes > 0)
+                el_buf_add(b, s->to, s->n_to);
+            el_buf_add(b, text, nbytes);
+            break;
+        case EL_NS_REPLACE:
+            if (s->re)
+                EL_TRY(replace_regex(s, run, text, nbytes, b, err));
+            else
+                replace_literal(s, text, nbytes, b);
+            break;
+        }
+        if (b->failed)
+            return el_fail(err, EL_E_MEMORY, "out of memory while normalizing %zu bytes", nbytes);
+        text = b->data;
+        nbytes = b->nbytes;
+    }
+    *out = text;
+    *n_out = nbytes;
+    return EL_OK;
+}

@@ -1,0 +1,422 @@
+/* Binding: every tensor to its rule, every rule to its tensor; then the bytes. */
+#include "model/weights.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/checked.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/strmap.h"
+
+/* ---- features ---- */
+
+enum el_status el_features_parse(const char *names, unsigned *off, struct el_err *err)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } features[] = {
+        {"rope_scaling", EL_OFF_ROPE_SCALING}, {"bias", EL_OFF_BIAS},           {"norm_bias", EL_OFF_NORM_BIAS},
+        {"norm_gain", EL_OFF_NORM_GAIN},       {"window", EL_OFF_WINDOW},       {"positions", EL_OFF_POSITIONS},
+        {"output", EL_OFF_OUTPUT},             {"experts", EL_OFF_EXPERTS},
+    };
+    *off = 0;
+    while (names && *names) {
+        const size_t n = strcspn(names, ",");
+        bool known = false;
+        for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
+            if (strlen(features[i].name) == n && strncmp(features[i].name, names, n) == 0) {
+                *off |= features[i].bit;
+                known = true;
+            }
+        }
+        if (!known)
+            return el_fail(err, EL_E_USAGE,
+                           "no feature '%.*s' to disable, known are rope_scaling, bias, norm_bias, norm_gain, window, positions, output, "
+                           "experts",
+                           n > 64 ? 64 : (int)n, names);
+        names += n + (names[n] == ',');
+    }
+    return EL_OK;
+}
+
+/* ---- the list of problems ---- */
+
+struct problems {
+    struct el_buf text;
+    size_t n, n_shown;
+    el_weights_problem_fn *fn; /* NULL: into text */
+    void *user;
+};
+
+/* The text of an error is bounded, so the first few problems are shown and the others counted. */
+EL_PRINTF(2, 3) static void problem(struct problems *p, const char *fmt, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (p->fn) {
+        p->fn(p->user, text);
+        return;
+    }
+    if (p->n == p->n_shown && p->text.nbytes + strlen(text) < 330) {
+        el_buf_addf(&p->text, "%s%s", p->n ? "; " : "", text);
+        p->n_shown++;
+    }
+    p->n++;
+}
+
+static enum el_status problems_end(struct problems *p, const struct el_arch *arch, struct el_err *err)
+{
+    enum el_status status = EL_OK;
+    if (p->text.failed)
+        status = el_fail(err, EL_E_MEMORY, "out of memory while checking tensors");
+    else if (p->n > p->n_shown)
+        status = el_fail(err, EL_E_FORMAT, "%zu problems with the tensors of a %s model: %s; and %zu more", p->n, arch->name, p->text.data,
+                         p->n - p->n_shown);
+    else if (p->n)
+        status = el_fail(err, EL_E_FORMAT, "%zu problem%s with the tensors of a %s model: %s", p->n, p->n == 1 ? "" : "s", arch->name,
+                         p->text.data);
+    el_buf_release(&p->text);
+    return status;
+}
+
+/* ---- matching ---- */
+
+struct binding {
+    struct el_weights *w;
+    const struct el_arch *arch;
+    const struct el_hparams *hp;
+    struct el_source *source;
+    struct el_strmap by_name; /* name to index of tensor */
+    size_t *tensor_of;        /* [slots]: index, SIZE_MAX for none; NULL when only checking */
+    bool own;
+    unsigned off;
+};
+
+static size_t slot_at(const struct el_weights *w, const struct el_tensor_rule *rule, uint32_t layer)
+{
+    const uint32_t l = (rule->flags & EL_TF_LAYER) ? layer : w->n_layers;
+    return (size_t)l * EL_R_COUNT + rule->role;
+}
+
+static uint32_t rule_dims(const struct el_tensor_rule *rule, const struct el_hparams *hp, uint64_t dims[3])
+{
+    uint32_t n = 0;
+    for (; n < 3 && rule->dims[n] != EL_D_NONE; n++)
+        dims[n] = el_dim_size(rule->dims[n], hp);
+    return n;
+}
+
+static void add_shape(char *text, size_t cap, const uint64_t *dims, uint32_t n_dims)
+{
+    size_t n = 0;
+    text[0] = 0;
+    for (uint32_t i = 0; i < n_dims && n < cap; i++)
+        n += (size_t)snprintf(text + n, cap - n, "%s%llu", i ? " x " : "", (unsigned long long)dims[i]);
+}
+
+/* GGUF drops leading ones, so [1, n] and [n] are the same to it. */
+static bool same_shape(const struct el_tensor *t, const uint64_t *dims, uint32_t n_dims)
+{
+    uint32_t skip_t = 0, skip_r = 0;
+    while (skip_t + 1 < t->n_dims && t->dims[skip_t] == 1)
+        skip_t++;
+    while (skip_r + 1 < n_dims && dims[skip_r] == 1)
+        skip_r++;
+    if (t->n_dims - skip_t != n_dims - skip_r)
+        return false;
+    for (uint32_t i = 0; i + skip_r < n_dims; i++)
+        if (t->dims[skip_t + i] != dims[skip_r + i])
+            return false;
+    return true;
+}
+
+static void match_rule(struct binding *b, const struct el_tensor_rule *rule, struct problems *p)
+{
+    const uint32_t n_layers = (rule->flags & EL_TF_LAYER) ? b->hp->n_layers : 1;
+    uint64_t dims[3];
+    const uint32_t n_dims = rule_dims(rule, b->hp, dims);
+    char name[128], found[96], wanted[96];
+    uint32_t n_present = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t l = 0; l < n_layers; l++) {
+            const char *const hole = strstr(rule->gguf, "%u");
+            if (hole)
+                snprintf(name, sizeof name, "%.*s%u%s", (int)(hole - rule->gguf), rule->gguf, l, hole + 2);
+            else
+                snprintf(name, sizeof name, "%s", rule->gguf);
+            const int64_t at = el_strmap_get(&b->by_name, name, strlen(name), -1);
+            if (pass == 0) {
+                n_present += at >= 0;
+                continue;
+            }
+            if (at < 0) {
+                /* What is optional is so for the whole model, not for a layer. */
+                if (!(rule->flags & EL_TF_OPTIONAL) || n_present > 0)
+                    problem(p, "'%s' is missing", name);
+                continue;
+            }
+            const struct el_tensor *const t = &b->source->tensors[at];
+            if (!same_shape(t, dims, n_dims)) {
+                add_shape(found, sizeof found, t->dims, t->n_dims);
+                add_shape(wanted, sizeof wanted, dims, n_dims);
+                problem(p, "'%s' is %s, should be %s", name, found, wanted);
+                continue;
+            }
+            if (b->tensor_of)
+                b->tensor_of[slot_at(b->w, rule, l)] = (size_t)at;
+        }
+    }
+}
+
+static void match_all(struct binding *b, struct problems *p)
+{
+    const struct el_source *const s = b->source;
+    for (const struct el_tensor_rule *rule = b->arch->tensors; rule->gguf; rule++)
+        match_rule(b, rule, p);
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        uint32_t layer = 0;
+        const struct el_tensor_rule *const rule = el_arch_rule(b->arch, s->tensors[i].name, &layer);
+        if (!rule)
+            problem(p, "'%.64s' does not belong to one", s->tensors[i].name);
+        else if ((rule->flags & EL_TF_LAYER) && layer >= b->hp->n_layers)
+            problem(p, "'%.64s' is of a layer past the last, %u", s->tensors[i].name, b->hp->n_layers - 1);
+    }
+}
+
+static enum el_status index_names(struct binding *b, struct el_err *err)
+{
+    struct el_source *const s = b->source;
+    for (size_t i = 0; i < s->n_tensors; i++)
+        if (!el_strmap_add(&b->by_name, s->tensors[i].name, strlen(s->tensors[i].name), (int64_t)i, NULL))
+            return el_fail(err, EL_E_MEMORY, "out of memory for %zu tensors", s->n_tensors);
+    return EL_OK;
+}
+
+enum el_status el_weights_check(const struct el_arch *arch, const struct el_hparams *hp, struct el_source *source,
+                                el_weights_problem_fn *fn, void *user, struct el_err *err)
+{
+    struct binding b = {.arch = arch, .hp = hp, .source = source};
+    struct problems p = {.fn = fn, .user = user};
+    el_strmap_init(&b.by_name);
+    const enum el_status status = index_names(&b, err);
+    if (status == EL_OK)
+        match_all(&b, &p);
+    el_strmap_release(&b.by_name);
+    return status;
+}
+
+/* ---- bytes ---- */
+
+static void *own_block(struct el_weights *w, uint64_t nbytes)
+{
+    if (nbytes > SIZE_MAX)
+        return NULL;
+    void *const p = el_alloc_aligned((size_t)nbytes);
+    if (p)
+        w->owned[w->n_owned++] = p;
+    return p;
+}
+
+static enum el_status no_memory(const struct el_tensor *t, struct el_err *err)
+{
+    return el_fail(err, EL_E_MEMORY, "out of memory for tensor '%s'", t->name);
+}
+
+/* The matrix of a whole tensor in canonical row order: in the mapping where it lies so, else read. */
+static enum el_status load_matrix(struct binding *b, const struct el_tensor *t, struct el_matrix *m, struct el_err *err)
+{
+    static const struct el_row_order canonical = {EL_ROWS_CANONICAL, 0, 0};
+    struct el_source *const s = b->source;
+    uint8_t *out[EL_MAX_PARTS] = {NULL};
+    *m = (struct el_matrix){.enc = t->enc, .n_rows = t->n_rows, .n_in = t->n_in};
+    bool in_place = !b->own && el_row_order_equal(&t->order, &canonical);
+    for (uint32_t p = 0; p < t->n_parts; p++) {
+        m->row_nbytes[p] = t->parts[p].row_nbytes;
+        m->data[p] = in_place ? s->ops->map(s, t, p) : NULL;
+        in_place = in_place && m->data[p];
+    }
+    if (in_place)
+        return EL_OK;
+    for (uint32_t p = 0; p < t->n_parts; p++) {
+        out[p] = own_block(b->w, t->parts[p].nbytes);
+        if (!out[p])
+            return no_memory(t, err);
+        m->data[p] = out[p];
+    }
+    if (el_source_read_parts(s, t, &canonical, 0, t->n_rows, out, err) != EL_OK)
+        return el_fail_prefix(err, EL_E_IO, "tensor '%s'", t->name);
+    return EL_OK;
+}
+
+static enum el_status load_vector(struct binding *b, const struct el_tensor *t, const float **vec, struct el_err *err)
+{
+    struct el_matrix m;
+    const size_t n_owned = b->w->n_owned;
+    float *const values = own_block(b->w, t->n_rows * t->n_in * sizeof(float));
+    if (!values)
+        return no_memory(t, err);
+    EL_TRY(load_matrix(b, t, &m, err));
+    el_matrix_decode(&m, 0, t->n_rows, values);
+    /* The encoded bytes, where they were read, lie behind the values. */
+    while (b->w->n_owned > n_owned + 1)
+        el_free_aligned(b->w->owned[--b->w->n_owned]);
+    *vec = values;
+    return EL_OK;
+}
+
+static enum el_status load_slot(struct binding *b, const struct el_tensor_rule *rule, uint32_t layer, struct el_err *err)
+{
+    const size_t slot = slot_at(b->w, rule, layer);
+    if (b->tensor_of[slot] == SIZE_MAX)
+        return EL_OK;
+    const struct el_tensor *const t = &b->source->tensors[b->tensor_of[slot]];
+    struct el_weight *const w = &b->w->slots[slot];
+    uint64_t dims[3];
+    const uint32_t n_dims = rule_dims(rule, b->hp, dims);
+    w->name = t->name;
+    w->layer = (rule->flags & EL_TF_LAYER) ? layer : 0;
+    w->n_in = n_dims == 1 ? 1 : dims[n_dims - 1];
+    w->n_out = n_dims == 1 ? dims[0] : dims[n_dims - 2];
+    w->n_experts = n_dims == 3 ? (uint32_t)dims[0] : 1;
+    if (n_dims == 1)
+        EL_TRY(load_vector(b, t, &w->vec, err));
+    else
+        EL_TRY(load_matrix(b, t, &w->m, err));
+    w->role = rule->role;
+    return EL_OK;
+}
+
+/* ---- what stands around the matrices ---- */
+
+static const enum el_role linears_with_bias[] = {EL_R_ATTN_Q,   EL_R_ATTN_K,   EL_R_ATTN_V, EL_R_ATTN_QKV,
+                                                 EL_R_ATTN_OUT, EL_R_FFN_GATE, EL_R_FFN_UP, EL_R_FFN_DOWN};
+_Static_assert(EL_R_ATTN_Q_B == EL_R_ATTN_Q + 1 && EL_R_ATTN_K_B == EL_R_ATTN_K + 1 && EL_R_ATTN_V_B == EL_R_ATTN_V + 1 &&
+                   EL_R_ATTN_QKV_B == EL_R_ATTN_QKV + 1 && EL_R_ATTN_OUT_B == EL_R_ATTN_OUT + 1,
+               "a bias follows its matrix");
+_Static_assert(EL_R_FFN_GATE_B == EL_R_FFN_GATE + 1 && EL_R_FFN_UP_B == EL_R_FFN_UP + 1 && EL_R_FFN_DOWN_B == EL_R_FFN_DOWN + 1,
+               "a bias follows its matrix");
+
+static void drop(struct el_weight *w)
+{
+    w->role = EL_R_COUNT;
+    w->vec = NULL;
+}
+
+static void finish_layer(struct el_weights *w, uint32_t layer, unsigned off)
+{
+    struct el_weight *const at = w->slots + (size_t)layer * EL_R_COUNT;
+    for (size_t i = 0; i < sizeof linears_with_bias / sizeof linears_with_bias[0]; i++) {
+        const enum el_role role = linears_with_bias[i];
+        at[role].bias = (off & EL_OFF_BIAS) ? NULL : at[role + 1].vec;
+    }
+    static const enum el_role norms[][2] = {{EL_R_ATTN_NORM, EL_R_ATTN_NORM_B}, {EL_R_FFN_NORM, EL_R_FFN_NORM_B},
+                                            {EL_R_OUTPUT_NORM, EL_R_OUTPUT_NORM_B}};
+    for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++) {
+        if (off & EL_OFF_NORM_BIAS)
+            drop(&at[norms[i][1]]);
+        if ((off & EL_OFF_NORM_GAIN) && at[norms[i][0]].vec)
+            at[norms[i][0]].vec = w->ones;
+    }
+}
+
+static void finish_global(struct el_weights *w, unsigned off)
+{
+    struct el_weight *const at = w->slots + (size_t)w->n_layers * EL_R_COUNT;
+    if (off & EL_OFF_POSITIONS)
+        drop(&at[EL_R_POS_EMBD]);
+    if (off & EL_OFF_ROPE_SCALING)
+        drop(&at[EL_R_ROPE_FREQS]);
+    if (at[EL_R_OUTPUT].role == EL_R_COUNT || (off & EL_OFF_OUTPUT)) {
+        at[EL_R_OUTPUT] = at[EL_R_TOKEN_EMBD];
+        at[EL_R_OUTPUT].role = EL_R_OUTPUT;
+    }
+}
+
+static enum el_status check_rope_freqs(const struct el_weights *w, struct el_err *err)
+{
+    const struct el_weight *const f = el_weight_at(w, EL_R_ROPE_FREQS, 0);
+    for (uint64_t i = 0; f && i < f->n_out; i++)
+        if (!(f->vec[i] > 0 && f->vec[i] <= 1e30f))
+            return el_fail(err, EL_E_FORMAT, "tensor '%s': element %llu is %g, allowed are positive numbers", f->name,
+                           (unsigned long long)i, (double)f->vec[i]);
+    return EL_OK;
+}
+
+static enum el_status bind(struct binding *b, struct el_err *err)
+{
+    struct problems p = {.n = 0};
+    EL_TRY(index_names(b, err));
+    el_buf_init(&p.text);
+    match_all(b, &p);
+    EL_TRY(problems_end(&p, b->arch, err));
+    for (const struct el_tensor_rule *rule = b->arch->tensors; rule->gguf; rule++)
+        for (uint32_t l = 0; l < ((rule->flags & EL_TF_LAYER) ? b->hp->n_layers : 1); l++) {
+            if (el_interrupted())
+                return el_fail(err, EL_E_INTERRUPTED, "interrupted");
+            EL_TRY(load_slot(b, rule, l, err));
+        }
+    EL_TRY(check_rope_freqs(b->w, err));
+    for (uint32_t l = 0; l <= b->hp->n_layers; l++)
+        finish_layer(b->w, l, b->off);
+    finish_global(b->w, b->off);
+    return EL_OK;
+}
+
+enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp, struct el_source *source,
+                               bool own, unsigned off, struct el_err *err)
+{
+    const size_t n_slots = ((size_t)hp->n_layers + 1) * EL_R_COUNT;
+    struct binding b = {.w = w, .arch = arch, .hp = hp, .source = source, .own = own, .off = off};
+    enum el_status status = EL_OK;
+    el_strmap_init(&b.by_name);
+    *w = (struct el_weights){.n_layers = hp->n_layers};
+    w->slots = el_calloc_array(n_slots, sizeof *w->slots);
+    /* A tensor has one block per part at most, and a vector one more for its values. */
+    w->owned = el_alloc_array(source->n_tensors * (EL_MAX_PARTS + 1), sizeof *w->owned);
+    w->ones = el_alloc_array(hp->n_embd, sizeof *w->ones);
+    b.tensor_of = el_alloc_array(n_slots, sizeof *b.tensor_of);
+    if (!w->slots || !w->owned || !w->ones || !b.tensor_of) {
+        status = el_fail(err, EL_E_MEMORY, "out of memory for the weights of %u layers", hp->n_layers);
+        goto out;
+    }
+    for (size_t i = 0; i < n_slots; i++) {
+        w->slots[i].role = EL_R_COUNT;
+        b.tensor_of[i] = SIZE_MAX;
+    }
+    for (uint32_t i = 0; i < hp->n_embd; i++)
+        w->ones[i] = 1.0f;
+    status = bind(&b, err);
+out:
+    el_strmap_release(&b.by_name);
+    el_free(b.tensor_of);
+    if (status != EL_OK)
+        el_weights_release(w);
+    return status;
+}
+
+void el_weights_release(struct el_weights *w)
+{
+    for (size_t i = 0; i < w->n_owned; i++)
+        el_free_aligned(w->owned[i]);
+    el_free(w->owned);
+    el_free(w->slots);
+    el_free(w->ones);
+    *w = (struct el_weights){0};
+}
+
+const struct el_weight *el_weight_at(const struct el_weights *w, enum el_role role, uint32_t layer)
+{
+    static const enum el_role global[] = {EL_R_TOKEN_EMBD, EL_R_POS_EMBD, EL_R_OUTPUT_NORM, EL_R_OUTPUT_NORM_B, EL_R_OUTPUT, EL_R_ROPE_FREQS};
+    for (size_t i = 0; i < sizeof global / sizeof global[0]; i++)
+        if (role == global[i])
+            layer = w->n_layers;
+    const struct el_weight *const found = &w->slots[(size_t)layer * EL_R_COUNT + role];
+    return found->role == EL_R_COUNT ? NULL : found;
+}

@@ -1,0 +1,63 @@
+/*
+ * Weights: the tensors of a source bound to an architecture's rules, in canonical row order, each with what is applied around it.
+ * A matrix lies where the file is mapped when it lies there in one piece and in canonical order, else in memory of our own. Vectors
+ * (gains, biases) are decoded to f32. Immutable after el_weights_bind.
+ */
+#ifndef EL_MODEL_WEIGHTS_H
+#define EL_MODEL_WEIGHTS_H
+
+#include "model/arch.h"
+#include "tensor/source.h"
+
+/* A matrix [n_experts * n_out, n_in] (n_experts is 1 but for stacks), or a vector [n_out]. Absent: role is EL_R_COUNT. */
+struct el_weight {
+    const char *name;    /* canonical, borrowed from the source */
+    enum el_role role;
+    uint32_t layer;      /* 0 for what is not per layer */
+    uint32_t n_experts;
+    uint64_t n_out, n_in;
+    struct el_matrix m;  /* matrices */
+    const float *vec;    /* vectors: [n_out] f32 */
+    const float *bias;   /* matrices: [n_out] f32 added to every product, or NULL */
+};
+
+/* Features that el_model_opts.disable may name, as bits. */
+enum el_features {
+    EL_OFF_ROPE_SCALING = 1u << 0, /* "rope_scaling": plain frequencies */
+    EL_OFF_BIAS = 1u << 1,         /* "bias": no bias on any linear */
+    EL_OFF_NORM_BIAS = 1u << 2,    /* "norm_bias" */
+    EL_OFF_NORM_GAIN = 1u << 3,    /* "norm_gain": all gains 1 */
+    EL_OFF_WINDOW = 1u << 4,       /* "window": every row sees all before it */
+    EL_OFF_POSITIONS = 1u << 5,    /* "positions": neither RoPE nor learned positions */
+    EL_OFF_OUTPUT = 1u << 6,       /* "output": the embedding serves as output matrix */
+    EL_OFF_EXPERTS = 1u << 7,      /* "experts": only the first of the chosen experts */
+};
+/* Comma-separated names (NULL: none) to bits. EL_E_USAGE names the unknown one and those there are. */
+enum el_status el_features_parse(const char *names, unsigned *off, struct el_err *err);
+
+struct el_weights {
+    struct el_weight *slots; /* [(n_layers + 1) * EL_R_COUNT]: per layer, then what is not per layer */
+    uint32_t n_layers;
+    void **owned;            /* aligned blocks */
+    size_t n_owned;
+    float *ones;             /* [n_embd], for gains that are off */
+};
+
+/*
+ * Binds all tensors of source by arch's rules. EL_E_FORMAT lists what is missing, misshapen or not of this family, all of it as far as
+ * the text holds, with the number of the rest. own: never leave a matrix in the mapping.
+ */
+enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp, struct el_source *source,
+                               bool own, unsigned off, struct el_err *err);
+void el_weights_release(struct el_weights *w);
+
+/* One tensor that is missing, misshapen or not of this family: "'blk.0.attn_q.weight' is 8 x 4, should be 8 x 8". */
+typedef void el_weights_problem_fn(void *user, const char *text);
+/* Checks what el_weights_bind checks before it reads anything, and calls fn for every problem. EL_E_MEMORY. */
+enum el_status el_weights_check(const struct el_arch *arch, const struct el_hparams *hp, struct el_source *source,
+                                el_weights_problem_fn *fn, void *user, struct el_err *err);
+
+/* The weight of a role in a layer (any layer for what is not per layer); NULL when the model has none. */
+const struct el_weight *el_weight_at(const struct el_weights *w, enum el_role role, uint32_t layer);
+
+#endif

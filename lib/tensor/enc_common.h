@@ -1,0 +1,58 @@
+/*
+ * What the encodings' own files share: byte access, part shapes of single-part block encodings, rounding. Only enc_*.c, encoding.c
+ * and fit.c include this.
+ *
+ * Blocks are read and written byte by byte or with memcpy: data may lie at any address in a mapped file.
+ */
+#ifndef EL_TENSOR_ENC_COMMON_H
+#define EL_TENSOR_ENC_COMMON_H
+
+#include <string.h>
+
+#include "base/f16.h"
+#include "tensor/encoding.h"
+
+/* The format's block sizes; each enc_*.c asserts the size of the struct that it uses. */
+enum { EL_QK = 32, EL_QK_K = 256 };
+
+static inline uint16_t el_load_u16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static inline void el_store_u16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+static inline float el_load_f16(const uint8_t *p)
+{
+    return el_f16_to_f32(el_load_u16(p));
+}
+
+/* Is this half-precision number a NaN or an infinity? */
+static inline bool el_f16_is_bad(uint16_t h)
+{
+    return (h & 0x7c00u) == 0x7c00u;
+}
+
+/* Nearest integer, ties to even, as a float. |v| < 2^22. Exact on every compiler: the sum is rounded to f32 when it is formed. */
+static inline float el_round_even(float v)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23: one unit in the last place is 1 */
+    return (v + magic) - magic;
+}
+
+/* The objects that the table in encoding.c points to, one per enc_*.c. */
+#define ENCODING(id) extern const struct el_encoding el_encoding_##id;
+#include "tensor/encodings.def"
+#undef ENCODING
+
+/* The parts function of encodings that are rows of blocks (or plain numbers) in one part. */
+bool el_enc_block_parts(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in, struct el_part_shape *parts, uint32_t *n_parts);
+
+/* The n_bad_scales function of blocks that have an f16 scale at byte `at` and, unless at2 equals at, another at byte at2. */
+uint64_t el_enc_count_bad_f16(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, uint32_t at, uint32_t at2);
+
+#endif

@@ -1,0 +1,91 @@
+/*
+ * Q5_K: Q4_K with a fifth bit per code: bit j of byte i of `high` belongs to element i of sub-block j. w = (d scale_j) q - (dmin min_j).
+ */
+#include "tensor/enc_common.h"
+#include "tensor/encoding.h"
+#include "tensor/fit_super.h"
+#include "tensor/kquant.h"
+
+struct block_q5_k {
+    uint8_t d[2], dmin[2];
+    uint8_t scales[12];
+    uint8_t high[EL_QK_K / 8];
+    uint8_t q[EL_QK_K / 2];
+};
+_Static_assert(sizeof(struct block_q5_k) == 176, "Q5_K block is 176 bytes");
+
+static void decode_block(const uint8_t *p, float *out)
+{
+    const float d = el_load_f16(p), dmin = el_load_f16(p + 2);
+    uint8_t scale[8], min[8];
+    el_kquant_unpack(p + 4, scale, min);
+    const uint8_t *const high = p + 16, *q = p + 48;
+    for (uint32_t j = 0; j < 8; j += 2, q += 32) {
+        const float d0 = d * (float)scale[j], m0 = dmin * (float)min[j];
+        const float d1 = d * (float)scale[j + 1], m1 = dmin * (float)min[j + 1];
+        for (uint32_t i = 0; i < 32; i++) {
+            out[32 * j + i] = d0 * (float)((q[i] & 15) | (high[i] >> j & 1) << 4) - m0;
+            out[32 * j + 32 + i] = d1 * (float)(q[i] >> 4 | (high[i] >> (j + 1) & 1) << 4) - m1;
+        }
+    }
+}
+
+static void decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
+{
+    const uint64_t n_blocks = m->n_in / EL_QK_K;
+    for (uint64_t r = row0; r < row0 + n_rows; r++) {
+        const uint8_t *p = m->data[0] + r * m->row_nbytes[0];
+        for (uint64_t b = 0; b < n_blocks; b++, p += sizeof(struct block_q5_k), out += EL_QK_K)
+            decode_block(p, out);
+    }
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, struct block_q5_k *out)
+{
+    struct el_super_affine fit;
+    if (effort == EL_ENCODE_SEARCH)
+        el_super_affine_search(x, w, 31.0f, &fit);
+    else
+        el_super_affine_nearest(x, 31.0f, &fit);
+    el_store_u16(out->d, fit.d);
+    el_store_u16(out->dmin, fit.dmin);
+    el_kquant_pack(fit.scale, fit.min, out->scales);
+    memset(out->high, 0, sizeof out->high);
+    for (uint32_t k = 0; k < EL_QK_K; k++)
+        out->high[k % 32] |= (uint8_t)((fit.q[k] >> 4) << (k / 32));
+    for (uint32_t p = 0; p < 4; p++) {
+        for (uint32_t i = 0; i < 32; i++)
+            out->q[32 * p + i] = (uint8_t)((fit.q[64 * p + i] & 15) | (fit.q[64 * p + 32 + i] & 15) << 4);
+    }
+}
+
+static void encode(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
+                   enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    (void)enc;
+    uint8_t *p = parts_out[0];
+    for (uint64_t r = 0; r < n_rows; r++) {
+        for (uint64_t c = 0; c < n_in; c += EL_QK_K, p += sizeof(struct block_q5_k)) {
+            struct block_q5_k block;
+            encode_block(x + r * n_in + c, importance ? importance + c : NULL, effort, &block);
+            memcpy(p, &block, sizeof block);
+        }
+    }
+}
+
+static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t n_rows)
+{
+    return el_enc_count_bad_f16(m, row0, n_rows, 0, 2);
+}
+
+const struct el_encoding el_encoding_q5_k = {
+    .name = "Q5_K",
+    .about = "5.5 bits: super-blocks of 256, 6-bit scales and mins per 32",
+    .ggml_type = 13,
+    .block_n = EL_QK_K,
+    .block_nbytes = sizeof(struct block_q5_k),
+    .parts = el_enc_block_parts,
+    .decode = decode,
+    .encode = encode,
+    .n_bad_scales = n_bad_scales,
+};

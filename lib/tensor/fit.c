@@ -1,0 +1,290 @@
+/* See fit.h. Written over four-lane vectors, which every compiler turns into the same IEEE operations. */
+#include "tensor/fit.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/f16.h"
+#include "tensor/fit_lanes.h"
+
+float el_fit_inverse(float s)
+{
+    const float inv = s != 0.0f ? 1.0f / s : 0.0f;
+    return el_f32_bits(inv) << 1 >= 0xff000000u ? 0.0f : inv;
+}
+
+uint16_t el_fit_f16(float s)
+{
+    const float max = 65504.0f;
+    return el_f32_to_f16(s > max ? max : s < -max ? -max : s);
+}
+
+struct el_fit_extent el_fit_extent(const float *x, uint64_t n)
+{
+    float min = 0.0f, max = 0.0f;
+    for (uint64_t i = 0; i < n; i++) {
+        min = x[i] < min ? x[i] : min;
+        max = x[i] > max ? x[i] : max;
+    }
+    struct el_fit_extent ext = {.abs_max = max, .signed_max = max, .min = min, .max = max};
+    if (-min > max) {
+        ext.abs_max = -min;
+        ext.signed_max = min;
+    } else if (-min == max) {
+        for (uint64_t i = 0; i < n; i++) {
+            if (x[i] == min || x[i] == max) {
+                ext.signed_max = x[i];
+                break;
+            }
+        }
+    }
+    return ext;
+}
+
+/* Lanes past the end are 0 in x and w and get code 0, since 0 lies in the range. */
+static inline el_v4 load_some(const float *p, uint64_t n)
+{
+    if (n >= 4)
+        return el_v4_load(p);
+    float last[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    memcpy(last, p, (size_t)n * sizeof(float));
+    return el_v4_load(last);
+}
+
+static inline el_v4 codes4(el_v4 x, float inv, struct el_fit_range range)
+{
+    return el_v4_round(el_v4_clamp(x * el_v4_all(inv), range.lo, range.hi));
+}
+
+struct el_fit_sums el_fit_scale_eval(const float *x, const float *w, uint64_t n, float s, struct el_fit_range range)
+{
+    const float inv = el_fit_inverse(s);
+    el_v4 rr = el_v4_all(0.0f), rq = rr, qq = rr;
+    for (uint64_t i = 0; i < n; i += 4) {
+        const el_v4 v = load_some(x + i, n - i);
+        const el_v4 q = codes4(v, inv, range);
+        const el_v4 r = v - q * el_v4_all(s);
+        if (w) {
+            const el_v4 wi = load_some(w + i, n - i);
+            rr += wi * r * r;
+            rq += wi * r * q;
+            qq += wi * q * q;
+        } else {
+            rr += r * r;
+            rq += r * q;
+            qq += q * q;
+        }
+    }
+    return (struct el_fit_sums){.rr = el_v4_sum(rr), .rq = el_v4_sum(rq), .qq = el_v4_sum(qq)};
+}
+
+/* The least-squares scale for the codes of s, and the error with it. */
+static float refit(float s, const struct el_fit_sums *sums, float *err)
+{
+    *err = sums->rr;
+    if (!(sums->qq > 0.0f))
+        return s;
+    const float step = sums->rq / sums->qq;
+    *err = sums->rr - step * sums->rq;
+    return s + step;
+}
+
+struct trial {
+    float s, err;
+};
+
+/* Keeps the better of *best and the refitted scale `s`; true when it is the new one. */
+static bool try_scale(const float *x, const float *w, uint64_t n, struct el_fit_range range, float s, struct trial *best)
+{
+    const struct el_fit_sums sums = el_fit_scale_eval(x, w, n, s, range);
+    float err;
+    const float fitted = refit(s, &sums, &err);
+    if (!(err < best->err))
+        return false;
+    *best = (struct trial){fitted, err};
+    return true;
+}
+
+/*
+ * Trials that map the extreme to code |end| + u: a grid about the end of the range, then ever larger factors, as long as cutting off the
+ * extremes pays. With few codes the scale itself matters, and the grid is fine; with many, luck in rounding does, and it is wide: a
+ * scale that leaves a few codes unused often fits all values a little better.
+ */
+static void try_end(const float *x, const float *w, uint64_t n, struct el_fit_range range, float extreme, float end, struct trial *best)
+{
+    const float sign = end < 0.0f ? -1.0f : 1.0f, size = end * sign;
+    const bool few = size < 16.0f;
+    const float step = few ? 0.25f : 0.75f;
+    float at = size;
+    for (int k = few ? -6 : -12; k <= (few ? 6 : 2); k++) {
+        at = size + step * (float)k;
+        if (at > 0.4f * size)
+            (void)try_scale(x, w, n, range, extreme / (at * sign), best);
+    }
+    for (int misses = 0; misses < 2 && at < 64.0f * size;) {
+        at *= 1.07f;
+        misses = try_scale(x, w, n, range, extreme / (at * sign), best) ? 0 : misses + 1;
+    }
+}
+
+float el_fit_scale(const float *x, const float *w, uint64_t n, struct el_fit_range range)
+{
+    const struct el_fit_extent ext = el_fit_extent(x, n);
+    if (ext.abs_max == 0.0f)
+        return 0.0f;
+    struct trial best = {ext.signed_max / (-range.lo > range.hi ? range.lo : range.hi), 0.0f};
+    best.err = el_fit_scale_eval(x, w, n, best.s, range).rr;
+    if (range.lo < 0.0f)
+        try_end(x, w, n, range, ext.signed_max, range.lo, &best);
+    if (range.hi > 0.0f && range.hi != -range.lo)
+        try_end(x, w, n, range, ext.signed_max, range.hi, &best);
+    for (int round = 0; round < 4 && try_scale(x, w, n, range, best.s, &best); round++)
+        continue;
+    return best.s;
+}
+
+/* The next half-precision number away from zero (step 1) or towards it (-1), not past the ends. */
+static uint16_t f16_step(uint16_t h, int step)
+{
+    const int size = (h & 0x7fff) + step;
+    return (uint16_t)((h & 0x8000) | (size < 0 ? 0 : size > 0x7bff ? 0x7bff : size));
+}
+
+uint16_t el_fit_scale_f16(const float *x, const float *w, uint64_t n, struct el_fit_range range)
+{
+    const struct el_fit_extent ext = el_fit_extent(x, n);
+    const uint16_t plain = el_fit_f16(ext.signed_max / (-range.lo > range.hi ? range.lo : range.hi));
+    uint16_t best = plain;
+    float best_err = el_fit_scale_eval(x, w, n, el_f16_to_f32(plain), range).rr;
+    float s = el_fit_scale(x, w, n, range);
+    for (int round = 0; round < 3; round++) {
+        const uint16_t middle = el_fit_f16(s);
+        bool better = false;
+        for (int step = -1; step <= 1; step++) {
+            const uint16_t h = f16_step(middle, step);
+            const struct el_fit_sums sums = el_fit_scale_eval(x, w, n, el_f16_to_f32(h), range);
+            if (sums.rr < best_err) {
+                best = h;
+                best_err = sums.rr;
+                float unused;
+                s = refit(el_f16_to_f32(h), &sums, &unused);
+                better = true;
+            }
+        }
+        if (!better)
+            break;
+    }
+    return best;
+}
+
+void el_fit_scale_codes(const float *x, uint64_t n, float s, struct el_fit_range range, int16_t *q)
+{
+    const float inv = el_fit_inverse(s);
+    for (uint64_t i = 0; i < n; i += 4) {
+        const el_v4 v = codes4(load_some(x + i, n - i), inv, range);
+        for (uint64_t k = 0; k < 4 && i + k < n; k++)
+            q[i + k] = (int16_t)v[k];
+    }
+}
+
+/* ---- affine ---- */
+
+static inline el_v4 affine_codes4(el_v4 x, float inv, float m, float hi)
+{
+    return el_v4_round(el_v4_clamp((x + el_v4_all(m)) * el_v4_all(inv), 0.0f, hi));
+}
+
+struct el_fit_affine_sums el_fit_affine_eval(const float *x, const float *w, uint32_t n, float s, float m, float hi)
+{
+    const float inv = el_fit_inverse(s);
+    el_v4 rr = el_v4_all(0.0f), rq = rr, qq = rr, r1 = rr, q1 = rr;
+    for (uint32_t i = 0; i < n; i += 4) {
+        const el_v4 v = el_v4_load(x + i);
+        const el_v4 q = affine_codes4(v, inv, m, hi);
+        const el_v4 r = v + el_v4_all(m) - q * el_v4_all(s);
+        if (w) {
+            const el_v4 wi = el_v4_load(w + i), wr = wi * r, wq = wi * q;
+            rr += wr * r;
+            rq += wr * q;
+            qq += wq * q;
+            r1 += wr;
+            q1 += wq;
+        } else {
+            rr += r * r;
+            rq += r * q;
+            qq += q * q;
+            r1 += r;
+            q1 += q;
+        }
+    }
+    return (struct el_fit_affine_sums){el_v4_sum(rr), el_v4_sum(rq), el_v4_sum(qq), el_v4_sum(r1), el_v4_sum(q1)};
+}
+
+/*
+ * Least squares for the codes of (s, m): minimises sum w (r - ds q + dm)^2 over ds, dm. When that makes m negative, m = 0 and s alone.
+ * w1 = sum w.
+ */
+static struct el_fit_affine affine_refit(float s, float m, float w1, const struct el_fit_affine_sums *sums)
+{
+    struct el_fit_affine fit = {s, m, sums->rr};
+    const float det = sums->qq * w1 - sums->q1 * sums->q1;
+    if (det > 1e-6f * sums->qq * w1) {
+        const float ds = (sums->rq * w1 - sums->q1 * sums->r1) / det;
+        const float dm = (sums->rq * sums->q1 - sums->qq * sums->r1) / det;
+        if (m + dm >= 0.0f) {
+            fit.s = s + ds;
+            fit.m = m + dm;
+            fit.rr = sums->rr - ds * sums->rq + dm * sums->r1;
+            return fit;
+        }
+    }
+    if (sums->qq > 0.0f) {
+        const float rq = sums->rq - m * sums->q1, ds = rq / sums->qq;
+        fit.s = s + ds;
+        fit.m = 0.0f;
+        fit.rr = sums->rr - 2.0f * m * sums->r1 + m * m * w1 - ds * rq;
+    }
+    return fit;
+}
+
+static bool try_affine(const float *x, const float *w, uint32_t n, float hi, float w1, float s, float m, struct el_fit_affine *best)
+{
+    const struct el_fit_affine_sums sums = el_fit_affine_eval(x, w, n, s, m, hi);
+    const struct el_fit_affine fit = affine_refit(s, m, w1, &sums);
+    if (!(fit.rr < best->rr) || !(fit.s > 0.0f))
+        return false;
+    *best = fit;
+    return true;
+}
+
+struct el_fit_affine el_fit_affine(const float *x, const float *w, uint32_t n, float hi)
+{
+    const struct el_fit_extent ext = el_fit_extent(x, n);
+    const float m = -ext.min, span = ext.max - ext.min;
+    float w1 = (float)n;
+    if (w) {
+        el_v4 sum = el_v4_all(0.0f);
+        for (uint32_t i = 0; i < n; i += 4)
+            sum += el_v4_load(w + i);
+        w1 = el_v4_sum(sum);
+    }
+    struct el_fit_affine best = {span / hi, m, 0.0f};
+    if (span == 0.0f)
+        return (struct el_fit_affine){0.0f, 0.0f, 0.0f};
+    best.rr = el_fit_affine_eval(x, w, n, best.s, m, hi).rr;
+    for (int k = -8; k <= 16; k++)
+        (void)try_affine(x, w, n, hi, w1, span / (hi + 0.125f * (float)k), m, &best);
+    for (int round = 0; round < 4 && try_affine(x, w, n, hi, w1, best.s, best.m, &best); round++)
+        continue;
+    return best;
+}
+
+void el_fit_affine_codes(const float *x, uint32_t n, float s, float m, float hi, uint8_t *q)
+{
+    const float inv = el_fit_inverse(s);
+    for (uint32_t i = 0; i < n; i += 4) {
+        const el_v4 v = affine_codes4(el_v4_load(x + i), inv, m, hi);
+        for (uint32_t k = 0; k < 4; k++)
+            q[i + k] = (uint8_t)v[k];
+    }
+}

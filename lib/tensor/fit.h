@@ -1,0 +1,61 @@
+/*
+ * Choosing scales: the searches that several encodings share.
+ *
+ * All of them minimise sum_i w_i (x_i - x'_i)^2, with w_i = 1 when w is NULL; x [n], w [n] f32, w >= 0. Sums run over four lanes
+ * (element i goes to lane i mod 4) that are added in a fixed order, so results are the same on every compiler and CPU.
+ *
+ * Method: a grid of trial scales around the range of the values; for every trial the nearest codes, and for these codes the scale that
+ * least squares gives in closed form (from sums over residuals, which do not cancel); then rounds of choosing codes and scale in
+ * turn (Lloyd, IEEE Trans. Inf. Theory 28, 1982) until the error stops falling.
+ *
+ * Pure functions; any thread. Any finite x is allowed; values beyond about 1e18 lose the search, not the bounds.
+ */
+#ifndef EL_TENSOR_FIT_H
+#define EL_TENSOR_FIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* 1 / s, or 0 where that would not be finite: values that no scale can tell from 0 get code 0. */
+float el_fit_inverse(float s);
+/* f32 to f16, at most the largest finite number: a scale is never infinite. */
+uint16_t el_fit_f16(float s);
+
+/* Largest |x_i|, the element that has it (signed, the first of equals), smallest and largest value (0 included). */
+struct el_fit_extent {
+    float abs_max, signed_max, min, max;
+};
+struct el_fit_extent el_fit_extent(const float *x, uint64_t n);
+
+/* ---- x ~ s q, q an integer in [lo, hi], lo <= 0 <= hi ---- */
+struct el_fit_range {
+    float lo, hi;
+};
+
+/* For scale s with the nearest codes and residuals r = x - s q: rr = sum w r^2 (the error), rq = sum w r q, qq = sum w q^2. */
+struct el_fit_sums {
+    float rr, rq, qq;
+};
+struct el_fit_sums el_fit_scale_eval(const float *x, const float *w, uint64_t n, float s, struct el_fit_range range);
+/* A good scale (any sign; 0 when x is 0), not rounded to any storage type. */
+float el_fit_scale(const float *x, const float *w, uint64_t n, struct el_fit_range range);
+/* A good scale among the half-precision numbers: its bits. Never worse than the one that maps the extreme to the end of the range. */
+uint16_t el_fit_scale_f16(const float *x, const float *w, uint64_t n, struct el_fit_range range);
+/* q[i] = nearest code. */
+void el_fit_scale_codes(const float *x, uint64_t n, float s, struct el_fit_range range, int16_t *q);
+
+/* ---- x ~ s q - m, q an integer in [0, hi]; n a multiple of 4 ---- */
+
+/* The sums above with r = x - (s q - m), and r1 = sum w r, q1 = sum w q. */
+struct el_fit_affine_sums {
+    float rr, rq, qq, r1, q1;
+};
+struct el_fit_affine_sums el_fit_affine_eval(const float *x, const float *w, uint32_t n, float s, float m, float hi);
+/* A good pair with s >= 0, m >= 0, not rounded, and its error. */
+struct el_fit_affine {
+    float s, m, rr;
+};
+struct el_fit_affine el_fit_affine(const float *x, const float *w, uint32_t n, float hi);
+void el_fit_affine_codes(const float *x, uint32_t n, float s, float m, float hi, uint8_t *q);
+
+#endif

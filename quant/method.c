@@ -1,0 +1,66 @@
+/* The table of methods, and what they share. */
+#include "quant/method.h"
+
+#include <string.h>
+
+static const struct el_method *const table[] = {
+#define METHOD(id) &el_method_##id,
+#include "quant/quantizers.def"
+#undef METHOD
+};
+
+const struct el_method *el_method_at(size_t i)
+{
+    return i < sizeof table / sizeof table[0] ? table[i] : NULL;
+}
+
+const char *el_method_name_at(size_t i, const char **about)
+{
+    const struct el_method *const m = el_method_at(i);
+    if (about)
+        *about = m ? m->about : NULL;
+    return m ? m->name : NULL;
+}
+
+const struct el_method *el_method_by_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (strcmp(table[i]->name, name) == 0)
+            return table[i];
+    }
+    return NULL;
+}
+
+enum el_status el_quant_encode(struct el_quant_job *job, enum el_effort effort, struct el_err *err)
+{
+    struct el_matrix m = {.enc = job->enc, .n_rows = job->n_rows, .n_in = job->n_in};
+    struct el_part_shape parts[EL_MAX_PARTS];
+    uint32_t n_parts;
+    if (!job->enc.e->parts(&job->enc, job->n_rows, job->n_in, parts, &n_parts))
+        return el_fail(err, EL_E_USAGE, "rows of %llu elements do not fit %s", (unsigned long long)job->n_in, job->enc.e->name);
+    job->enc.e->encode(&job->enc, job->x, job->importance, job->n_rows, job->n_in, effort, job->parts_out);
+
+    for (uint32_t p = 0; p < n_parts; p++) {
+        m.data[p] = job->parts_out[p];
+        m.row_nbytes[p] = parts[p].row_nbytes;
+    }
+    job->sum_w2 = job->sum_err2 = 0.0;
+    for (uint64_t r = 0; r < job->n_rows; r++) {
+        const float *const row = job->x + r * job->n_in;
+        el_matrix_decode(&m, r, 1, job->scratch);
+        double w2 = 0.0, err2 = 0.0;
+        for (uint64_t i = 0; i < job->n_in; i++) {
+            const double w = row[i], e = w - (double)job->scratch[i];
+            w2 += w * w;
+            err2 += e * e;
+        }
+        job->sum_w2 += w2;
+        job->sum_err2 += err2;
+    }
+    return EL_OK;
+}
+
+bool el_quant_supports_all(const struct el_enc *enc)
+{
+    return !(enc->e->flags & EL_ENC_FLOAT);
+}

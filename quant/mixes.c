@@ -1,0 +1,183 @@
+/* See mixes.h. */
+#include "quant/mixes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tensor/meta.h"
+
+/* Numbers of llama.cpp's enum llama_ftype that the rules below name. */
+enum { FTYPE_Q4_K_S = 14, FTYPE_Q4_K_M = 15, FTYPE_Q5_K_M = 17 };
+
+static const struct el_mix mixes[] = {
+#define MIX(id, encoding, ftype, about) {#id, encoding, ftype, about},
+#include "quant/mixes.def"
+#undef MIX
+};
+enum { N_MIXES = sizeof mixes / sizeof mixes[0] };
+
+const struct el_mix *el_mix_at(size_t i)
+{
+    return i < N_MIXES ? &mixes[i] : NULL;
+}
+
+const char *el_mix_name_at(size_t i, const char **about)
+{
+    const struct el_mix *const m = el_mix_at(i);
+    if (about)
+        *about = m ? m->about : NULL;
+    return m ? m->name : NULL;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        const char x = *a >= 'a' && *a <= 'z' ? (char)(*a - 32) : *a;
+        if (x != *b)
+            return false;
+        if (!x)
+            return true;
+    }
+}
+
+const struct el_mix *el_mix_by_name(const char *name)
+{
+    for (size_t i = 0; i < N_MIXES; i++) {
+        char number[12];
+        (void)snprintf(number, sizeof number, "%d", (int)mixes[i].ftype);
+        if (same_name(name, mixes[i].name) || strcmp(name, number) == 0)
+            return &mixes[i];
+    }
+    return NULL;
+}
+
+static bool has(const char *name, const char *part)
+{
+    return strstr(name, part) != NULL;
+}
+
+enum el_category el_mix_category(const char *tensor)
+{
+    if (strcmp(tensor, "output.weight") == 0)
+        return EL_CAT_OUTPUT;
+    if (strcmp(tensor, "token_embd.weight") == 0 || strcmp(tensor, "per_layer_token_embd.weight") == 0)
+        return EL_CAT_TOKEN_EMBD;
+    if (has(tensor, "attn_qkv.weight") || has(tensor, "attn_kv_b.weight") || has(tensor, "attn_v.weight"))
+        return EL_CAT_ATTN_V;
+    if (has(tensor, "attn_k.weight"))
+        return EL_CAT_ATTN_K;
+    if (has(tensor, "attn_output.weight"))
+        return EL_CAT_ATTN_OUT;
+    if (has(tensor, "ffn_down"))
+        return EL_CAT_FFN_DOWN;
+    return EL_CAT_OTHER;
+}
+
+bool el_mix_quantizes(const char *tensor, uint64_t n_rows)
+{
+    static const char *const never[] = {"_norm.weight", "ffn_gate_inp.weight", "position_embd", "token_types.weight"};
+    const size_t n = strlen(tensor);
+    if (n_rows < 2 || n < 6 || strcmp(tensor + n - 6, "weight") != 0)
+        return false;
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        if (has(tensor, never[i]))
+            return false;
+    }
+    return true;
+}
+
+int64_t el_mix_layer(const char *tensor)
+{
+    if (strncmp(tensor, "blk.", 4) != 0)
+        return -1;
+    int64_t layer = 0;
+    const char *p = tensor + 4;
+    for (; *p >= '0' && *p <= '9' && layer < INT32_MAX; p++)
+        layer = layer * 10 + (*p - '0');
+    return p > tensor + 4 && *p == '.' ? layer : -1;
+}
+
+bool el_mix_before(const char *a, const char *b)
+{
+    const int64_t la = el_mix_layer(a), lb = el_mix_layer(b);
+    return la != lb ? la < lb : strcmp(a, b) < 0;
+}
+
+static uint32_t read_u32(const struct el_meta *meta, const char *arch, const char *key)
+{
+    char name[128];
+    uint32_t v = 0;
+    (void)snprintf(name, sizeof name, "%.64s.%s", arch, key);
+    if (el_meta_get_u32_or(meta, name, 0, UINT32_MAX, 0, &v, NULL) != EL_OK)
+        return 0;
+    return v;
+}
+
+struct el_mix_model el_mix_model_read(const struct el_meta *meta)
+{
+    struct el_mix_model model = {.n_layers = 0};
+    const char *arch = NULL;
+    if (el_meta_get_str_or(meta, "general.architecture", &arch, NULL) != EL_OK || !arch)
+        return model;
+    model.n_layers = read_u32(meta, arch, "block_count");
+    model.n_experts = read_u32(meta, arch, "expert_count");
+    const uint32_t n_heads = read_u32(meta, arch, "attention.head_count");
+    const uint32_t n_kv_heads = read_u32(meta, arch, "attention.head_count_kv");
+    /* llama.cpp's size class "70B" of these two families; its rule for attn_v goes by it. */
+    if (model.n_layers == 80 && strcmp(arch, "llama") == 0)
+        model.is_70b = model.n_experts != 8 && n_kv_heads != 0 && n_kv_heads != n_heads;
+    else if (model.n_layers == 80 && strcmp(arch, "qwen2") == 0)
+        model.is_70b = true;
+    return model;
+}
+
+/* The first and last eighth of the layers, and every third in between. */
+static bool more_bits(uint32_t layer, uint32_t n_layers)
+{
+    const uint32_t eighth = n_layers / 8;
+    return layer < eighth || layer >= 7 * n_layers / 8 || (layer - eighth) % 3 == 2;
+}
+
+static const char *choose_attn_v(const struct el_mix *mix, const struct el_mix_model *model, uint32_t index)
+{
+    const char *type = mix->encoding;
+    if ((mix->ftype == FTYPE_Q4_K_M || mix->ftype == FTYPE_Q5_K_M) && more_bits(index, model->n_attn_v))
+        type = "Q6_K";
+    else if (mix->ftype == FTYPE_Q4_K_S && index < 4)
+        type = "Q5_K";
+    /* Eight query heads share one value head there: small matrices that much depends on. */
+    if (model->is_70b && strcmp(type, "Q4_K") == 0)
+        type = "Q5_K";
+    return model->n_experts == 8 ? "Q8_0" : type;
+}
+
+static const char *choose_ffn_down(const struct el_mix *mix, const struct el_mix_model *model, const char *tensor, uint32_t index)
+{
+    /* Experts may be several tensors of a layer, so the layer is taken from the name. */
+    const int64_t named = el_mix_layer(tensor);
+    const uint32_t layer = model->n_experts > 1 && named >= 0 ? (uint32_t)named : index;
+    if ((mix->ftype == FTYPE_Q4_K_M || mix->ftype == FTYPE_Q5_K_M) && more_bits(layer, model->n_layers))
+        return "Q6_K";
+    if (mix->ftype == FTYPE_Q4_K_S && layer < model->n_layers / 8)
+        return "Q5_K";
+    return mix->encoding;
+}
+
+const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *model, struct el_mix_state *state, const char *tensor,
+                          uint64_t n_in, uint32_t block_n)
+{
+    const enum el_category category = el_mix_category(tensor);
+    if (category == EL_CAT_OUTPUT || (category == EL_CAT_TOKEN_EMBD && model->tied)) {
+        if (n_in % block_n != 0 || strcmp(mix->encoding, "Q8_0") == 0)
+            return "Q8_0";
+        return "Q6_K";
+    }
+    switch (category) {
+    case EL_CAT_ATTN_V: return choose_attn_v(mix, model, state->n_attn_v++);
+    case EL_CAT_ATTN_K: return model->n_experts == 8 ? "Q8_0" : mix->encoding;
+    case EL_CAT_ATTN_OUT:
+        return model->n_experts == 8 && (mix->ftype == FTYPE_Q4_K_S || mix->ftype == FTYPE_Q4_K_M) ? "Q5_K" : mix->encoding;
+    case EL_CAT_FFN_DOWN: return choose_ffn_down(mix, model, tensor, state->n_ffn_down++);
+    default: return mix->encoding;
+    }
+}

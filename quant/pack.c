@@ -1,0 +1,368 @@
+/*
+ * Packing: source -> strips of rows -> decode, check, encode -> sink.
+ *
+ * The unit of work is a strip: as many rows as make about STRIP_ELEMS numbers, which depends on the shape alone. Strips of all tensors
+ * form one sequence; a wave of them is worked on by all threads, then accounted for in order by the caller's thread. So bytes, sums
+ * and the first error do not depend on the number of threads, and memory is a few buffers per thread.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/mem.h"
+#include "base/threads.h"
+#include "quant/plan.h"
+
+enum {
+    STRIP_ELEMS = 128 << 10, /* 512 KiB of f32 */
+    WAVE_PER_THREAD = 4,
+};
+
+struct strip {
+    size_t tensor;
+    uint64_t row0, n_rows;
+    enum el_status status;
+    struct el_err err;
+    double sum_w2, sum_err2;
+    uint64_t n_nonfinite;
+};
+
+/* Buffers of one thread, large enough for any strip of the plan. */
+struct worker {
+    uint8_t *in, *out;
+    float *x, *row;
+};
+
+struct pack {
+    struct el_source *source;
+    const struct el_plan *plan;
+    struct el_sink *sink;
+    const struct el_pack_opts *opts;
+    struct el_pool *pool;
+    struct worker *workers;
+    unsigned n_workers;
+    struct strip *wave;
+    size_t wave_cap;
+    uint64_t done, total; /* bytes of the source's tensors */
+};
+
+static uint64_t strip_rows(const struct el_tensor *t, const struct el_plan_entry *entry)
+{
+    const bool by_rows = !entry->method || entry->method->by_rows;
+    const uint64_t rows = t->n_in ? STRIP_ELEMS / t->n_in : t->n_rows;
+    return !by_rows ? t->n_rows : rows == 0 ? 1 : rows < t->n_rows ? rows : t->n_rows;
+}
+
+/* Points each part of an [n_rows, n_in] strip into one buffer; returns the bytes used. Lengths were checked when the plan was made. */
+static uint64_t lay_parts(const struct el_part_shape *parts, uint32_t n_parts, uint64_t n_rows, uint8_t *buf, uint8_t *out[EL_MAX_PARTS])
+{
+    uint64_t at = 0;
+    for (uint32_t p = 0; p < EL_MAX_PARTS; p++) {
+        out[p] = p < n_parts && buf ? buf + at : NULL;
+        if (p < n_parts)
+            at += parts[p].row_nbytes ? parts[p].row_nbytes * n_rows : parts[p].nbytes;
+    }
+    return at;
+}
+
+/* ---- a strip, in any thread ---- */
+
+/* Counts NaN and infinities in x, sets them to 0; *first is the index of the first. */
+static uint64_t clean(float *x, uint64_t n, uint64_t *first)
+{
+    uint64_t n_bad = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        if (isfinite(x[i]))
+            continue;
+        if (n_bad++ == 0)
+            *first = i;
+        x[i] = 0.0f;
+    }
+    return n_bad;
+}
+
+static enum el_status write_parts(const struct pack *pk, const struct strip *s, uint8_t *const data[EL_MAX_PARTS], struct el_err *err)
+{
+    const struct el_tensor *const t = &pk->sink->tensors[s->tensor];
+    for (uint32_t p = 0; p < t->n_parts; p++) {
+        const struct el_part_shape *const part = &t->parts[p];
+        /* A part that all rows share goes with the first strip. */
+        if (part->row_nbytes == 0 && s->row0 > 0)
+            continue;
+        const uint64_t nbytes = part->row_nbytes ? part->row_nbytes * s->n_rows : part->nbytes;
+        if (nbytes > 0)
+            EL_TRY(pk->sink->ops->write(pk->sink, s->tensor, p, part->row_nbytes * s->row0, data[p], nbytes, err));
+    }
+    return EL_OK;
+}
+
+static double sum_squares(const float *x, uint64_t n_rows, uint64_t n_in)
+{
+    double sum = 0.0;
+    for (uint64_t r = 0; r < n_rows; r++) {
+        double of_row = 0.0;
+        for (uint64_t i = 0; i < n_in; i++)
+            of_row += (double)x[r * n_in + i] * (double)x[r * n_in + i];
+        sum += of_row;
+    }
+    return sum;
+}
+
+/* What could not be represented: F16 ends at 65504. */
+static enum el_status too_large(const struct pack *pk, const struct strip *s, const struct el_quant_job *job, struct el_err *err)
+{
+    const struct el_tensor *const t = &pk->sink->tensors[s->tensor];
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < job->n_rows * job->n_in; i++) {
+        if (fabsf(job->x[i]) > fabsf(job->x[at]))
+            at = i;
+    }
+    return el_fail(err, EL_E_UNSUPPORTED, "tensor '%s': element %llu is %.6g, too large for %s", t->name,
+                   (unsigned long long)(s->row0 * t->n_in + at), (double)job->x[at], t->enc_name);
+}
+
+/* Encodes w->x into w->out and writes it. */
+static enum el_status encode_strip(const struct pack *pk, struct strip *s, const struct worker *w, struct el_err *err)
+{
+    const struct el_plan_entry *const entry = &pk->plan->entries[s->tensor];
+    const struct el_tensor *const t = &pk->sink->tensors[s->tensor];
+    struct el_quant_job job = {.x = w->x, .n_rows = s->n_rows, .n_in = t->n_in, .enc = entry->to, .scratch = w->row};
+    (void)lay_parts(t->parts, t->n_parts, s->n_rows, w->out, job.parts_out);
+    const enum el_status status =
+        entry->method ? entry->method->quantize(&job, err) : el_quant_encode(&job, EL_ENCODE_NEAREST, err);
+    if (status != EL_OK)
+        return el_fail_prefix(err, status, "tensor '%s'", t->name);
+    if (!isfinite(job.sum_err2))
+        return too_large(pk, s, &job, err);
+    s->sum_w2 = job.sum_w2;
+    s->sum_err2 = job.sum_err2;
+    return write_parts(pk, s, job.parts_out, err);
+}
+
+static enum el_status run_strip(const struct pack *pk, struct strip *s, const struct worker *w, struct el_err *err)
+{
+    const struct el_plan_entry *const entry = &pk->plan->entries[s->tensor];
+    const struct el_tensor *const from = &pk->source->tensors[s->tensor];
+    uint8_t *parts[EL_MAX_PARTS];
+    if (s->n_rows == 0 || from->n_in == 0)
+        return EL_OK;
+    (void)lay_parts(from->parts, from->n_parts, s->n_rows, w->in, parts);
+    EL_TRY(el_source_read_parts(pk->source, from, &pk->sink->tensors[s->tensor].order, s->row0, s->n_rows, parts, err));
+
+    struct el_matrix m = {.enc = from->enc, .n_rows = s->n_rows, .n_in = from->n_in};
+    for (uint32_t p = 0; p < from->n_parts; p++) {
+        m.data[p] = parts[p];
+        m.row_nbytes[p] = from->parts[p].row_nbytes;
+    }
+    el_matrix_decode(&m, 0, s->n_rows, w->x);
+    uint64_t first = 0;
+    s->n_nonfinite = clean(w->x, s->n_rows * from->n_in, &first);
+    if (s->n_nonfinite > 0) {
+        const unsigned long long at = (unsigned long long)(s->row0 * from->n_in + first);
+        if (!pk->opts->nan_to_zero)
+            return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s': element %llu is NaN or infinite", pk->source->path, from->name, at);
+        if (entry->copy && !(from->enc.e->flags & EL_ENC_FLOAT))
+            return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s': element %llu is NaN or infinite, and a copied %s cannot hold 0 instead",
+                           pk->source->path, from->name, at, from->enc_name);
+        return encode_strip(pk, s, w, err);
+    }
+    if (!entry->copy)
+        return encode_strip(pk, s, w, err);
+    s->sum_w2 = sum_squares(w->x, s->n_rows, from->n_in);
+    return write_parts(pk, s, parts, err);
+}
+
+static void run_strips(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    struct pack *const pk = arg;
+    for (uint64_t i = begin; i < end; i++) {
+        struct strip *const s = &pk->wave[i];
+        if (el_interrupted())
+            s->status = el_fail(&s->err, EL_E_INTERRUPTED, "interrupted");
+        else
+            s->status = run_strip(pk, s, &pk->workers[thread], &s->err);
+    }
+}
+
+/* ---- set-up ---- */
+
+static enum el_status out_of_memory(struct el_err *err)
+{
+    return el_fail(err, EL_E_MEMORY, "pack: out of memory");
+}
+
+static enum el_status make_workers(struct pack *pk, struct el_err *err)
+{
+    uint64_t in = 0, out = 0, elems = 0, n_in = 0;
+    for (size_t i = 0; i < pk->plan->n; i++) {
+        const struct el_tensor *const from = &pk->source->tensors[i], *const to = &pk->sink->tensors[i];
+        const uint64_t rows = strip_rows(from, &pk->plan->entries[i]);
+        uint8_t *unused[EL_MAX_PARTS];
+        const uint64_t in_i = lay_parts(from->parts, from->n_parts, rows, NULL, unused);
+        const uint64_t out_i = lay_parts(to->parts, to->n_parts, rows, NULL, unused);
+        in = in_i > in ? in_i : in;
+        out = out_i > out ? out_i : out;
+        elems = rows * from->n_in > elems ? rows * from->n_in : elems;
+        n_in = from->n_in > n_in ? from->n_in : n_in;
+    }
+    pk->workers = el_calloc_array(pk->n_workers, sizeof *pk->workers);
+    if (!pk->workers || in > SIZE_MAX || out > SIZE_MAX || elems > SIZE_MAX)
+        return out_of_memory(err);
+    for (unsigned i = 0; i < pk->n_workers; i++) {
+        struct worker *const w = &pk->workers[i];
+        w->in = el_alloc((size_t)in);
+        w->out = el_alloc((size_t)out);
+        w->x = el_alloc_array((size_t)elems, sizeof *w->x);
+        w->row = el_alloc_array((size_t)n_in, sizeof *w->row);
+        if (!w->in || !w->out || !w->x || !w->row)
+            return out_of_memory(err);
+    }
+    pk->wave_cap = (size_t)pk->n_workers * WAVE_PER_THREAD;
+    pk->wave = el_calloc_array(pk->wave_cap, sizeof *pk->wave);
+    return pk->wave ? EL_OK : out_of_memory(err);
+}
+
+static void free_pack(struct pack *pk)
+{
+    for (unsigned i = 0; pk->workers && i < pk->n_workers; i++) {
+        el_free(pk->workers[i].in);
+        el_free(pk->workers[i].out);
+        el_free(pk->workers[i].x);
+        el_free(pk->workers[i].row);
+    }
+    el_free(pk->workers);
+    el_free(pk->wave);
+    el_pool_close(pk->pool);
+}
+
+static enum el_status begin_sink(struct pack *pk, struct el_err *err)
+{
+    const struct el_plan *const plan = pk->plan;
+    enum el_status status = EL_OK;
+    struct el_meta *const meta = el_meta_copy(pk->source->meta);
+    struct el_tensor *const tensors = el_calloc_array(plan->n, sizeof *tensors);
+    if (!meta || !tensors) {
+        status = out_of_memory(err);
+        goto out;
+    }
+    for (size_t i = 0; i < plan->n; i++) {
+        const struct el_tensor *const from = &pk->source->tensors[i];
+        tensors[i] = (struct el_tensor){
+            .name = from->name,
+            .file_name = from->name,
+            .enc = plan->entries[i].to,
+            .n_dims = from->n_dims,
+            .order_elems = from->order_elems,
+        };
+        memcpy(tensors[i].dims, from->dims, sizeof from->dims);
+        if (el_tensor_complete(&tensors[i], err) != EL_OK) {
+            status = el_fail_prefix(err, EL_E_FORMAT, "tensor '%s'", from->name);
+            goto out;
+        }
+        if (!el_add_u64(pk->total, el_tensor_nbytes(from), &pk->total)) {
+            status = el_fail(err, EL_E_FORMAT, "'%s': sizes of the tensors overflow 64 bits", pk->source->path);
+            goto out;
+        }
+    }
+    EL_TRY_OUT(el_plan_store(plan, meta, err));
+    pk->sink->source = pk->source;
+    status = pk->sink->ops->begin(pk->sink, meta, tensors, plan->n, err);
+out:
+    el_meta_free(meta);
+    el_free(tensors);
+    return status;
+}
+
+/* ---- the loop ---- */
+
+/* Where the sequence of strips stands, and the sums of the tensor that is being accounted for. */
+struct place {
+    size_t tensor;
+    uint64_t row;
+};
+
+static void report_tensor(const struct pack *pk, struct el_pack_report *sums, size_t tensor)
+{
+    sums->row = tensor;
+    if (pk->opts->report)
+        pk->opts->report(pk->opts->report_user, sums);
+    *sums = (struct el_pack_report){.row = 0};
+}
+
+static size_t fill_wave(struct pack *pk, struct place *next)
+{
+    size_t n = 0;
+    while (n < pk->wave_cap && next->tensor < pk->plan->n) {
+        const struct el_tensor *const t = &pk->source->tensors[next->tensor];
+        const uint64_t left = t->n_rows - next->row, rows = strip_rows(t, &pk->plan->entries[next->tensor]);
+        pk->wave[n++] = (struct strip){.tensor = next->tensor, .row0 = next->row, .n_rows = left < rows ? left : rows};
+        next->row += pk->wave[n - 1].n_rows;
+        if (next->row == t->n_rows)
+            *next = (struct place){next->tensor + 1, 0};
+    }
+    return n;
+}
+
+/* Adds a wave up in order: sums, reports, progress, and the first error. */
+static enum el_status account(struct pack *pk, size_t n, struct el_pack_report *sums, struct el_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct strip *const s = &pk->wave[i];
+        if (s->status != EL_OK) {
+            if (err)
+                *err = s->err;
+            return s->status;
+        }
+        const struct el_tensor *const t = &pk->source->tensors[s->tensor];
+        sums->sum_w2 += s->sum_w2;
+        sums->sum_err2 += s->sum_err2;
+        sums->n_nonfinite += s->n_nonfinite;
+        uint8_t *unused[EL_MAX_PARTS];
+        pk->done += lay_parts(t->parts, t->n_parts, s->n_rows, NULL, unused);
+        if (s->row0 + s->n_rows == t->n_rows)
+            report_tensor(pk, sums, s->tensor);
+    }
+    if (pk->opts->progress && n > 0)
+        pk->opts->progress(pk->opts->progress_user, pk->source->tensors[pk->wave[n - 1].tensor].name, pk->done, pk->total);
+    return EL_OK;
+}
+
+static enum el_status run_all(struct pack *pk, struct el_err *err)
+{
+    struct place next = {0, 0};
+    struct el_pack_report sums = {.row = 0};
+    for (;;) {
+        const size_t n = fill_wave(pk, &next);
+        if (n == 0)
+            return EL_OK;
+        el_pool_run(pk->pool, n, 1, run_strips, pk);
+        EL_TRY(account(pk, n, &sums, err));
+    }
+}
+
+static enum el_status check_plan(const struct pack *pk, struct el_err *err)
+{
+    bool same = pk->plan->n == pk->source->n_tensors;
+    for (size_t i = 0; same && i < pk->plan->n && pk->plan->source != pk->source; i++) {
+        const struct el_tensor *const a = &pk->plan->source->tensors[i], *const b = &pk->source->tensors[i];
+        same = strcmp(a->name, b->name) == 0 && el_enc_equal(&a->enc, &b->enc) && a->n_rows == b->n_rows && a->n_in == b->n_in;
+    }
+    return same ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': the plan was made for another model", pk->source->path);
+}
+
+enum el_status el_pack(struct el_source *source, const struct el_plan *plan, struct el_sink *sink, const struct el_pack_opts *opts,
+                       struct el_err *err)
+{
+    static const struct el_pack_opts defaults = {.n_threads = 0};
+    struct pack pk = {.source = source, .plan = plan, .sink = sink, .opts = opts ? opts : &defaults};
+    enum el_status status = EL_OK;
+    EL_TRY(check_plan(&pk, err));
+    EL_TRY_OUT(el_pool_open(pk.opts->n_threads, &pk.pool, err));
+    pk.n_workers = el_pool_n(pk.pool);
+    EL_TRY_OUT(begin_sink(&pk, err));
+    EL_TRY_OUT(make_workers(&pk, err));
+    status = run_all(&pk, err);
+out:
+    free_pack(&pk);
+    return status;
+}

@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Kills, full disks and memory bounds. Afterwards there is the old file, or a new file with the same bytes, and no stray temporary.
+#   KILLS=20          kills at random times per case (100 before a release)
+#   MEM_MODEL_MIB=512 size of the sparse model of the memory test;  MEM_LIMIT_MIB=128
+set -u
+cd "$(dirname "$0")/../.."
+edgellm=$PWD/edgellm make_model=$PWD/build/tools/make_model supervise=$PWD/build/tools/supervise
+tmp=$(mktemp -d)
+trap 'chmod -R u+w "$tmp"; rm -rf "$tmp"' EXIT
+bad=0
+fail() { echo "FAILED: $*"; bad=1; }
+
+sum() { sha256sum < "$1" | cut -c1-64; }
+
+# Nothing but the named files may be in a folder. A guard may need a moment to take a temporary away.
+only() { # DIR FILE ...
+    local dir=$1 found want
+    shift
+    want=$(printf '%s\n' "$@" | sort)
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        found=$(ls -A "$dir" | sort)
+        [ "$found" = "$want" ] && return 0
+        sleep 0.1
+    done
+    fail "in the folder: $(echo $found), wanted: $(echo $want)"
+}
+
+# After a fault: the folder holds the input and, if anything, an output with the old or the new bytes.
+judge() { # WHAT DIR OLDSUM NEWSUM
+    local out=$2/out.gguf
+    if [ -e "$out" ]; then
+        only "$2" in.gguf out.gguf
+        local s
+        s=$(sum "$out")
+        [ "$s" = "$3" ] || [ "$s" = "$4" ] || fail "$1: out.gguf is damaged"
+    else
+        [ -z "$3" ] || fail "$1: the old file is gone"
+        only "$2" in.gguf
+    fi
+}
+
+# ---- SIGKILL at random times on a 64 MiB model ------------------------------------------------------------------------------
+kills=${KILLS:-20}
+d=$tmp/kill
+mkdir "$d"
+"$make_model" "$d/in.gguf" layers=4 embd=1024 heads=16 kv=4 ff=2048 vocab=2048 type=f16
+for cmd in "quantize -q" "convert -q --type f32"; do
+    case $cmd in quantize*) args="$d/in.gguf $d/out.gguf Q8_0" ;; *) args="$d/in.gguf $d/out.gguf" ;; esac
+    start=$(date +%s%N)
+    $edgellm $cmd --force $args || fail "$cmd"
+    took=$((($(date +%s%N) - start) / 1000))
+    new=$(sum "$d/out.gguf")
+    after_write=0
+    for i in $(seq "$kills"); do
+        if [ $((i % 2)) = 0 ]; then printf old > "$d/out.gguf"; old=$(sum "$d/out.gguf"); else rm -f "$d/out.gguf"; old=; fi
+        "$supervise" kill $(((RANDOM * 32768 + RANDOM) % (took + took / 10))) "$tmp/how" -- $edgellm $cmd --force $args > /dev/null 2>&1
+        read -r _ written < "$tmp/how"
+        [ "$written" -gt 4096 ] && after_write=$((after_write + 1))
+        judge "$cmd, kill $i" "$d" "$old" "$new"
+    done
+    [ "$after_write" -ge $((kills * 3 / 10)) ] || fail "$cmd: only $after_write of $kills kills came after the first output bytes"
+    echo "$cmd: $kills kills, $after_write after the first output bytes"
+done
+rm -rf "$d"
+
+# ---- SIGKILL and ENOSPC at every write, reserve, sync, link and rename ------------------------------------------------------
+if strace -o /dev/null true 2> /dev/null; then
+    d=$tmp/strace
+    mkdir "$d"
+    "$make_model" "$d/in.gguf" layers=1 embd=256 heads=4 kv=2 ff=256 vocab=300
+    $edgellm quantize -q "$d/in.gguf" "$d/out.gguf" Q4_K || fail quantize
+    new=$(sum "$d/out.gguf")
+    n=0
+    for call in pwrite64 fallocate fsync linkat rename; do
+        for old_there in no yes; do
+            for fault in signal=KILL error=ENOSPC; do
+                for when in $(seq 400); do
+                    rm -f "$d/out.gguf"
+                    old=
+                    [ $old_there = no ] || { printf old > "$d/out.gguf"; old=$(sum "$d/out.gguf"); }
+                    strace -f -qq -o "$tmp/log" -e trace=$call -e "inject=$call:$fault:when=$when" \
+                        $edgellm quantize -q --force -t 1 "$d/in.gguf" "$d/out.gguf" Q4_K > "$tmp/out" 2>&1
+                    code=$?
+                    grep -q 'INJECTED\|killed by SIGKILL' "$tmp/log" || break # fewer calls than that
+                    n=$((n + 1))
+                    judge "$fault at $call $when" "$d" "$old" "$new"
+                    # A file system may not support reserving space; every other failed call must be reported.
+                    if [ $fault = error=ENOSPC ] && [ $code -ne 4 ]; then fail "ENOSPC at $call $when: exit code $code"; fi
+                done
+            done
+        done
+    done
+    [ "$n" -gt 20 ] || fail "only $n faults could be injected"
+    echo "$n faults injected at pwrite64, fallocate, fsync, linkat and rename"
+    rm -rf "$d"
+else
+    echo "strace may not trace here: faults at system calls skipped"
+fi
+
+# ---- disk and process limits ------------------------------------------------------------------------------------------------
+d=$tmp/limit
+mkdir "$d"
+"$make_model" "$d/in.gguf" layers=1 embd=256 heads=4 kv=2 ff=256 vocab=300
+(ulimit -f 64; $edgellm quantize -q "$d/in.gguf" "$d/out.gguf" Q8_0 2> "$tmp/err")
+[ $? -eq 4 ] || fail "file size limit: $(cat "$tmp/err")"
+only "$d" in.gguf
+if [ "$(id -u)" -ne 0 ]; then
+    chmod a-w "$d"
+    $edgellm quantize -q "$d/in.gguf" "$d/out.gguf" Q8_0 2> /dev/null
+    [ $? -eq 4 ] || fail "read-only folder"
+    chmod u+w "$d"
+fi
+$edgellm quantize -q "$d/in.gguf" "$d/in.gguf" Q8_0 2> /dev/null && fail "input == output was accepted"
+ln "$d/in.gguf" "$d/link.gguf"
+$edgellm quantize -q --force "$d/in.gguf" "$d/link.gguf" Q8_0 2> /dev/null && fail "a hard link to the input was accepted as output"
+rm -rf "$d"
+
+# ---- interrupts -------------------------------------------------------------------------------------------------------------
+d=$tmp/int
+mkdir "$d"
+"$make_model" "$d/in.gguf" layers=4 embd=1024 heads=16 kv=4 ff=2048 vocab=2048 type=f16
+for sig in INT:130 TERM:143; do
+    timeout --preserve-status -s ${sig%:*} 0.25 $edgellm quantize -q -t 1 "$d/in.gguf" "$d/out.gguf" Q4_K 2> /dev/null
+    code=$?
+    [ $code -eq ${sig#*:} ] || fail "SIG${sig%:*}: exit code $code, wanted ${sig#*:}"
+    only "$d" in.gguf
+done
+rm -rf "$d"
+
+# ---- memory does not grow with the model ------------------------------------------------------------------------------------
+d=$tmp/mem
+mkdir "$d"
+mib=${MEM_MODEL_MIB:-512}
+limit=$((${MEM_LIMIT_MIB:-128} * 1024))
+# Per layer: 4 * 2048^2 + 3 * 2048 * 5632 parameters (k and v with 32 heads too) of 2 bytes = 98 MiB.
+layers=$(((mib + 97) / 98))
+"$make_model" "$d/in.gguf" layers=$layers embd=2048 heads=32 kv=32 ff=5632 vocab=4096 type=f16 sparse=1
+size=$(($(stat -c %s "$d/in.gguf") / 1048576))
+for cmd in "quantize -q -t 2 $d/in.gguf $d/out.gguf Q4_0" "convert -q -t 2 --type f16 $d/in.gguf $d/out.gguf"; do
+    "$supervise" peak "$tmp/peak" -- $edgellm ${cmd%% *} --force ${cmd#* } || fail "$cmd"
+    peak=$(cat "$tmp/peak")
+    [ "$peak" -lt "$limit" ] || fail "$cmd: peak $peak KiB, at most $limit"
+    echo "${cmd%% *} of a $size MiB model: peak $((peak / 1024)) MiB"
+done
+[ $bad = 0 ] && echo "all faults were survived"
+exit $bad

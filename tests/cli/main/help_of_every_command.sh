@@ -1,0 +1,14 @@
+"$EDGELLM" list commands | sed 's/   *.*//' > commands
+[ "$(wc -l < commands)" -eq 14 ] || fail "14 commands expected"
+while read -r c; do
+    # shellcheck disable=SC2086
+    el $c --help < /dev/null
+    empty err
+    head -n 1 out | grep -q "^usage: edgellm $c" || fail "usage of $c"
+    cp out first
+    # shellcheck disable=SC2086
+    el help $c < /dev/null && same out first
+    # shellcheck disable=SC2086
+    el $c -h < /dev/null && same out first
+    awk 'length > 100 { exit 1 }' out || fail "$c: a line of the help is over 100 characters"
+done < commands

@@ -1,0 +1,85 @@
+/*
+ * config.json of a Hugging Face folder. Property 1: no crash. Property 2: a configuration that is accepted can be written from its
+ * metadata, and the text that is written gives the same metadata for every key that the first one had.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "model/arch.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes);
+
+static void require(int holds, const char *what, const char *detail)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "property violated: %s: %s\n", what, detail);
+    abort();
+}
+
+static void compare(const struct el_meta *a, const struct el_meta *b)
+{
+    for (size_t i = 0; i < el_meta_count(a); i++) {
+        const char *const key = el_meta_key(a, i);
+        const size_t k = el_meta_find(b, key);
+        require(k != SIZE_MAX, "no key is lost", key);
+        require(el_meta_type(a, i) == el_meta_type(b, k), "types are the same", key);
+        if (el_meta_type(a, i) == EL_META_STR)
+            require(strcmp(el_meta_str(a, i, 0, NULL), el_meta_str(b, k, 0, NULL)) == 0, "texts are the same", key);
+        else if (el_meta_type(a, i) != EL_META_ARR)
+            require(el_meta_float(a, i, 0) == el_meta_float(b, k, 0), "numbers are the same", key);
+    }
+}
+
+/* The roles that every model of the family has, from which the flags about biases follow. */
+static uint64_t roles_of(const struct el_arch *arch)
+{
+    uint64_t roles = 0;
+    for (const struct el_tensor_rule *r = arch->tensors; r->gguf; r++) {
+        if (!(r->flags & EL_TF_OPTIONAL))
+            roles |= UINT64_C(1) << r->role;
+    }
+    return roles;
+}
+
+static struct el_meta *read_config(const char *text, size_t nbytes, const struct el_arch **arch, struct el_err *err)
+{
+    struct el_json_doc *doc;
+    if (el_json_parse(text, nbytes, "config.json", &doc, err) != EL_OK)
+        return NULL;
+    struct el_meta *meta = el_meta_new();
+    require(meta != NULL, "memory", "");
+    *arch = el_arch_of_config(el_json_root(doc), err);
+    if (!*arch || el_arch_read_config(*arch, el_json_root(doc), meta, err) != EL_OK) {
+        el_meta_free(meta);
+        meta = NULL;
+    }
+    el_json_free(doc);
+    return meta;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
+{
+    struct el_err err = {EL_OK, ""};
+    const struct el_arch *arch = NULL, *arch_again = NULL;
+    struct el_meta *const meta = read_config((const char *)data, nbytes, &arch, &err);
+    if (!meta) {
+        require(err.code == EL_E_FORMAT || err.code == EL_E_UNSUPPORTED, "refused texts are bad input", err.text);
+        return 0;
+    }
+    struct el_buf b;
+    el_buf_init(&b);
+    require(el_arch_write_config(arch, meta, roles_of(arch), "float32", &b, &err) == EL_OK, "what was read can be written", err.text);
+    struct el_meta *const again = read_config(b.data, b.nbytes, &arch_again, &err);
+    require(again != NULL, "what is written can be read", err.text);
+    require(arch == arch_again, "the family is the same", arch->name);
+    compare(meta, again);
+    el_meta_free(meta);
+    el_meta_free(again);
+    el_buf_release(&b);
+    return 0;
+}

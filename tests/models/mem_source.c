@@ -1,0 +1,214 @@
+/* Sources that live in memory. */
+#include "models/mem_source.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "tensor/meta.h"
+#include "tensor/source.h"
+#include "test.h"
+
+struct store {
+    float **values; /* [n_tensors] */
+};
+
+static void need(bool ok, const char *what)
+{
+    if (ok)
+        return;
+    fprintf(stderr, "mem_source: %s\n", what);
+    abort();
+}
+
+static float *values_of(struct el_source *s, const struct el_tensor *t)
+{
+    const struct store *const store = s->priv;
+    return store->values[t - s->tensors];
+}
+
+static enum el_status read_part(struct el_source *s, const struct el_tensor *t, uint32_t part, uint64_t offset, void *out, uint64_t nbytes,
+                                struct el_err *err)
+{
+    (void)part;
+    (void)err;
+    memcpy(out, (const char *)values_of(s, t) + offset, nbytes);
+    return EL_OK;
+}
+
+static const uint8_t *map_part(struct el_source *s, const struct el_tensor *t, uint32_t part)
+{
+    (void)part;
+    return (const uint8_t *)values_of(s, t);
+}
+
+static const char *file_name(struct el_source *s, uint32_t i)
+{
+    (void)s;
+    return i == 0 ? "memory" : NULL;
+}
+
+static void close_store(struct el_source *s)
+{
+    struct store *const store = s->priv;
+    for (size_t i = 0; i < s->n_tensors; i++)
+        free(store->values[i]);
+    free(store->values);
+    free(store);
+}
+
+static const struct el_source_ops mem_ops = {read_part, map_part, file_name, close_store};
+
+struct el_source *mem_source_new(void)
+{
+    struct el_source *const s = el_calloc_array(1, sizeof *s);
+    need(s, "out of memory");
+    s->ops = &mem_ops;
+    s->format = "memory";
+    s->path = el_strdup("memory");
+    s->meta = el_meta_new();
+    s->priv = calloc(1, sizeof(struct store));
+    need(s->path && s->meta && s->priv, "out of memory");
+    return s;
+}
+
+struct el_meta *mem_source_meta(struct el_source *s)
+{
+    return s->meta;
+}
+
+float *mem_source_add(struct el_source *s, const char *name, uint32_t n_dims, const uint64_t *dims)
+{
+    struct store *const store = s->priv;
+    struct el_tensor t = {.n_dims = n_dims, .enc = el_enc_f32()};
+    struct el_err err;
+    for (uint32_t i = 0; i < n_dims; i++)
+        t.dims[i] = dims[i];
+    need(el_tensor_complete(&t, &err) == EL_OK, "bad shape");
+    t.name = t.file_name = el_strdup(name);
+    s->tensors = el_realloc_array(s->tensors, s->n_tensors + 1, sizeof t);
+    store->values = realloc(store->values, (s->n_tensors + 1) * sizeof *store->values);
+    float *const values = calloc(t.n_rows * t.n_in, sizeof *values);
+    need(t.name && s->tensors && store->values && values, "out of memory");
+    store->values[s->n_tensors] = values;
+    s->tensors[s->n_tensors++] = t;
+    return values;
+}
+
+void mem_source_remove(struct el_source *s, const char *name)
+{
+    struct store *const store = s->priv;
+    const size_t i = el_source_find(s, name);
+    need(i != SIZE_MAX, "no such tensor");
+    char *owned;
+    memcpy(&owned, &s->tensors[i].name, sizeof owned); /* owned here, const for everyone else */
+    el_free(owned);
+    free(store->values[i]);
+    s->n_tensors--;
+    memmove(s->tensors + i, s->tensors + i + 1, (s->n_tensors - i) * sizeof *s->tensors);
+    memmove(store->values + i, store->values + i + 1, (s->n_tensors - i) * sizeof *store->values);
+}
+
+float *mem_source_values(struct el_source *s, const char *name)
+{
+    const size_t i = el_source_find(s, name);
+    return i == SIZE_MAX ? NULL : values_of(s, &s->tensors[i]);
+}
+
+struct el_source *mem_source_copy(struct el_source *from)
+{
+    static const struct el_row_order canonical = {EL_ROWS_CANONICAL, 0, 0};
+    struct el_source *const s = mem_source_new();
+    struct el_err err;
+    el_meta_free(s->meta);
+    s->meta = el_meta_copy(from->meta);
+    need(s->meta, "out of memory");
+    for (size_t i = 0; i < from->n_tensors; i++) {
+        const struct el_tensor *const t = &from->tensors[i];
+        struct el_matrix m = {.enc = t->enc, .n_rows = t->n_rows, .n_in = t->n_in};
+        uint8_t *parts[EL_MAX_PARTS] = {NULL};
+        for (uint32_t p = 0; p < t->n_parts; p++) {
+            parts[p] = malloc(t->parts[p].nbytes + 1);
+            need(parts[p], "out of memory");
+            m.data[p] = parts[p];
+            m.row_nbytes[p] = t->parts[p].row_nbytes;
+        }
+        need(el_source_read_parts(from, t, &canonical, 0, t->n_rows, parts, &err) == EL_OK, "cannot read a tensor");
+        el_matrix_decode(&m, 0, t->n_rows, mem_source_add(s, t->name, t->n_dims, t->dims));
+        for (uint32_t p = 0; p < t->n_parts; p++)
+            free(parts[p]);
+    }
+    return s;
+}
+
+const char *mem_source_name(const struct el_tensor_rule *rule, uint32_t layer)
+{
+    static char ring[8][128];
+    static unsigned next;
+    char *const name = ring[next++ % 8];
+    const char *const hole = strstr(rule->gguf, "%u");
+    if (hole)
+        snprintf(name, sizeof ring[0], "%.*s%u%s", (int)(hole - rule->gguf), rule->gguf, layer, hole + 2);
+    else
+        snprintf(name, sizeof ring[0], "%s", rule->gguf);
+    return name;
+}
+
+static const struct el_arch *arch_named(const char *name)
+{
+    for (size_t i = 0; el_arch_at(i); i++)
+        if (strcmp(el_arch_at(i)->name, name) == 0)
+            return el_arch_at(i);
+    return NULL;
+}
+
+static void set_u32(struct el_source *s, const struct el_arch *arch, const char *fmt, uint32_t v)
+{
+    char key[128];
+    need(el_meta_set_u32(s->meta, el_arch_key(arch, fmt, key), v, NULL) == EL_OK, "out of memory");
+}
+
+struct el_source *mem_source_random(const char *arch_name, bool tied, uint64_t seed)
+{
+    const struct el_arch *const arch = arch_named(arch_name);
+    struct el_source *const s = mem_source_new();
+    struct el_hparams hp = {0};
+    struct el_err err;
+    need(arch, "no such architecture");
+    need(el_meta_set_str(s->meta, "general.architecture", arch->gguf_arch, strlen(arch->gguf_arch), NULL) == EL_OK, "out of memory");
+    set_u32(s, arch, "%s.block_count", 2);
+    set_u32(s, arch, "%s.embedding_length", 32);
+    set_u32(s, arch, "%s.feed_forward_length", 48);
+    set_u32(s, arch, "%s.context_length", 64);
+    set_u32(s, arch, "%s.vocab_size", 40);
+    set_u32(s, arch, "%s.attention.head_count", 4);
+    set_u32(s, arch, "%s.attention.head_count_kv", 2);
+    if (strcmp(arch_name, "mixtral") == 0) {
+        set_u32(s, arch, "%s.expert_count", 4);
+        set_u32(s, arch, "%s.expert_used_count", 2);
+    }
+    char key[128];
+    need(el_meta_set_f32(s->meta, el_arch_key(arch, "%s.attention.layer_norm_rms_epsilon", key), 1e-5f, NULL) == EL_OK &&
+             el_meta_set_f32(s->meta, el_arch_key(arch, "%s.attention.layer_norm_epsilon", key), 1e-5f, NULL) == EL_OK,
+         "out of memory");
+    const enum el_status status = arch->hparams(s->meta, &hp, &err);
+    need(status == EL_OK, err.text);
+    for (const struct el_tensor_rule *r = arch->tensors; r->gguf; r++) {
+        if (r->role == EL_R_ROPE_FREQS || (tied && r->role == EL_R_OUTPUT))
+            continue;
+        for (uint32_t l = 0; l < ((r->flags & EL_TF_LAYER) ? hp.n_layers : 1); l++) {
+            uint64_t dims[3], n = 1;
+            uint32_t n_dims = 0;
+            for (; n_dims < 3 && r->dims[n_dims] != EL_D_NONE; n_dims++)
+                n *= dims[n_dims] = el_dim_size(r->dims[n_dims], &hp);
+            float *const v = mem_source_add(s, mem_source_name(r, l), n_dims, dims);
+            const bool norm = n_dims == 1 && strstr(r->gguf, "norm.weight");
+            const float size = n_dims == 1 ? 0.4f : (float)(2.0 * sqrt(3.0 / (double)dims[n_dims - 1]));
+            for (uint64_t i = 0; i < n; i++)
+                v[i] = (norm ? 1.0f : 0.0f) + size * test_randf(&seed);
+        }
+    }
+    return s;
+}

@@ -1,0 +1,456 @@
+/* Sessions on small random models: batches, chunks, threads, rolling back, errors, observers, memory. */
+#include <math.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "edgellm.h"
+#include "model/model.h"
+#include "models/mem_source.h"
+#include "test.h"
+
+enum { N_VOCAB = 40, N_IDS = 24 };
+static const char *const families[] = {"llama", "mixtral", "qwen2", "gpt_bigcode"};
+enum { N_FAMILIES = sizeof families / sizeof families[0] };
+
+struct opened {
+    struct el_source *source;
+    struct el_model *model;
+    struct el_session *session;
+};
+
+static struct el_session_opts f32_opts(void)
+{
+    return (struct el_session_opts){.n_ctx = 32, .n_seqs = 3, .n_batch = 32, .kv_type_k = "f32", .kv_type_v = "f32", .n_threads = 1};
+}
+
+static bool open_all(struct opened *o, struct el_source *source, const struct el_model_opts *model_opts, const struct el_session_opts *opts)
+{
+    struct el_err err;
+    *o = (struct opened){.source = source};
+    CHECK_OK(el_model_open(source, model_opts, &o->model, &err), err);
+    if (o->model)
+        CHECK_OK(el_session_open(o->model, opts, &o->session, &err), err);
+    return o->session != NULL;
+}
+
+static void close_all(struct opened *o)
+{
+    el_session_close(o->session);
+    el_model_close(o->model);
+    el_source_close(o->source);
+}
+
+static int32_t id_at(uint32_t seq, uint32_t pos)
+{
+    return (int32_t)((7 * pos * pos + 3 * pos + 11 * seq) % N_VOCAB);
+}
+
+/* Logits [n, N_VOCAB] of one sequence's first n ids, fed `chunk` rows at a time. */
+static void feed(struct el_session *s, uint32_t seq, uint32_t n, uint32_t chunk, float *logits)
+{
+    struct el_row rows[N_IDS];
+    struct el_err err;
+    for (uint32_t at = 0; at < n; at += chunk) {
+        const uint32_t count = n - at < chunk ? n - at : chunk;
+        for (uint32_t i = 0; i < count; i++)
+            rows[i] = (struct el_row){id_at(seq, at + i), seq, at + i, true};
+        REQUIRE_OK(el_session_decode(s, rows, count, &err), err);
+        for (uint32_t i = 0; i < count; i++)
+            memcpy(logits + (uint64_t)(at + i) * N_VOCAB, el_session_logits(s, i), N_VOCAB * sizeof(float));
+    }
+}
+
+TEST(session, rows_give_the_same_bits_in_any_chunks_batch_and_threads)
+{
+    float whole[N_IDS * N_VOCAB], other[N_IDS * N_VOCAB];
+    for (int f = 0; f < N_FAMILIES; f++) {
+        struct opened a, b;
+        struct el_session_opts opts = f32_opts();
+        REQUIRE(open_all(&a, mem_source_random(families[f], false, 5), NULL, &opts));
+        feed(a.session, 0, N_IDS, N_IDS, whole);
+        feed(a.session, 1, N_IDS, 1, other); /* other ids: differs */
+        CHECK(memcmp(whole, other, sizeof whole) != 0);
+        const uint32_t chunks[] = {1, 2, 7};
+        for (int c = 0; c < 3; c++) {
+            el_session_rewind(a.session, 0, 0);
+            feed(a.session, 0, N_IDS, chunks[c], other);
+            CHECK(memcmp(whole, other, sizeof whole) == 0);
+        }
+        for (unsigned t = 2; t <= 3; t++) {
+            opts.n_threads = t;
+            REQUIRE(open_all(&b, mem_source_random(families[f], false, 5), NULL, &opts));
+            CHECK_EQ_INT(el_session_n_threads(b.session), t);
+            feed(b.session, 2, 0, 1, other);
+            feed(b.session, 0, N_IDS, N_IDS, other);
+            CHECK(memcmp(whole, other, sizeof whole) == 0);
+            close_all(&b);
+        }
+        /* Three sequences side by side in every batch. */
+        struct el_err err;
+        for (uint32_t q = 0; q < 3; q++)
+            el_session_rewind(a.session, q, 0);
+        for (uint32_t pos = 0; pos < N_IDS; pos += 2) {
+            struct el_row rows[6];
+            for (uint32_t i = 0; i < 6; i++)
+                rows[i] = (struct el_row){id_at(i % 3, pos + i / 3), i % 3, pos + i / 3, i % 3 == 0};
+            REQUIRE_OK(el_session_decode(a.session, rows, 6, &err), err);
+            CHECK(el_session_logits(a.session, 1) == NULL && el_session_logits(a.session, 6) == NULL);
+            for (uint32_t i = 0; i < 6; i += 3)
+                CHECK(memcmp(el_session_logits(a.session, i), whole + (pos + i / 3) * N_VOCAB, N_VOCAB * sizeof(float)) == 0);
+        }
+        close_all(&a);
+    }
+}
+
+TEST(session, rewind_forgets_and_goes_on)
+{
+    float whole[N_IDS * N_VOCAB], other[N_IDS * N_VOCAB];
+    struct opened o;
+    const struct el_session_opts opts = f32_opts();
+    struct el_err err;
+    REQUIRE(open_all(&o, mem_source_random("llama", true, 1), NULL, &opts));
+    feed(o.session, 0, N_IDS, 5, whole);
+    CHECK_EQ_INT(el_session_n_past(o.session, 0), N_IDS);
+    CHECK_EQ_INT(el_session_n_past(o.session, 1), 0);
+    CHECK_EQ_INT(el_session_n_past(o.session, 99), 0);
+    el_session_rewind(o.session, 0, 9);
+    el_session_rewind(o.session, 0, 20); /* nothing to forget there */
+    el_session_rewind(o.session, 99, 0);
+    CHECK_EQ_INT(el_session_n_past(o.session, 0), 9);
+    /* Another continuation, then back to the first. */
+    const struct el_row wrong = {1, 0, 9, true};
+    CHECK_OK(el_session_decode(o.session, &wrong, 1, &err), err);
+    CHECK(memcmp(el_session_logits(o.session, 0), whole + 9 * N_VOCAB, N_VOCAB * sizeof(float)) != 0);
+    el_session_rewind(o.session, 0, 9);
+    for (uint32_t pos = 9; pos < N_IDS; pos++) {
+        const struct el_row row = {id_at(0, pos), 0, pos, true};
+        REQUIRE_OK(el_session_decode(o.session, &row, 1, &err), err);
+        memcpy(other + pos * N_VOCAB, el_session_logits(o.session, 0), N_VOCAB * sizeof(float));
+    }
+    CHECK(memcmp(whole + 9 * N_VOCAB, other + 9 * N_VOCAB, (N_IDS - 9) * N_VOCAB * sizeof(float)) == 0);
+    close_all(&o);
+}
+
+TEST(session, refuses_wrong_rows_and_stays_as_it_was)
+{
+    struct opened o;
+    struct el_session_opts opts = f32_opts();
+    struct el_err err = {.code = EL_OK};
+    opts.n_ctx = 4;
+    opts.n_batch = 5;
+    REQUIRE(open_all(&o, mem_source_random("llama", false, 1), NULL, &opts));
+    const struct {
+        struct el_row rows[6];
+        size_t n;
+        const char *says;
+    } bad[] = {
+        {{{-1, 0, 0, true}}, 1, "token -1, allowed are 0 to 39"},
+        {{{40, 0, 0, true}}, 1, "token 40"},
+        {{{1, 3, 0, true}}, 1, "sequence 3, allowed are 0 to 2"},
+        {{{1, 0, 1, true}}, 1, "position 1 of sequence 0, the next is 0"},
+        {{{1, 0, 0, true}, {1, 0, 2, true}}, 2, "position 2 of sequence 0, the next is 1"},
+        {{{1, 0, 0, true}, {1, 0, 0, true}}, 2, "position 0"},
+        {{{1, 0, 0, 0}, {1, 0, 1, 0}, {1, 0, 2, 0}, {1, 0, 3, 0}, {1, 0, 4, 0}}, 5, "room for 4"},
+        {{{1, 0, 0, 0}}, 6, "a batch of 6 rows, at most 5"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK_EQ_INT(el_session_decode(o.session, bad[i].rows, bad[i].n, &err), EL_E_USAGE);
+        if (!strstr(err.text, bad[i].says))
+            CHECK_EQ_STR(err.text, bad[i].says);
+        CHECK_EQ_INT(el_session_n_past(o.session, 0), 0);
+    }
+    CHECK_OK(el_session_decode(o.session, NULL, 0, &err), err);
+    CHECK(el_session_logits(o.session, 0) == NULL);
+    close_all(&o);
+}
+
+TEST(session, options)
+{
+    struct opened o;
+    struct el_err err = {.code = EL_OK};
+    struct el_session *s = NULL;
+    const struct {
+        struct el_session_opts opts;
+        enum el_status status;
+        const char *says;
+    } bad[] = {
+        {{.kv_type_k = "q8_0"}, EL_E_USAGE, "key cache type 'q8_0', known are f32, f16"},
+        {{.kv_type_v = ""}, EL_E_USAGE, "value cache type ''"},
+        {{.n_seqs = 1u << 20}, EL_E_USAGE, "sequences"},
+        {{.n_ctx = UINT32_MAX}, EL_E_USAGE, "context of 4294967295"},
+        {{.n_batch = UINT32_MAX}, EL_E_USAGE, "batches of 4294967295 rows"},
+        {{.n_ctx = 65}, EL_E_USAGE, "this model has learned 64"},
+    };
+    REQUIRE(open_all(&o, mem_source_random("gpt_bigcode", false, 1), NULL, NULL));
+    CHECK_EQ_INT(el_session_n_ctx(o.session), 64);
+    CHECK_EQ_INT(el_session_n_batch(o.session), 64); /* no more rows than the context takes */
+    CHECK_EQ_INT(el_session_kv_nbytes(o.session), 2 * 64 * 2 * 2 * 8 * 2); /* K, V; positions, layers, heads, columns, f16 */
+    CHECK(el_session_scratch_nbytes(o.session) > 64 * N_VOCAB * 4);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK_EQ_INT(el_session_open(o.model, &bad[i].opts, &s, &err), bad[i].status);
+        CHECK(s == NULL && strstr(err.text, bad[i].says));
+    }
+    close_all(&o);
+}
+
+TEST(session, f16_store_is_close_and_not_the_same)
+{
+    float exact[N_IDS * N_VOCAB], half[N_IDS * N_VOCAB];
+    struct opened o;
+    struct el_session_opts opts = f32_opts();
+    double diff = 0, largest = 0;
+    REQUIRE(open_all(&o, mem_source_random("llama", false, 9), NULL, &opts));
+    feed(o.session, 0, N_IDS, N_IDS, exact);
+    close_all(&o);
+    opts.kv_type_k = opts.kv_type_v = NULL;
+    REQUIRE(open_all(&o, mem_source_random("llama", false, 9), NULL, &opts));
+    feed(o.session, 0, N_IDS, N_IDS, half);
+    close_all(&o);
+    for (int i = 0; i < N_IDS * N_VOCAB; i++) {
+        diff = fmax(diff, fabs((double)exact[i] - (double)half[i]));
+        largest = fmax(largest, fabs((double)exact[i]));
+    }
+    CHECK(diff > 0 && diff < 0.01 * largest);
+}
+
+TEST(session, decoding_allocates_nothing)
+{
+    float logits[N_IDS * N_VOCAB];
+    for (int f = 0; f < N_FAMILIES; f++) {
+        struct opened o;
+        struct el_session_opts opts = f32_opts();
+        opts.n_threads = 2;
+        REQUIRE(open_all(&o, mem_source_random(families[f], true, 1), NULL, &opts));
+        const uint64_t before = el_mem_count();
+        feed(o.session, 0, N_IDS, 7, logits);
+        el_session_rewind(o.session, 0, 3);
+        CHECK_EQ_INT(el_mem_count(), before);
+        close_all(&o);
+    }
+}
+
+TEST(session, values_that_are_not_finite_name_the_first_layer)
+{
+    static const struct {
+        const char *tensor, *says;
+        float value;
+    } cases[] = {
+        {"token_embd.weight", "embedding", NAN},
+        {"blk.0.attn_v.weight", "layer 0", INFINITY},
+        {"blk.1.ffn_down.weight", "layer 1", NAN},
+        {"output.weight", "output matrix", NAN},
+        {"blk.1.attn_k.bias", "layer 1", NAN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct opened o;
+        struct el_err err = {.code = EL_OK};
+        const struct el_session_opts opts = f32_opts();
+        struct el_row rows[] = {{1, 0, 0, false}, {2, 0, 1, false}, {3, 0, 2, true}};
+        REQUIRE(open_all(&o, mem_source_random("llama", false, 2), NULL, &opts));
+        mem_source_values(o.source, cases[i].tensor)[strcmp(cases[i].tensor, "token_embd.weight") ? 0 : 2 * 32] = cases[i].value;
+        el_model_close(o.model); /* vectors are decoded on opening */
+        el_session_close(o.session);
+        CHECK_OK(el_model_open(o.source, NULL, &o.model, &err), err);
+        CHECK_OK(el_session_open(o.model, &opts, &o.session, &err), err);
+        CHECK_EQ_INT(el_session_decode(o.session, rows, 3, &err), EL_E_FAILED);
+        CHECK(strstr(err.text, cases[i].says) != NULL);
+        CHECK(el_session_logits(o.session, 2) == NULL);
+        CHECK_EQ_INT(el_session_n_past(o.session, 0), 0);
+        /* Also where no logits are asked for, unless only they are wrong. */
+        rows[2].want_logits = false;
+        CHECK_EQ_INT(el_session_decode(o.session, rows, 3, &err), strcmp(cases[i].says, "output matrix") ? EL_E_FAILED : EL_OK);
+        close_all(&o);
+    }
+}
+
+struct seen {
+    unsigned counts[EL_R_COUNT + 1];
+    uint64_t rows[EL_R_COUNT + 1];
+    uint64_t layers, experts;
+    bool finite;
+};
+
+static void observe(void *user, const struct el_weight *w, uint32_t expert, const struct el_act *x)
+{
+    struct seen *const seen = user;
+    seen->counts[w->role]++;
+    seen->rows[w->role] += x->n;
+    seen->layers |= UINT64_C(1) << w->layer;
+    seen->experts |= UINT64_C(1) << expert;
+    for (uint64_t i = 0; i < x->n_in; i++)
+        seen->finite = seen->finite && isfinite(x->f32[(x->n - 1) * x->f32_stride + i]);
+    CHECK_EQ_INT(x->n_in, w->n_in);
+}
+
+/* Every matrix of every rule is seen, once per layer and batch (experts: once per row they serve). */
+TEST(session, observers_see_every_linear)
+{
+    for (int f = 0; f < N_FAMILIES; f++) {
+        struct opened o;
+        struct seen seen = {.finite = true};
+        const struct el_session_opts opts = f32_opts();
+        float logits[N_IDS * N_VOCAB];
+        REQUIRE(open_all(&o, mem_source_random(families[f], false, 4), NULL, &opts));
+        CHECK(el_session_observe(o.session, observe, &seen));
+        feed(o.session, 0, N_IDS, N_IDS, logits);
+        for (const struct el_tensor_rule *r = o.model->arch->tensors; r->gguf; r++) {
+            const bool matrix = r->dims[1] != EL_D_NONE && r->role != EL_R_TOKEN_EMBD && r->role != EL_R_POS_EMBD;
+            const uint64_t per_row = (r->flags & EL_TF_STACK) ? 2 : 1, layers = (r->flags & EL_TF_LAYER) ? 2 : 1;
+            CHECK_EQ_INT(seen.rows[r->role], matrix ? N_IDS * per_row * layers : 0);
+        }
+        CHECK_EQ_INT(seen.layers, 3);
+        CHECK_EQ_INT(seen.experts, strcmp(families[f], "mixtral") ? 1 : 15);
+        CHECK(seen.finite);
+        for (int i = 1; i < EL_MAX_OBSERVERS; i++)
+            CHECK(el_session_observe(o.session, observe, &seen));
+        CHECK(!el_session_observe(o.session, observe, &seen));
+        close_all(&o);
+    }
+}
+
+TEST(session, interrupt_stops_decoding)
+{
+    struct opened o;
+    struct el_err err = {.code = EL_OK};
+    const struct el_row row = {1, 0, 0, true};
+    const struct el_session_opts opts = f32_opts();
+    REQUIRE(open_all(&o, mem_source_random("llama", false, 2), NULL, &opts));
+    el_interrupt();
+    CHECK_EQ_INT(el_session_decode(o.session, &row, 1, &err), EL_E_INTERRUPTED);
+    struct el_model *m = NULL;
+    CHECK_EQ_INT(el_model_open(o.source, NULL, &m, &err), EL_E_INTERRUPTED);
+    CHECK(m == NULL);
+    el_interrupt_clear();
+    CHECK_EQ_INT(el_session_n_past(o.session, 0), 0);
+    CHECK_OK(el_session_decode(o.session, &row, 1, &err), err);
+    close_all(&o);
+}
+
+TEST(session, out_of_memory_at_every_allocation)
+{
+    struct el_source *const source = mem_source_random("mixtral", false, 2);
+    unsigned n_failed = 0;
+    for (uint64_t n = 1; n < 1000; n++) {
+        struct el_err err = {.code = EL_OK};
+        struct el_model *model = NULL;
+        struct el_session *session = NULL;
+        const struct el_session_opts opts = f32_opts();
+        el_mem_fail_after(n);
+        enum el_status status = el_model_open(source, NULL, &model, &err);
+        if (status == EL_OK)
+            status = el_session_open(model, &opts, &session, &err);
+        el_mem_fail_after(0);
+        el_session_close(session);
+        el_model_close(model);
+        if (status == EL_OK)
+            break;
+        CHECK_EQ_INT(status, EL_E_MEMORY);
+        n_failed++;
+    }
+    CHECK(n_failed > 10);
+    el_source_close(source);
+}
+
+/* ---- opening models ---- */
+
+static enum el_status try_open(struct el_source *s, const struct el_model_opts *opts, struct el_err *err)
+{
+    struct el_model *m = NULL;
+    const enum el_status status = el_model_open(s, opts, &m, err);
+    CHECK((m != NULL) == (status == EL_OK));
+    el_model_close(m);
+    return status;
+}
+
+TEST(binding, lists_all_problems)
+{
+    struct el_source *const s = mem_source_random("llama", false, 1);
+    struct el_err err = {.code = EL_OK};
+    const uint64_t wrong[] = {32, 31}, extra[] = {3};
+    mem_source_remove(s, "output_norm.weight");
+    mem_source_remove(s, "blk.1.attn_q.weight");
+    mem_source_add(s, "blk.1.attn_q.weight", 2, wrong);
+    mem_source_remove(s, "blk.1.ffn_up.bias"); /* optional, but layer 0 has it */
+    mem_source_add(s, "nonsense", 1, extra);
+    mem_source_add(s, "blk.2.attn_norm.weight", 1, extra);
+    CHECK_EQ_INT(try_open(s, NULL, &err), EL_E_FORMAT);
+    CHECK_EQ_STR(err.text, "'memory': 5 problems with the tensors of a llama model: 'blk.1.attn_q.weight' is 32 x 31, should be 32 x 32; "
+                           "'blk.1.ffn_up.bias' is missing; 'output_norm.weight' is missing; 'nonsense' does not belong to one; "
+                           "'blk.2.attn_norm.weight' is of a layer past the last, 1");
+    el_source_close(s);
+}
+
+TEST(binding, counts_what_does_not_fit_the_text)
+{
+    struct el_source *const s = mem_source_random("gpt_bigcode", true, 1);
+    struct el_err err = {.code = EL_OK};
+    while (s->n_tensors > 1)
+        mem_source_remove(s, s->tensors[1].name);
+    CHECK_EQ_INT(try_open(s, NULL, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "27 problems") && strstr(err.text, "'position_embd.weight' is missing; ") && strstr(err.text, "more"));
+    mem_source_remove(s, "token_embd.weight");
+    CHECK_EQ_INT(try_open(s, NULL, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "no tensors") != NULL);
+    el_source_close(s);
+}
+
+TEST(binding, own_memory_gives_the_same_logits_and_outlives_changes)
+{
+    float a[N_IDS * N_VOCAB], b[N_IDS * N_VOCAB];
+    struct opened o;
+    const struct el_session_opts opts = f32_opts();
+    const struct el_model_opts own = {.no_mmap = true};
+    REQUIRE(open_all(&o, mem_source_random("mixtral", false, 1), NULL, &opts));
+    feed(o.session, 0, N_IDS, 4, a);
+    close_all(&o);
+    REQUIRE(open_all(&o, mem_source_random("mixtral", false, 1), &own, &opts));
+    memset(mem_source_values(o.source, "blk.0.ffn_gate_exps.weight"), 0xff, 4 * 48 * 32 * 4);
+    feed(o.session, 0, N_IDS, 4, b);
+    close_all(&o);
+    CHECK(memcmp(a, b, sizeof a) == 0);
+}
+
+TEST(binding, rope_freqs_must_be_positive)
+{
+    struct el_source *const s = mem_source_random("llama", false, 1);
+    struct el_err err = {.code = EL_OK};
+    const uint64_t n = 4;
+    float *const f = mem_source_add(s, "rope_freqs.weight", 1, &n);
+    f[0] = f[1] = f[3] = 1;
+    CHECK_EQ_INT(try_open(s, NULL, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "'rope_freqs.weight': element 2 is 0") != NULL);
+    f[2] = 2;
+    CHECK_OK(try_open(s, NULL, &err), err);
+    el_source_close(s);
+}
+
+TEST(binding, features)
+{
+    struct el_source *const s = mem_source_random("llama", false, 1);
+    struct el_err err = {.code = EL_OK};
+    struct el_model_opts opts = {.disable = "bias,rope_scaling,norm_gain"};
+    CHECK_OK(try_open(s, &opts, &err), err);
+    opts.disable = "bias,ropes";
+    CHECK_EQ_INT(try_open(s, &opts, &err), EL_E_USAGE);
+    CHECK(strstr(err.text, "no feature 'ropes' to disable, known are rope_scaling") != NULL);
+    opts.disable = ",";
+    CHECK_EQ_INT(try_open(s, &opts, &err), EL_E_USAGE);
+    el_source_close(s);
+}
+
+TEST(binding, info)
+{
+    struct el_source *const s = mem_source_random("mixtral", false, 1);
+    struct el_err err;
+    struct el_model *m = NULL;
+    REQUIRE_OK(el_model_open(s, NULL, &m, &err), err);
+    const struct el_model_info i = el_model_info(m);
+    CHECK_EQ_STR(i.arch, "mixtral");
+    const uint64_t attn = 32 * 32 * 2 + 16 * 32 * 2, experts = 4 * 3 * 48 * 32 + 4 * 32;
+    CHECK_EQ_INT(i.n_params, 2 * (attn + experts + 64) + 2 * 40 * 32 + 32);
+    CHECK_EQ_INT(i.nbytes, 4 * i.n_params);
+    CHECK(i.n_vocab == 40 && i.n_embd == 32 && i.n_layers == 2 && i.n_heads == 4 && i.n_kv_heads == 2 && i.d_head == 8);
+    CHECK(i.n_ff == 48 && i.n_experts == 4 && i.n_experts_used == 2 && i.n_ctx_train == 64);
+    el_model_close(m);
+    el_source_close(s);
+}

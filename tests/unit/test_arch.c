@@ -1,0 +1,605 @@
+/* Architectures without a forward pass: look-up, names, hyperparameters and their limits, config.json both ways, RoPE scaling. */
+#include <math.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "edgellm.h"
+#include "model/arch.h"
+#include "model/rope.h"
+#include "tensor/meta.h"
+#include "test.h"
+
+static const struct el_arch *arch_named(const char *name)
+{
+    for (size_t i = 0; el_arch_at(i); i++)
+        if (strcmp(el_arch_at(i)->name, name) == 0)
+            return el_arch_at(i);
+    return NULL;
+}
+
+/* Metadata of a config text, NULL with *err when it is refused. */
+static struct el_meta *read_config(const char *text, const struct el_arch **arch, struct el_err *err)
+{
+    struct el_json_doc *doc = NULL;
+    struct el_meta *meta = el_meta_new();
+    *arch = NULL;
+    *err = (struct el_err){.code = EL_OK};
+    if (el_json_parse(text, strlen(text), "config.json", &doc, err) == EL_OK)
+        *arch = el_arch_of_config(el_json_root(doc), err);
+    if (!*arch || el_arch_read_config(*arch, el_json_root(doc), meta, err) != EL_OK) {
+        el_meta_free(meta);
+        meta = NULL;
+    }
+    el_json_free(doc);
+    return meta;
+}
+
+static bool same_meta(const struct el_meta *a, const struct el_meta *b)
+{
+    if (el_meta_count(a) != el_meta_count(b))
+        return false;
+    for (size_t i = 0; i < el_meta_count(a); i++) {
+        const size_t j = el_meta_find(b, el_meta_key(a, i));
+        if (j == SIZE_MAX || el_meta_type(a, i) != el_meta_type(b, j))
+            return false;
+        size_t na = 0, nb = 0;
+        if (el_meta_type(a, i) == EL_META_STR) {
+            const char *const sa = el_meta_str(a, i, 0, &na), *const sb = el_meta_str(b, j, 0, &nb);
+            if (na != nb || memcmp(sa, sb, na) != 0)
+                return false;
+        } else if (el_meta_float(a, i, 0) != el_meta_float(b, j, 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+TEST(arch, table)
+{
+    CHECK(el_arch_at(0) && el_arch_at(3) && !el_arch_at(99));
+    const char *const names[] = {"llama", "mixtral", "qwen2", "gpt_bigcode"};
+    for (int i = 0; i < 4; i++)
+        CHECK(arch_named(names[i]) != NULL);
+}
+
+TEST(arch, of_meta)
+{
+    struct el_meta *const m = el_meta_new();
+    struct el_err err;
+    CHECK(el_arch_of_meta(m, &err) == NULL && err.code == EL_E_FORMAT && strstr(err.text, "general.architecture"));
+    el_meta_set_str(m, "general.architecture", "mamba", 5, NULL);
+    CHECK(el_arch_of_meta(m, &err) == NULL && err.code == EL_E_UNSUPPORTED);
+    CHECK_EQ_STR(err.text, "general.architecture is 'mamba', known are llama, qwen2, starcoder");
+    el_meta_set_u32(m, "general.architecture", 1, NULL);
+    CHECK(el_arch_of_meta(m, &err) == NULL && err.code == EL_E_FORMAT);
+    el_meta_set_str(m, "general.architecture", "llama", 5, NULL);
+    CHECK(el_arch_of_meta(m, &err) == arch_named("llama"));
+    el_meta_set_u32(m, "llama.expert_count", 0, NULL);
+    CHECK(el_arch_of_meta(m, &err) == arch_named("llama"));
+    el_meta_set_u32(m, "llama.expert_count", 8, NULL);
+    CHECK(el_arch_of_meta(m, &err) == arch_named("mixtral"));
+    el_meta_free(m);
+}
+
+TEST(arch, of_config)
+{
+    const struct {
+        const char *text, *name, *says;
+    } cases[] = {
+        {"{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"qwen2\"}", "llama", NULL},
+        {"{\"model_type\": \"gpt_bigcode\"}", "gpt_bigcode", NULL},
+        {"{\"architectures\": [], \"model_type\": \"mixtral\"}", "mixtral", NULL},
+        {"{\"architectures\": [\"MambaForCausalLM\"], \"model_type\": \"llama\"}", NULL, "architectures names 'MambaForCausalLM', known are"},
+        {"{\"model_type\": \"mamba\"}", NULL, "model_type is 'mamba'"},
+        {"{}", NULL, "neither architectures nor model_type"},
+        {"[]", NULL, "neither"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct el_json_doc *doc = NULL;
+        struct el_err err = {.code = EL_OK};
+        REQUIRE_OK(el_json_parse(cases[i].text, strlen(cases[i].text), "config.json", &doc, &err), err);
+        const struct el_arch *const arch = el_arch_of_config(el_json_root(doc), &err);
+        if (cases[i].name)
+            CHECK_EQ_STR(arch ? arch->name : "none", cases[i].name);
+        else
+            CHECK(!arch && strstr(err.text, cases[i].says));
+        el_json_free(doc);
+    }
+}
+
+TEST(arch, rules_by_name)
+{
+    const struct el_arch *const a = arch_named("llama");
+    uint32_t layer = 99;
+    CHECK_EQ_INT(el_arch_rule(a, "blk.31.attn_q.weight", &layer)->role, EL_R_ATTN_Q);
+    CHECK_EQ_INT(layer, 31);
+    CHECK_EQ_INT(el_arch_rule(a, "output.weight", NULL)->role, EL_R_OUTPUT);
+    CHECK_EQ_INT(el_arch_rule(a, "blk.0.attn_q.bias", NULL)->role, EL_R_ATTN_Q_B);
+    CHECK_EQ_INT(el_arch_rule(a, "blk.4294967295.attn_q.weight", &layer)->role, EL_R_ATTN_Q);
+    const char *const none[] = {"",
+                                "blk",
+                                "blk.",
+                                "blk..attn_q.weight",
+                                "blk.01.attn_q.weight",
+                                "blk.-1.attn_q.weight",
+                                "blk.1.attn_q.weigh",
+                                "blk.1.attn_q.weight.codes",
+                                "blk.4294967296.attn_q.weight",
+                                "blk.99999999999999999999999.attn_q.weight",
+                                "output.weightx"};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        CHECK(el_arch_rule(a, none[i], &layer) == NULL);
+}
+
+/* No two rules of a family share a role or a name, and every family has what binding relies on. */
+TEST(arch, tables_are_sound)
+{
+    for (size_t i = 0; el_arch_at(i); i++) {
+        const struct el_arch *const a = el_arch_at(i);
+        uint64_t roles = 0;
+        for (const struct el_tensor_rule *r = a->tensors; r->gguf; r++) {
+            CHECK(!(roles & UINT64_C(1) << r->role));
+            roles |= UINT64_C(1) << r->role;
+            CHECK(el_arch_rule(a, r->gguf, NULL) == ((r->flags & EL_TF_LAYER) ? NULL : r));
+            CHECK(((r->flags & EL_TF_LAYER) != 0) == (strstr(r->gguf, "%u") != NULL));
+        }
+        CHECK(roles & UINT64_C(1) << EL_R_TOKEN_EMBD && roles & UINT64_C(1) << EL_R_OUTPUT && roles & UINT64_C(1) << EL_R_OUTPUT_NORM);
+        CHECK(a->embed && a->block && a->head && a->hparams && a->hf_classes[0]);
+    }
+}
+
+TEST(arch, row_orders)
+{
+    const struct el_arch *const llama = arch_named("llama"), *const bigcode = arch_named("gpt_bigcode");
+    struct el_hparams hp = {.n_heads = 8, .n_kv_heads = 2, .d_head = 16};
+    struct el_row_order o = el_arch_gguf_order(llama, el_arch_rule(llama, "blk.0.attn_q.weight", NULL), &hp);
+    CHECK(o.kind == EL_ROWS_ROPE_PAIRS && o.n_heads == 8 && o.head_rows == 16);
+    o = el_arch_gguf_order(llama, el_arch_rule(llama, "blk.0.attn_k.bias", NULL), &hp);
+    CHECK(o.kind == EL_ROWS_ROPE_PAIRS && o.n_heads == 2);
+    o = el_arch_gguf_order(llama, el_arch_rule(llama, "blk.0.attn_v.weight", NULL), &hp);
+    CHECK(o.kind == EL_ROWS_CANONICAL);
+    o = el_arch_gguf_order(arch_named("qwen2"), el_arch_rule(arch_named("qwen2"), "blk.0.attn_q.weight", NULL), &hp);
+    CHECK(o.kind == EL_ROWS_CANONICAL);
+    o = el_arch_hf_order(llama, el_arch_rule(llama, "blk.0.attn_q.weight", NULL), &hp);
+    CHECK(o.kind == EL_ROWS_CANONICAL);
+    const struct el_tensor_rule *const qkv = el_arch_rule(bigcode, "blk.0.attn_qkv.weight", NULL);
+    CHECK(el_arch_hf_order(bigcode, qkv, &hp).kind == EL_ROWS_CANONICAL);
+    hp.n_kv_heads = 8;
+    o = el_arch_hf_order(bigcode, qkv, &hp);
+    CHECK(o.kind == EL_ROWS_QKV_BY_HEAD && o.n_heads == 8 && o.head_rows == 16);
+    CHECK(el_arch_gguf_order(bigcode, qkv, &hp).kind == EL_ROWS_CANONICAL);
+}
+
+/* ---- hyperparameters ---- */
+
+static struct el_meta *toy_meta(void)
+{
+    struct el_meta *const m = el_meta_new();
+    el_meta_set_str(m, "general.architecture", "llama", 5, NULL);
+    el_meta_set_u32(m, "llama.block_count", 2, NULL);
+    el_meta_set_u32(m, "llama.embedding_length", 64, NULL);
+    el_meta_set_u32(m, "llama.feed_forward_length", 96, NULL);
+    el_meta_set_u32(m, "llama.context_length", 128, NULL);
+    el_meta_set_u32(m, "llama.vocab_size", 100, NULL);
+    el_meta_set_u32(m, "llama.attention.head_count", 4, NULL);
+    el_meta_set_f32(m, "llama.attention.layer_norm_rms_epsilon", 1e-5f, NULL);
+    return m;
+}
+
+TEST(hparams, defaults)
+{
+    struct el_meta *const m = toy_meta();
+    struct el_hparams hp = {0};
+    struct el_err err;
+    CHECK_OK(arch_named("llama")->hparams(m, &hp, &err), err);
+    CHECK(hp.n_kv_heads == 4 && hp.d_head == 16 && hp.n_rot == 16 && hp.n_experts == 0 && hp.window == 0);
+    CHECK(hp.rope_theta == 10000.0f && hp.rope_scaling == EL_ROPE_PLAIN);
+    CHECK_EQ_INT(el_dim_size(EL_D_QKV, &hp), 192);
+    CHECK_EQ_INT(el_dim_size(EL_D_NONE, &hp), 1);
+    /* Without vocab_size the tokens are counted; the old name of the linear factor still works. */
+    const char *const tokens[] = {"a", "b", "c"};
+    el_meta_remove(m, "llama.vocab_size");
+    el_meta_set_str_array(m, "tokenizer.ggml.tokens", tokens, NULL, 3, NULL);
+    el_meta_set_f32(m, "llama.rope.scale_linear", 4, NULL);
+    hp = (struct el_hparams){0};
+    CHECK_OK(arch_named("llama")->hparams(m, &hp, &err), err);
+    CHECK(hp.n_vocab == 3 && hp.rope_scaling == EL_ROPE_LINEAR && hp.rope_factor == 4);
+    el_meta_set_str(m, "llama.rope.scaling.type", "none", 4, NULL);
+    hp = (struct el_hparams){0};
+    CHECK_OK(arch_named("llama")->hparams(m, &hp, &err), err);
+    CHECK(hp.rope_scaling == EL_ROPE_PLAIN);
+    el_meta_free(m);
+}
+
+TEST(hparams, refuse_what_cannot_be)
+{
+    enum kind { U32, F32, STR, GONE };
+    const struct {
+        const char *key;
+        enum kind kind;
+        double v;
+        const char *s;
+        enum el_status status;
+    } bad[] = {
+        {"block_count", U32, 0, NULL, EL_E_FORMAT},
+        {"block_count", U32, 4097, NULL, EL_E_FORMAT},
+        {"block_count", U32, 4294967295.0, NULL, EL_E_FORMAT},
+        {"block_count", GONE, 0, NULL, EL_E_FORMAT},
+        {"block_count", STR, 0, "two", EL_E_FORMAT},
+        {"embedding_length", U32, 0, NULL, EL_E_FORMAT},
+        {"embedding_length", U32, 62, NULL, EL_E_FORMAT},
+        {"embedding_length", U32, 1 << 21, NULL, EL_E_FORMAT},
+        {"feed_forward_length", U32, 0, NULL, EL_E_FORMAT},
+        {"feed_forward_length", GONE, 0, NULL, EL_E_FORMAT},
+        {"context_length", U32, 0, NULL, EL_E_FORMAT},
+        {"context_length", U32, 4294967295.0, NULL, EL_E_FORMAT},
+        {"vocab_size", U32, 0, NULL, EL_E_FORMAT},
+        {"vocab_size", U32, 1 << 23, NULL, EL_E_FORMAT},
+        {"vocab_size", GONE, 0, NULL, EL_E_FORMAT},
+        {"attention.head_count", U32, 0, NULL, EL_E_FORMAT},
+        {"attention.head_count", U32, 3, NULL, EL_E_FORMAT},
+        {"attention.head_count", U32, 1 << 20, NULL, EL_E_FORMAT},
+        {"attention.head_count_kv", U32, 0, NULL, EL_E_FORMAT},
+        {"attention.head_count_kv", U32, 3, NULL, EL_E_FORMAT},
+        {"attention.head_count_kv", U32, 8, NULL, EL_E_FORMAT},
+        {"attention.key_length", U32, 0, NULL, EL_E_FORMAT},
+        {"attention.key_length", U32, 100000, NULL, EL_E_FORMAT},
+        {"attention.value_length", U32, 8, NULL, EL_E_UNSUPPORTED},
+        {"attention.layer_norm_rms_epsilon", GONE, 0, NULL, EL_E_FORMAT},
+        {"attention.layer_norm_rms_epsilon", F32, (double)NAN, NULL, EL_E_FORMAT},
+        {"attention.layer_norm_rms_epsilon", F32, -1e-5, NULL, EL_E_FORMAT},
+        {"attention.layer_norm_rms_epsilon", F32, (double)INFINITY, NULL, EL_E_FORMAT},
+        {"rope.freq_base", F32, 0, NULL, EL_E_FORMAT},
+        {"rope.freq_base", F32, -1, NULL, EL_E_FORMAT},
+        {"rope.freq_base", F32, (double)INFINITY, NULL, EL_E_FORMAT},
+        {"rope.freq_base", F32, (double)NAN, NULL, EL_E_FORMAT},
+        {"rope.dimension_count", U32, 0, NULL, EL_E_FORMAT},
+        {"rope.dimension_count", U32, 18, NULL, EL_E_FORMAT},
+        {"rope.dimension_count", U32, 15, NULL, EL_E_FORMAT},
+        {"rope.dimension_count", U32, 8, NULL, EL_E_UNSUPPORTED},
+        {"rope.scaling.factor", F32, 0, NULL, EL_E_FORMAT},
+        {"rope.scaling.factor", F32, (double)NAN, NULL, EL_E_FORMAT},
+        {"rope.scaling.type", STR, 0, "yarn", EL_E_UNSUPPORTED},
+        {"rope.llama3.factor", F32, -1, NULL, EL_E_FORMAT},
+        {"rope.llama3.factor", F32, 0, NULL, EL_E_FORMAT},
+        {"expert_count", U32, 5000, NULL, EL_E_FORMAT},
+        {"expert_count", U32, 8, NULL, EL_E_FORMAT}, /* and no expert_used_count */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct el_meta *const m = toy_meta();
+        struct el_hparams hp = {0};
+        struct el_err err = {.code = EL_OK};
+        char key[128];
+        snprintf(key, sizeof key, "llama.%s", bad[i].key);
+        switch (bad[i].kind) {
+        case U32: el_meta_set_u32(m, key, (uint32_t)bad[i].v, NULL); break;
+        case F32: el_meta_set_f32(m, key, (float)bad[i].v, NULL); break;
+        case STR: el_meta_set_str(m, key, bad[i].s, strlen(bad[i].s), NULL); break;
+        case GONE: el_meta_remove(m, key); break;
+        }
+        const enum el_status status = arch_named("llama")->hparams(m, &hp, &err);
+        if (status != bad[i].status)
+            test_fail(__FILE__, __LINE__, "%s = %g: status %d, want %d: %s", key, bad[i].v, (int)status, (int)bad[i].status, err.text);
+        const char *const last = strrchr(key, '.') + 1;
+        if (strcmp(bad[i].key, "expert_count") != 0 && strcmp(bad[i].key, "embedding_length") != 0 && !strstr(err.text, last) &&
+            bad[i].status == EL_E_FORMAT)
+            test_fail(__FILE__, __LINE__, "'%s' does not name %s", err.text, last);
+        el_meta_free(m);
+    }
+}
+
+TEST(hparams, other_families)
+{
+    struct el_meta *const m = toy_meta();
+    struct el_hparams hp = {0};
+    struct el_err err = {.code = EL_OK};
+    CHECK_EQ_INT(arch_named("mixtral")->hparams(m, &hp, &err), EL_E_FORMAT);
+    el_meta_set_u32(m, "llama.expert_count", 4, NULL);
+    el_meta_set_u32(m, "llama.expert_used_count", 5, NULL);
+    CHECK_EQ_INT(arch_named("mixtral")->hparams(m, &hp, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "expert_used_count is 5, allowed are 1 to the 4 experts") != NULL);
+    el_meta_set_u32(m, "llama.expert_used_count", 4, NULL);
+    CHECK_OK(arch_named("mixtral")->hparams(m, &hp, &err), err);
+    el_meta_set_f32(m, "llama.rope.llama3.factor", 8, NULL);
+    el_meta_set_f32(m, "llama.rope.scaling.factor", 2, NULL);
+    CHECK_EQ_INT(arch_named("mixtral")->hparams(m, &hp, &err), EL_E_FORMAT);
+    el_meta_remove(m, "llama.rope.scaling.factor");
+    el_meta_set_f32(m, "llama.rope.llama3.low_freq_factor", 4, NULL);
+    CHECK_EQ_INT(arch_named("mixtral")->hparams(m, &hp, &err), EL_E_FORMAT);
+    el_meta_free(m);
+}
+
+/* ---- config.json ---- */
+
+static const char *const configs[] = {
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+    "\"intermediate_size\": 96, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"rms_norm_eps\": 1e-05, \"rope_theta\": 500000.0, "
+    "\"max_position_embeddings\": 131072, \"head_dim\": 32, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
+    "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 8192}}",
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+    "\"intermediate_size\": 96, \"num_attention_heads\": 4, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.5}}",
+    "{\"architectures\": [\"Qwen2ForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 4, "
+    "\"intermediate_size\": 96, \"num_attention_heads\": 4, \"use_sliding_window\": true, \"sliding_window\": 12, "
+    "\"max_window_layers\": 1, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 1000000.0}}",
+    "{\"architectures\": [\"Qwen2ForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+    "\"intermediate_size\": 96, \"num_attention_heads\": 4, \"use_sliding_window\": false, \"sliding_window\": 12}",
+    "{\"architectures\": [\"MixtralForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+    "\"intermediate_size\": 96, \"num_attention_heads\": 8, \"num_local_experts\": 4, \"num_experts_per_tok\": 2, \"sliding_window\": 7}",
+    "{\"architectures\": [\"MixtralForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+    "\"intermediate_size\": 96, \"num_attention_heads\": 8, \"sliding_window\": null}",
+    "{\"architectures\": [\"GPTBigCodeForCausalLM\"], \"vocab_size\": 100, \"n_embd\": 64, \"n_layer\": 2, \"n_head\": 4, "
+    "\"n_inner\": null, \"n_positions\": 256, \"activation_function\": \"gelu\", \"multi_query\": true}",
+    "{\"architectures\": [\"GPTBigCodeForCausalLM\"], \"vocab_size\": 100, \"n_embd\": 64, \"n_layer\": 2, \"n_head\": 4, "
+    "\"n_inner\": 100, \"multi_query\": false, \"activation_function\": \"gelu_pytorch_tanh\"}",
+};
+
+TEST(config, read_write_read_is_the_same)
+{
+    for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
+        const struct el_arch *arch = NULL, *again_arch = NULL;
+        struct el_err err;
+        struct el_meta *const meta = read_config(configs[i], &arch, &err);
+        CHECK_OK(err.code, err);
+        REQUIRE(meta);
+        struct el_buf json;
+        struct el_hparams a = {0}, b = {0};
+        el_buf_init(&json);
+        CHECK_OK(el_arch_write_config(arch, meta, UINT64_C(1) << EL_R_OUTPUT, "float32", &json, &err), err);
+        struct el_meta *const again = read_config(json.data, &again_arch, &err);
+        CHECK_OK(err.code, err);
+        CHECK(again_arch == arch && el_arch_of_meta(meta, NULL) == arch);
+        CHECK(again && arch->hparams(meta, &a, NULL) == EL_OK && arch->hparams(again, &b, NULL) == EL_OK);
+        CHECK(memcmp(&a, &b, sizeof a) == 0);
+        /* What is written a second time is the same text, and metadata too. */
+        struct el_buf json2;
+        el_buf_init(&json2);
+        const struct el_arch *third_arch = NULL;
+        CHECK_OK(el_arch_write_config(arch, again, UINT64_C(1) << EL_R_OUTPUT, "float32", &json2, &err), err);
+        struct el_meta *const third = read_config(json2.data, &third_arch, &err);
+        CHECK_EQ_STR(json2.data, json.data);
+        CHECK(third && same_meta(again, third));
+        el_buf_release(&json);
+        el_buf_release(&json2);
+        el_meta_free(meta);
+        el_meta_free(again);
+        el_meta_free(third);
+    }
+}
+
+TEST(config, values)
+{
+    const struct el_arch *arch = NULL;
+    struct el_err err;
+    struct el_hparams hp[8];
+    memset(hp, 0, sizeof hp);
+    for (int i = 0; i < 8; i++) {
+        struct el_meta *const meta = read_config(configs[i], &arch, &err);
+        REQUIRE(meta && arch->hparams(meta, &hp[i], &err) == EL_OK);
+        el_meta_free(meta);
+    }
+    CHECK(hp[0].rope_scaling == EL_ROPE_LLAMA3 && hp[0].rope_factor == 8 && hp[0].rope_ctx_original == 8192 && hp[0].d_head == 32);
+    CHECK(hp[1].rope_scaling == EL_ROPE_LINEAR && hp[1].rope_factor == 2.5f && hp[1].n_ctx_train == 2048 && hp[1].norm_eps == 1e-6f);
+    CHECK(hp[2].window == 12 && hp[2].window_from_layer == 1 && hp[2].rope_theta == 1e6f);
+    CHECK(hp[3].window == 0);
+    CHECK(hp[4].window == 7 && hp[4].n_experts == 4 && hp[4].n_kv_heads == 8);
+    CHECK(hp[5].window == 0 && hp[5].n_experts == 8 && hp[5].n_experts_used == 2);
+    CHECK(hp[6].gelu_erf && hp[6].layer_norm && hp[6].n_ff == 256 && hp[6].n_kv_heads == 1 && hp[6].n_rot == 0);
+    CHECK(!hp[7].gelu_erf && hp[7].n_ff == 100 && hp[7].n_kv_heads == 4 && hp[7].n_ctx_train == 1024);
+}
+
+TEST(config, written_text)
+{
+    struct el_meta *const m = toy_meta();
+    struct el_err err;
+    struct el_buf json;
+    const uint64_t one = 1, mlp = one << EL_R_FFN_GATE_B | one << EL_R_FFN_UP_B | one << EL_R_FFN_DOWN_B;
+    el_buf_init(&json);
+    el_meta_set_u32(m, "tokenizer.ggml.bos_token_id", 1, NULL);
+    el_meta_set_u32(m, "tokenizer.ggml.eos_token_id", UINT32_MAX, NULL);
+    CHECK_OK(el_arch_write_config(arch_named("llama"), m, mlp, "bfloat16", &json, &err), err);
+    CHECK_EQ_STR(json.data, "{\n  \"architectures\": [\n    \"LlamaForCausalLM\"\n  ],\n  \"model_type\": \"llama\",\n  \"vocab_size\": 100,\n"
+                            "  \"max_position_embeddings\": 128,\n  \"hidden_size\": 64,\n  \"num_hidden_layers\": 2,\n"
+                            "  \"intermediate_size\": 96,\n  \"num_attention_heads\": 4,\n  \"num_key_value_heads\": 4,\n  \"head_dim\": 16,\n"
+                            "  \"rms_norm_eps\": 1e-05,\n  \"hidden_act\": \"silu\",\n  \"attention_bias\": false,\n  \"mlp_bias\": true,\n"
+                            "  \"rope_theta\": 10000.0,\n  \"rope_scaling\": null,\n  \"bos_token_id\": 1,\n  \"tie_word_embeddings\": true,\n"
+                            "  \"torch_dtype\": \"bfloat16\"\n}\n");
+    el_buf_reset(&json);
+    CHECK_EQ_INT(el_arch_write_config(arch_named("llama"), m, one << EL_R_ATTN_Q_B, "float32", &json, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "attention_bias") != NULL);
+    el_meta_set_str(m, "llama.rope.freq_base", "x", 1, NULL);
+    CHECK_EQ_INT(el_arch_write_config(arch_named("llama"), m, 0, "float32", &json, &err), EL_E_FORMAT);
+    el_buf_release(&json);
+    el_meta_free(m);
+}
+
+#define LLAMA "{\"model_type\": \"llama\", \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+#define LLAMA_REST "\"intermediate_size\": 96, \"num_attention_heads\": 4"
+#define QWEN "{\"model_type\": \"qwen2\", \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 3, " LLAMA_REST
+#define BIGCODE "{\"model_type\": \"gpt_bigcode\", \"vocab_size\": 100, \"n_embd\": 64, \"n_layer\": 2, "
+TEST(config, refused)
+{
+    const struct {
+        const char *text;
+        enum el_status status;
+        const char *says;
+    } bad[] = {
+        {LLAMA "\"num_attention_heads\": 4}", EL_E_FORMAT, "no intermediate_size"},
+        {LLAMA "\"intermediate_size\": null, \"num_attention_heads\": 4}", EL_E_FORMAT, "no intermediate_size"},
+        {LLAMA "\"intermediate_size\": -1, \"num_attention_heads\": 4}", EL_E_FORMAT, "intermediate_size is not an integer"},
+        {LLAMA "\"intermediate_size\": 4294967296, \"num_attention_heads\": 4}", EL_E_FORMAT, "intermediate_size is not an integer"},
+        {LLAMA "\"intermediate_size\": 1.5, \"num_attention_heads\": 4}", EL_E_FORMAT, "intermediate_size is not an integer"},
+        {LLAMA "\"intermediate_size\": \"96\", \"num_attention_heads\": 4}", EL_E_FORMAT, "intermediate_size is not an integer"},
+        {LLAMA "\"intermediate_size\": 96, \"num_attention_heads\": 0}", EL_E_FORMAT, "llama.attention.head_count"},
+        {LLAMA LLAMA_REST ", \"rms_norm_eps\": true}", EL_E_FORMAT, "rms_norm_eps is not a number"},
+        {LLAMA LLAMA_REST ", \"hidden_act\": \"gelu\"}", EL_E_UNSUPPORTED, "hidden_act is 'gelu', known are silu"},
+        {LLAMA LLAMA_REST ", \"hidden_act\": 3}", EL_E_FORMAT, "hidden_act is not a string"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": 3}", EL_E_FORMAT, "rope_scaling is not an object"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", EL_E_UNSUPPORTED, "'yarn', known are default, linear"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\"}}", EL_E_FORMAT, "rope_scaling has no factor"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}}", EL_E_FORMAT, "rope.scaling.factor is 0"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": \"2\"}}", EL_E_FORMAT, "rope_scaling.factor is not a number"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}}", EL_E_FORMAT, "no low_freq_factor"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4}}",
+         EL_E_FORMAT, "no original_max_position_embeddings"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+                          "\"original_max_position_embeddings\": -8}}",
+         EL_E_FORMAT, "original_max_position_embeddings is -8"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+                          "\"original_max_position_embeddings\": 8}}",
+         EL_E_FORMAT, "high_freq_factor is 4"},
+        {LLAMA LLAMA_REST ", \"rope_theta\": -1}", EL_E_FORMAT, "llama.rope.freq_base is -1"},
+        {LLAMA LLAMA_REST ", \"partial_rotary_factor\": 0.5}", EL_E_UNSUPPORTED, "partial_rotary_factor is 0.5"},
+        {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 0}", EL_E_FORMAT, "sliding_window is not an integer from 1"},
+        {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"max_window_layers\": -1}", EL_E_FORMAT, "max_window_layers"},
+        {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": [\"sliding_attention\", \"full_attention\", "
+              "\"sliding_attention\"]}",
+         EL_E_UNSUPPORTED, "layer_types"},
+        {BIGCODE "\"n_head\": 4, \"scale_attn_weights\": false}", EL_E_UNSUPPORTED, "scale_attn_weights"},
+        {BIGCODE "\"n_head\": 4, \"activation_function\": \"relu\"}", EL_E_UNSUPPORTED, "activation_function is 'relu'"},
+        {BIGCODE "\"n_head\": 3}", EL_E_FORMAT, "head_count is 3"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const struct el_arch *arch = NULL;
+        struct el_err err;
+        struct el_meta *const meta = read_config(bad[i].text, &arch, &err);
+        if (meta || err.code != bad[i].status || !strstr(err.text, bad[i].says))
+            test_fail(__FILE__, __LINE__, "%s: got %d '%s', want '%s'", bad[i].text, (int)err.code, err.text, bad[i].says);
+        el_meta_free(meta);
+    }
+}
+
+TEST(config, windows_by_layer_types)
+{
+    const struct {
+        const char *types;
+        uint32_t window, first;
+    } cases[] = {
+        {"[\"full_attention\", \"full_attention\", \"sliding_attention\"]", 4, 2},
+        {"[\"sliding_attention\", \"sliding_attention\", \"sliding_attention\"]", 4, 0},
+        {"[\"full_attention\", \"full_attention\", \"full_attention\"]", 0, 0},
+    };
+    for (int i = 0; i < 3; i++) {
+        char text[512];
+        const struct el_arch *arch = NULL;
+        struct el_err err;
+        struct el_hparams hp = {0};
+        snprintf(text, sizeof text, QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": %s}", cases[i].types);
+        struct el_meta *const meta = read_config(text, &arch, &err);
+        CHECK_OK(err.code, err);
+        REQUIRE(meta);
+        CHECK_OK(arch->hparams(meta, &hp, &err), err);
+        CHECK(hp.window == cases[i].window && hp.window_from_layer == cases[i].first);
+        el_meta_free(meta);
+    }
+}
+
+TEST(config, tied)
+{
+    const struct {
+        const char *text, *arch;
+        bool tied;
+    } cases[] = {
+        {"{}", "llama", false}, {"{}", "gpt_bigcode", true}, {"{\"tie_word_embeddings\": true}", "qwen2", true},
+        {"{\"tie_word_embeddings\": false}", "gpt_bigcode", false},
+    };
+    for (int i = 0; i < 4; i++) {
+        struct el_json_doc *doc = NULL;
+        struct el_err err;
+        REQUIRE_OK(el_json_parse(cases[i].text, strlen(cases[i].text), "config.json", &doc, &err), err);
+        CHECK_EQ_INT(el_arch_config_tied(arch_named(cases[i].arch), el_json_root(doc)), cases[i].tied);
+        el_json_free(doc);
+    }
+}
+
+/* ---- RoPE ---- */
+
+/* Numbers of Llama 3.1 8B as transformers computes them. */
+TEST(rope, llama3_factors)
+{
+    const struct el_hparams hp = {.n_rot = 128,
+                                  .rope_theta = 500000,
+                                  .rope_scaling = EL_ROPE_LLAMA3,
+                                  .rope_factor = 8,
+                                  .rope_low_freq = 1,
+                                  .rope_high_freq = 4,
+                                  .rope_ctx_original = 8192};
+    float f[64];
+    double freqs[64];
+    el_rope_llama3_factors(&hp, f);
+    CHECK(f[0] == 1.0f && f[28] == 1.0f && f[63] == 8.0f && f[35] == 8.0f);
+    for (int i = 1; i < 64; i++)
+        CHECK(f[i] >= f[i - 1]);
+    CHECK(f[30] > 1.0f && f[30] < 8.0f);
+    el_rope_freqs(&hp, NULL, freqs);
+    CHECK_NEAR(freqs[63], pow(500000, -126.0 / 128) / 8, 1e-12);
+    CHECK_NEAR(freqs[1], pow(500000, -2.0 / 128), 1e-12);
+    float twice[64];
+    for (int i = 0; i < 64; i++)
+        twice[i] = 2;
+    el_rope_freqs(&hp, twice, freqs); /* factors of the file come before hp's */
+    CHECK_NEAR(freqs[1], pow(500000, -2.0 / 128) / 2, 1e-12);
+}
+
+TEST(rope, fit_finds_the_parameters)
+{
+    const struct {
+        float theta, factor, low, high;
+        uint32_t n_rot, original;
+    } cases[] = {
+        {500000, 8, 1, 4, 128, 8192}, {500000, 32, 1, 4, 64, 8192}, {20000, 8, 1, 4, 16, 32}, {10000, 4, 1, 8, 64, 2048}, {1e6f, 16, 1, 2, 128, 4096},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct el_hparams hp = {.n_rot = cases[i].n_rot,
+                                .rope_theta = cases[i].theta,
+                                .rope_factor = cases[i].factor,
+                                .rope_low_freq = cases[i].low,
+                                .rope_high_freq = cases[i].high,
+                                .rope_ctx_original = cases[i].original};
+        float f[64];
+        el_rope_llama3_factors(&hp, f);
+        struct el_hparams got = {.n_rot = cases[i].n_rot, .rope_theta = cases[i].theta};
+        CHECK(el_rope_fit_llama3(f, &got));
+        CHECK(got.rope_factor == cases[i].factor && got.rope_low_freq == 1);
+        CHECK_NEAR(got.rope_high_freq, cases[i].high, 0.001);
+        CHECK_NEAR(got.rope_ctx_original, cases[i].original, cases[i].original * 1e-3);
+    }
+    struct el_hparams got = {.n_rot = 8, .rope_theta = 10000};
+    const float ones[] = {1, 1, 1, 1}, wild[] = {5, 1, 7, 3}, nans[] = {1, NAN, 2, 4};
+    CHECK(!el_rope_fit_llama3(ones, &got) && !el_rope_fit_llama3(wild, &got) && !el_rope_fit_llama3(nans, &got));
+}
+
+TEST(rope, adopting_factors_makes_a_config_possible)
+{
+    const struct el_arch *const llama = arch_named("llama");
+    struct el_meta *const m = toy_meta();
+    struct el_err err;
+    struct el_hparams hp = {0};
+    float f[8];
+    el_meta_set_f32(m, "llama.rope.freq_base", 20000, NULL);
+    CHECK_OK(llama->hparams(m, &hp, &err), err);
+    CHECK(el_arch_implied(llama, &hp) == NULL);
+    hp.rope_factor = 8;
+    hp.rope_low_freq = 1;
+    hp.rope_high_freq = 4;
+    hp.rope_ctx_original = 32;
+    hp.rope_scaling = EL_ROPE_LLAMA3;
+    CHECK_EQ_INT(el_arch_implied(llama, &hp)->role, EL_R_ROPE_FREQS);
+    CHECK(el_arch_implied(arch_named("gpt_bigcode"), &hp) == NULL);
+    el_arch_implied_values(llama, &hp, f);
+    CHECK_OK(el_arch_adopt_rope_freqs(llama, m, f, 7, &err), err); /* not as many as there are pairs */
+    CHECK(el_meta_find(m, "llama.rope.llama3.factor") == SIZE_MAX);
+    CHECK_OK(el_arch_adopt_rope_freqs(llama, m, f, 8, &err), err);
+    struct el_hparams got = {0};
+    CHECK_OK(llama->hparams(m, &got, &err), err);
+    CHECK(got.rope_scaling == EL_ROPE_LLAMA3 && got.rope_factor == 8 && got.rope_ctx_original == 32 && got.rope_high_freq == 4);
+    CHECK_OK(el_arch_adopt_rope_freqs(llama, m, f, 8, &err), err); /* nothing more to do */
+    el_meta_free(m);
+}
+
+TEST(rope, angles)
+{
+    const double freqs[] = {1, 0.01};
+    float c[2], s[2];
+    el_rope_angles(freqs, 2, 100000, c, s);
+    CHECK(c[0] == (float)cos(100000.0) && s[0] == (float)sin(100000.0) && c[1] == (float)cos(1000.0));
+}

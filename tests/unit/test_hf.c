@@ -1,0 +1,405 @@
+/* Hugging Face folders: reading, the way there and back through GGUF, shards, and what is left when it goes wrong. */
+#include "formats/hf.h"
+#include "base/mem.h"
+#include "model_copy.h"
+#include "test.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const fixtures[] = {"fixtures/llama",       "fixtures/llama-mha-tied", "fixtures/llama-bias",  "fixtures/llama-linear-rope",
+                                       "fixtures/llama3-rope", "fixtures/qwen2",          "fixtures/qwen2-tied",  "fixtures/qwen2-window",
+                                       "fixtures/gpt-bigcode", "fixtures/gpt-bigcode-mha", "fixtures/mixtral",    "fixtures/mixtral-window",
+                                       "books-4m"};
+enum { N_FIXTURES = sizeof fixtures / sizeof fixtures[0] };
+
+static const char *in(const char *folder, const char *name)
+{
+    static char ring[8][4096];
+    static unsigned next;
+    char *const s = ring[next++ % 8];
+    snprintf(s, sizeof ring[0], "%s/%s", folder, name);
+    return s;
+}
+
+static bool same_files(const char *a, const char *b)
+{
+    size_t n_a = 0, n_b = 1;
+    char *const x = test_read(a, &n_a), *const y = test_read(b, &n_b);
+    const bool same = x && y && n_a == n_b && memcmp(x, y, n_a) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+/* The bits of a scalar value, or the length of a string, or the number of elements. */
+static double gist(const struct el_meta *m, size_t i)
+{
+    size_t n = 0;
+    switch (el_meta_type(m, i)) {
+    case EL_META_STR:
+        (void)el_meta_str(m, i, 0, &n);
+        return (double)n;
+    case EL_META_ARR:
+        return (double)el_meta_n_elems(m, i);
+    default:
+        return el_meta_float(m, i, 0);
+    }
+}
+
+/* Every key of a is in b with the same value. */
+static void same_meta(const char *what, const struct el_meta *a, const struct el_meta *b)
+{
+    for (size_t i = 0; i < el_meta_count(a); i++) {
+        const size_t k = el_meta_find(b, el_meta_key(a, i));
+        if (k == SIZE_MAX)
+            test_fail(__FILE__, __LINE__, "%s: %s is lost", what, el_meta_key(a, i));
+        else if (gist(a, i) != gist(b, k))
+            test_fail(__FILE__, __LINE__, "%s: %s is %g, was %g", what, el_meta_key(a, i), gist(b, k), gist(a, i));
+    }
+}
+
+TEST(hf, there_and_back_is_the_same_file)
+{
+    for (size_t i = 0; i < N_FIXTURES; i++) {
+        struct el_err err = {0};
+        struct el_source *source, *gguf, *back;
+        char gguf_path[4096], folder[4096], name[64];
+        snprintf(name, sizeof name, "back%zu.gguf", i);
+        snprintf(gguf_path, sizeof gguf_path, "%s", test_tmp(name));
+        snprintf(name, sizeof name, "back%zu", i);
+        snprintf(folder, sizeof folder, "%s", test_tmp(name));
+        REQUIRE_OK(el_source_open(test_data(fixtures[i]), NULL, &source, &err), err);
+        CHECK_EQ_STR(el_source_format(source), "hf");
+        CHECK(source->n_tensors > 10);
+        REQUIRE_OK(copy_model(source, gguf_path, &(struct el_sink_opts){.format = "gguf"}, &err), err);
+        REQUIRE_OK(el_source_open(gguf_path, NULL, &gguf, &err), err);
+        CHECK_EQ_INT(gguf->n_tensors, source->n_tensors);
+        REQUIRE_OK(copy_model(gguf, folder, &(struct el_sink_opts){.format = "hf"}, &err), err);
+        if (!same_files(in(test_data(fixtures[i]), "model.safetensors"), in(folder, "model.safetensors")))
+            test_fail(__FILE__, __LINE__, "%s: model.safetensors differs", fixtures[i]);
+        if (!same_files(in(test_data(fixtures[i]), "tokenizer.json"), in(folder, "tokenizer.json")))
+            test_fail(__FILE__, __LINE__, "%s: tokenizer.json differs", fixtures[i]);
+        REQUIRE_OK(el_source_open(folder, NULL, &back, &err), err);
+        same_meta(fixtures[i], source->meta, back->meta);
+        el_source_close(source);
+        el_source_close(gguf);
+        el_source_close(back);
+    }
+}
+
+TEST(hf, a_folder_to_a_folder_keeps_all_files)
+{
+    struct el_err err = {0};
+    struct el_source *source, *back;
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", test_tmp("copy"));
+    REQUIRE_OK(el_source_open(test_data("books-4m"), NULL, &source, &err), err);
+    REQUIRE_OK(copy_model(source, folder, &(struct el_sink_opts){.format = "hf"}, &err), err);
+    static const char *const names[] = {"model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"};
+    for (size_t i = 0; i < 4; i++)
+        CHECK(same_files(in(test_data("books-4m"), names[i]), in(folder, names[i])));
+    REQUIRE_OK(el_source_open(folder, NULL, &back, &err), err);
+    same_meta("books-4m", source->meta, back->meta);
+    el_source_close(source);
+    el_source_close(back);
+}
+
+TEST(hf, shards_hold_what_one_file_holds)
+{
+    struct el_err err = {0};
+    struct el_source *one, *fixture, *ours;
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", test_tmp("shards"));
+    REQUIRE_OK(el_source_open(test_data("fixtures/llama"), NULL, &one, &err), err);
+    REQUIRE_OK(el_source_open(test_data("fixtures/llama-sharded"), NULL, &fixture, &err), err);
+    REQUIRE_OK(copy_model(one, folder, &(struct el_sink_opts){.format = "hf", .split_max_nbytes = 100000}, &err), err);
+    REQUIRE_OK(el_source_open(folder, NULL, &ours, &err), err);
+    CHECK(access(in(folder, "model-00001-of-00004.safetensors"), F_OK) == 0);
+    CHECK(access(in(folder, "model.safetensors"), F_OK) != 0);
+    CHECK_EQ_INT(one->n_tensors, fixture->n_tensors);
+    CHECK_EQ_INT(one->n_tensors, ours->n_tensors);
+    for (size_t i = 0; i < one->n_tensors; i++) {
+        const size_t a = el_source_find(fixture, one->tensors[i].name), b = el_source_find(ours, one->tensors[i].name);
+        const uint64_t n = one->tensors[i].n_rows * one->tensors[i].n_in;
+        REQUIRE(a != SIZE_MAX && b != SIZE_MAX);
+        float *const x = malloc(n * 4), *const y = malloc(n * 4), *const z = malloc(n * 4);
+        CHECK_OK(el_source_read_rows(one, i, 0, one->tensors[i].n_rows, x, &err), err);
+        CHECK_OK(el_source_read_rows(fixture, a, 0, one->tensors[i].n_rows, y, &err), err);
+        CHECK_OK(el_source_read_rows(ours, b, 0, one->tensors[i].n_rows, z, &err), err);
+        CHECK(memcmp(x, y, n * 4) == 0 && memcmp(x, z, n * 4) == 0);
+        free(x);
+        free(y);
+        free(z);
+    }
+    const struct el_tensor_info info = el_source_tensor(ours, el_source_find(ours, "output_norm.weight"));
+    CHECK(strncmp(info.file, "model-0000", 10) == 0);
+    CHECK_EQ_STR(info.file_name, "model.norm.weight");
+    el_source_close(one);
+    el_source_close(fixture);
+    el_source_close(ours);
+}
+
+TEST(hf, one_tensor_a_file)
+{
+    struct el_err err = {0};
+    struct el_source *source, *back;
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", test_tmp("many"));
+    REQUIRE_OK(el_source_open(test_data("fixtures/mixtral"), NULL, &source, &err), err);
+    REQUIRE_OK(copy_model(source, folder, &(struct el_sink_opts){.format = "hf", .split_max_tensors = 1}, &err), err);
+    REQUIRE_OK(el_source_open(folder, NULL, &back, &err), err);
+    const size_t i = el_source_find(back, "blk.1.ffn_down_exps.weight");
+    REQUIRE(i != SIZE_MAX);
+    CHECK_EQ_INT(back->tensors[i].dims[0], 8);
+    CHECK_EQ_INT(back->tensors[i].offset, 0);
+    CHECK(back->ops->map(back, &back->tensors[i], 0) == NULL); /* scattered */
+    CHECK(back->ops->map(back, &back->tensors[el_source_find(back, "output_norm.weight")], 0) != NULL);
+    el_source_close(source);
+    el_source_close(back);
+}
+
+TEST(hf, llama3_scaling_brings_its_tensor)
+{
+    struct el_err err = {0};
+    struct el_source *source;
+    REQUIRE_OK(el_source_open(test_data("fixtures/llama3-rope"), NULL, &source, &err), err);
+    const size_t i = el_source_find(source, "rope_freqs.weight");
+    REQUIRE(i != SIZE_MAX);
+    CHECK_EQ_STR(el_source_tensor(source, i).file, "config.json");
+    CHECK(source->ops->map(source, &source->tensors[i], 0) != NULL);
+    CHECK(source->ops->file(source, 99) == NULL);
+    float values[64];
+    REQUIRE(source->tensors[i].n_in <= 64);
+    CHECK_OK(el_source_read_rows(source, i, 0, 1, values, &err), err);
+    CHECK(values[0] == 1.0f && values[source->tensors[i].n_in - 1] > 1.0f);
+    CHECK_EQ_INT(source->ops->read(source, &source->tensors[i], 0, 0, values, 1000000, &err), EL_E_USAGE);
+    el_source_close(source);
+}
+
+TEST(hf, names_fit_patterns)
+{
+    uint32_t n[2] = {9, 9};
+    CHECK(el_hf_name_fits("a.%u.b.%u", "a.0.b.12", n) && n[0] == 0 && n[1] == 12);
+    CHECK(el_hf_name_fits("abc", "abc", n));
+    CHECK(!el_hf_name_fits("abc", "abcd", n));
+    CHECK(!el_hf_name_fits("a.%u", "a.01", n));
+    CHECK(!el_hf_name_fits("a.%u", "a.-1", n));
+    CHECK(!el_hf_name_fits("a.%u", "a.", n));
+    CHECK(!el_hf_name_fits("a.%u", "a.4294967296", n));
+    CHECK(!el_hf_name_fits("%u%u%u", "123", n));
+    struct el_buf b;
+    el_buf_init(&b);
+    el_hf_add_name(&b, "x.%u.y.%u.z", 7, 8);
+    CHECK_EQ_STR(b.data, "x.7.y.8.z");
+    el_buf_release(&b);
+}
+
+/* ---- writing, and what goes wrong ---- */
+
+static struct el_source *tiny(struct el_err *err)
+{
+    struct el_source *source = NULL;
+    return el_source_open(test_data("fixtures/llama"), NULL, &source, err) == EL_OK ? source : NULL;
+}
+
+static unsigned n_entries(const char *folder)
+{
+    unsigned n = 0;
+    DIR *const d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    if (d)
+        closedir(d);
+    return n;
+}
+
+TEST(hf, places_are_checked)
+{
+    struct el_err err = {0};
+    struct el_source *const source = tiny(&err);
+    REQUIRE(source);
+    const struct el_sink_opts opts = {.format = "hf"}, over = {.format = "hf", .overwrite = true};
+    char path[4096];
+    snprintf(path, sizeof path, "%s", test_tmp("place"));
+    REQUIRE(test_write(path, "x", 1));
+    CHECK_EQ_INT(copy_model(source, path, &over, &err), EL_E_IO);
+    CHECK(strstr(err.text, "output is a file, not a folder"));
+    CHECK_EQ_INT(copy_model(source, in(path, "below"), &opts, &err), EL_E_IO);
+    snprintf(path, sizeof path, "%s", test_tmp("missing/folder"));
+    CHECK_EQ_INT(copy_model(source, path, &opts, &err), EL_E_IO);
+    CHECK(strstr(err.text, "No such file"));
+    snprintf(path, sizeof path, "%s/", test_tmp("slash")); /* a slash at the end does no harm */
+    CHECK_OK(copy_model(source, path, &opts, &err), err);
+    CHECK_EQ_INT(copy_model(source, path, &opts, &err), EL_E_IO);
+    CHECK(strstr(err.text, "not empty and overwriting was not asked for"));
+    CHECK_OK(copy_model(source, path, &over, &err), err);
+    el_source_close(source);
+    struct el_source *same;
+    REQUIRE_OK(el_source_open(path, NULL, &same, &err), err);
+    CHECK_EQ_INT(copy_model(same, path, &over, &err), EL_E_USAGE);
+    CHECK(strstr(err.text, "same folder"));
+    el_source_close(same);
+    CHECK(same_files(in(test_data("fixtures/llama"), "model.safetensors"), in(path, "model.safetensors")));
+}
+
+TEST(hf, overwriting_changes_between_one_file_and_shards)
+{
+    struct el_err err = {0};
+    struct el_source *const source = tiny(&err);
+    REQUIRE(source);
+    char path[4096];
+    snprintf(path, sizeof path, "%s", test_tmp("over"));
+    for (int round = 0; round < 3; round++) {
+        struct el_source *back;
+        const struct el_sink_opts opts = {.format = "hf", .overwrite = true, .split_max_nbytes = round == 1 ? 100000 : 0};
+        REQUIRE_OK(copy_model(source, path, &opts, &err), err);
+        CHECK_EQ_INT(access(in(path, "model.safetensors"), F_OK) == 0, round != 1);
+        CHECK_EQ_INT(access(in(path, "model.safetensors.index.json"), F_OK) == 0, round == 1);
+        REQUIRE_OK(el_source_open(path, NULL, &back, &err), err);
+        CHECK_EQ_INT(back->n_tensors, source->n_tensors);
+        el_source_close(back);
+    }
+    el_source_close(source);
+}
+
+TEST(hf, without_commit_no_folder)
+{
+    struct el_err err = {0};
+    struct el_source *const source = tiny(&err);
+    REQUIRE(source);
+    struct el_sink *sink;
+    char path[4096];
+    snprintf(path, sizeof path, "%s", test_tmp("dropped"));
+    REQUIRE_OK(el_sink_open(path, &(struct el_sink_opts){.format = "hf"}, &sink, &err), err);
+    CHECK_OK(sink->ops->begin(sink, source->meta, source->tensors, source->n_tensors, &err), err);
+    CHECK(access(path, F_OK) == 0);
+    CHECK_EQ_INT(n_entries(path), 0);
+    el_interrupt();
+    CHECK_EQ_INT(el_sink_commit(sink, &err), EL_E_INTERRUPTED);
+    el_interrupt_clear();
+    el_sink_close(sink);
+    CHECK(access(path, F_OK) != 0);
+    el_source_close(source);
+}
+
+TEST(hf, refuses_what_has_no_name_there)
+{
+    struct el_err err = {0};
+    struct el_source *const source = tiny(&err);
+    REQUIRE(source);
+    const struct el_sink_opts opts = {.format = "hf"};
+    char path[4096];
+    snprintf(path, sizeof path, "%s", test_tmp("refused"));
+    struct el_tensor t = source->tensors[0];
+    struct el_sink *sink;
+    /* A tensor that the family does not have. */
+    REQUIRE_OK(el_sink_open(path, &opts, &sink, &err), err);
+    t.name = "blk.0.mystery.weight";
+    CHECK_EQ_INT(sink->ops->begin(sink, source->meta, &t, 1, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "'blk.0.mystery.weight' is not one of a llama model"));
+    el_sink_close(sink);
+    /* A quantized tensor. */
+    REQUIRE_OK(el_sink_open(path, &opts, &sink, &err), err);
+    t = source->tensors[0];
+    REQUIRE_OK(el_enc_parse("Q8_0", &t.enc, &err), err);
+    REQUIRE_OK(el_tensor_complete(&t, &err), err);
+    CHECK_EQ_INT(sink->ops->begin(sink, source->meta, &t, 1, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "Q8_0 cannot be stored in safetensors"));
+    el_sink_close(sink);
+    /* A RoPE scaling that only the tensor knows. */
+    REQUIRE_OK(el_sink_open(path, &opts, &sink, &err), err);
+    t = (struct el_tensor){.name = "rope_freqs.weight", .enc = el_enc_f32(), .n_dims = 1, .dims = {4}};
+    REQUIRE_OK(el_tensor_complete(&t, &err), err);
+    CHECK_EQ_INT(sink->ops->begin(sink, source->meta, &t, 1, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "no words for"));
+    el_sink_close(sink);
+    /* The same tensor twice. */
+    REQUIRE_OK(el_sink_open(path, &opts, &sink, &err), err);
+    struct el_tensor two[2] = {source->tensors[0], source->tensors[0]};
+    const enum el_status status = sink->ops->begin(sink, source->meta, two, 2, &err);
+    CHECK_EQ_INT(status, EL_E_FORMAT);
+    CHECK(strstr(err.text, "two tensors named"));
+    el_sink_close(sink);
+    /* Metadata without a family. */
+    REQUIRE_OK(el_sink_open(path, &opts, &sink, &err), err);
+    struct el_meta *const none = el_meta_new();
+    CHECK_EQ_INT(sink->ops->begin(sink, none, two, 1, &err), EL_E_FORMAT);
+    el_meta_free(none);
+    el_sink_close(sink);
+    CHECK(access(path, F_OK) != 0);
+    el_source_close(source);
+}
+
+TEST(hf, every_failed_allocation_is_an_error)
+{
+    struct el_err err = {0};
+    struct el_source *source = NULL;
+    unsigned n_failures = 0;
+    for (uint64_t i = 1; i < 100000; i += 1 + i / 64) {
+        el_mem_fail_after(i);
+        const enum el_status status = el_source_open(test_data("fixtures/llama"), NULL, &source, &err);
+        el_mem_fail_after(0);
+        if (status == EL_OK)
+            break;
+        CHECK(source == NULL);
+        if (status != EL_E_MEMORY)
+            test_fail(__FILE__, __LINE__, "allocation %llu: status %d: %s", (unsigned long long)i, (int)status, err.text);
+        n_failures++;
+    }
+    CHECK(n_failures > 100);
+    REQUIRE(source);
+    char path[4096];
+    snprintf(path, sizeof path, "%s", test_tmp("oom"));
+    for (uint64_t i = 1; i < 100000; i += 1 + i / 64) {
+        el_mem_fail_after(i);
+        const enum el_status status = copy_model(source, path, &(struct el_sink_opts){.format = "hf", .split_max_nbytes = 100000}, &err);
+        el_mem_fail_after(0);
+        if (status == EL_OK)
+            break;
+        if (status != EL_E_MEMORY)
+            test_fail(__FILE__, __LINE__, "allocation %llu: status %d: %s", (unsigned long long)i, (int)status, err.text);
+        CHECK(access(path, F_OK) != 0);
+    }
+    CHECK(access(path, F_OK) == 0);
+    el_source_close(source);
+}
+
+/* Killed while it writes a new folder: all of it or nothing. */
+TEST(hf, kills_leave_all_or_nothing)
+{
+    struct el_err err = {0};
+    struct el_source *const source = tiny(&err);
+    REQUIRE(source);
+    uint64_t state = 3;
+    for (int round = 0; round < 15; round++) {
+        char path[4096], name[32];
+        snprintf(name, sizeof name, "killed%d", round);
+        snprintf(path, sizeof path, "%s", test_tmp(name));
+        const pid_t child = fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            (void)copy_model(source, path, &(struct el_sink_opts){.format = "hf", .split_max_tensors = 2}, NULL);
+            _exit(0);
+        }
+        const struct timespec t = {0, (long)(test_rand(&state) % 12000000)}, nap = {0, 2000000};
+        nanosleep(&t, NULL);
+        kill(child, SIGKILL);
+        int status;
+        waitpid(child, &status, 0);
+        struct el_source *back = NULL;
+        bool whole = false, gone = false;
+        for (int i = 0; i < 500 && !whole && !gone; i++) {
+            nanosleep(&nap, NULL);
+            gone = access(path, F_OK) != 0;
+            whole = !gone && el_source_open(path, NULL, &back, &err) == EL_OK;
+        }
+        CHECK(whole || gone);
+        el_source_close(back);
+    }
+    el_source_close(source);
+}
