@@ -153,7 +153,7 @@ static uint64_t peak_rss_nbytes(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024u : 0;
 }
 
-/* One test with everything it needs; the row says how it went. Only an interruption is returned. */
+/* One test with everything it needs; the row says how it went. Only what stops the whole series is returned. */
 static enum el_status run_test(struct bench *b, struct model_io *io, struct bench_row *r)
 {
     struct el_err err = {.code = EL_OK};
@@ -186,6 +186,8 @@ static enum el_status run_test(struct bench *b, struct model_io *io, struct benc
             bench_out_row(&b->out[i], r);
     free(r->samples_ns);
     free(r->itl_ns);
+    if (ferror(stdout))
+        return EL_E_IO; /* nobody can read the other rows */
     return status == EL_E_INTERRUPTED ? status : EL_OK;
 }
 
@@ -320,7 +322,10 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
             status = run_model(&b, b.a->models.v[i], &first);
         for (size_t i = 0; i < 2; i++)
             bench_out_end(&b.out[i]);
-        status = status == EL_OK ? verdict(&b, err) : cmd_fail(err, status, "%s", b.first_err.text);
+        if (status == EL_OK)
+            status = verdict(&b, err);
+        else
+            (void)cmd_fail(err, status, "%s", status == EL_E_IO ? "standard output: write error" : b.first_err.text);
     }
     bench_list_free(&b.depths);
     bench_list_free(&b.batches);

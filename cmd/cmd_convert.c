@@ -5,7 +5,7 @@
 #include "cmd/pack_io.h"
 #include "cmd/util.h"
 
-enum { TYPE_COPY, TYPE_F32, TYPE_F16, TYPE_BF16 };
+enum { TYPE_AUTO, TYPE_COPY, TYPE_F32, TYPE_F16, TYPE_BF16 };
 enum { TO_AUTO, TO_GGUF, TO_HF, TO_SAFETENSORS };
 
 struct convert_args {
@@ -18,8 +18,9 @@ struct convert_args {
 
 static const struct opt convert_opts[] = {
     {OPT_CHOICE, NULL, "type|outtype", "TYPE",
-     "type of the matrices; copy keeps what the input has; vectors are F32 except in a copy", offsetof(struct convert_args, type),
-     0, 0, "copy|f32|f16|bf16"},
+     "type of the matrices; copy keeps every tensor as it is; auto does too, but in GGUF vectors are F32, as with f32, f16 and "
+     "bf16",
+     offsetof(struct convert_args, type), 0, 0, "auto|copy|f32|f16|bf16"},
     {OPT_CHOICE, NULL, "to", "FORMAT",
      "output format; auto: by the name of OUT (.gguf, .safetensors, else a Hugging Face folder)",
      offsetof(struct convert_args, to), 0, 0, "auto|gguf|hf|safetensors"},
@@ -53,15 +54,20 @@ static const char *format_of(unsigned to, const char *out)
 
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
-    static const char *const types[] = {"COPY", "F32", "F16", "BF16"};
+    static const char *const types[] = {"COPY", "COPY", "F32", "F16", "BF16"};
     const struct convert_args *const a = args;
+    const char *const format = format_of(a->to, words.v[1]);
     const struct pack_job job = {
         .in = words.v[0],
         .out = words.v[1],
         .tokenizer = a->tokenizer,
         .overrides = &a->overrides,
-        .plan = {.type = types[a->type], .for_convert = true, .allow_requantize = true},
-        .sink = {.format = format_of(a->to, words.v[1]),
+        .plan = {.type = types[a->type],
+                 .for_convert = true,
+                 .allow_requantize = true,
+                 /* llama.cpp does not run a GGUF file whose norms have 16 bits. */
+                 .vectors_f32 = a->type == TYPE_AUTO && strcmp(format, "gguf") == 0},
+        .sink = {.format = format,
                  .split_max_nbytes = a->split_max_nbytes,
                  .split_max_tensors = (uint32_t)a->split_max_tensors,
                  .overwrite = a->force},

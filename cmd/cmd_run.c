@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,10 +94,11 @@ struct generation {
     uint64_t prompt_ns, predict_ns;
 };
 
-static void emit(struct generation *g, const char *text, size_t nbytes)
+/* Prints text at once. EL_E_IO: nobody can read it, so writing more would be in vain. */
+static enum el_status emit(struct generation *g, const char *text, size_t nbytes, struct el_err *err)
 {
     if (nbytes == 0)
-        return;
+        return EL_OK;
     if (g->a->json) {
         if (g->text_nbytes + nbytes > g->text_cap) {
             g->text_cap = 2 * (g->text_nbytes + nbytes);
@@ -104,10 +106,12 @@ static void emit(struct generation *g, const char *text, size_t nbytes)
         }
         memcpy(g->text + g->text_nbytes, text, nbytes);
         g->text_nbytes += nbytes;
-        return;
+        return EL_OK;
     }
     text_write(stdout, text, nbytes, g->visible);
-    (void)fflush(stdout);
+    if (fflush(stdout) != 0)
+        return cmd_fail(err, EL_E_IO, "standard output: %s", strerror(errno));
+    return EL_OK;
 }
 
 /* Ids of the prompt, and how long the context must be. */
@@ -250,7 +254,7 @@ static enum el_status predict(struct generation *g, struct el_sampler *sampler, 
         keep_id(g, id);
         CMD_TRY_OUT(el_detok_push(detok, id, &text, &nbytes, err));
         stopped = stopper_push(stopper, text, nbytes, &text, &nbytes);
-        emit(g, text, nbytes);
+        CMD_TRY_OUT(emit(g, text, nbytes, err));
         if (stopped || g->n_ids == g->n_max)
             break;
         const struct el_row next = {.token = id, .pos = (uint32_t)(g->n_prompt + g->n_ids - 1), .want_logits = true};
@@ -260,14 +264,14 @@ static enum el_status predict(struct generation *g, struct el_sampler *sampler, 
     if (!stopped) {
         text = el_detok_flush(detok, &nbytes);
         stopped = stopper_push(stopper, text, nbytes, &text, &nbytes);
-        emit(g, text, nbytes);
+        CMD_TRY_OUT(emit(g, text, nbytes, err));
     }
     if (stopped) {
         g->stop_reason = "stop";
         g->stop_string = stopper->hit;
     } else {
         stopper_flush(stopper, &text, &nbytes);
-        emit(g, text, nbytes);
+        status = emit(g, text, nbytes, err);
     }
 out:
     free(mask.logits);
@@ -328,7 +332,7 @@ static enum el_status generate(struct generation *g, const char *prompt, size_t 
     CMD_TRY_OUT(open_sampler(g, &sampler, err));
     CMD_TRY_OUT(el_detok_open(g->io.tok, &detok, err));
     if (g->a->echo)
-        emit(g, prompt, nbytes);
+        CMD_TRY_OUT(emit(g, prompt, nbytes, err));
     CMD_TRY_OUT(run_prompt(g, &row, err));
     const uint64_t start = now_ns();
     CMD_TRY_OUT(predict(g, sampler, detok, &stopper, row, err));

@@ -172,6 +172,19 @@ void json_format_num(double v, char out[32])
     }
 }
 
+void json_format_float(float v, char out[32])
+{
+    if (!isfinite(v)) {
+        (void)snprintf(out, 32, "null");
+        return;
+    }
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(out, 32, "%.*g", digits, (double)v);
+        if (strtof(out, NULL) == v)
+            return;
+    }
+}
+
 void json_num(struct json_out *j, double v)
 {
     char s[32];

@@ -41,7 +41,8 @@ void json_kint(struct json_out *j, const char *key, int64_t v);
 void json_knum(struct json_out *j, const char *key, double v);
 void json_kbool(struct json_out *j, const char *key, bool v);
 
-/* Shortest decimal text that reads back as v ("null" when it is not finite). */
+/* Shortest decimal text that reads back as v; of a float, as this float ("null" when it is not finite). */
 void json_format_num(double v, char out[32]);
+void json_format_float(float v, char out[32]);
 
 #endif

@@ -59,8 +59,8 @@ static enum el_status unknown_format(const char *path, const char *name, bool to
     struct el_buf list;
     el_buf_init(&list);
     list_formats(&list, to_write);
-    const enum el_status status = el_fail(err, EL_E_USAGE, "'%s': format '%s' cannot be %s, only %s", path, name,
-                                          to_write ? "written" : "read", list.data);
+    const enum el_status status =
+        el_fail(err, EL_E_USAGE, "'%s': format '%s' cannot be %s, only %s", path, name, to_write ? "written" : "read", list.data);
     el_buf_release(&list);
     return status;
 }
@@ -74,14 +74,18 @@ struct known_wrong {
     const char *says;
 };
 
-#define WRONG(magic, code, says) {magic, sizeof(magic) - 1, code, says}
+#define WRONG(magic, code, says)                                                                                                 \
+    {                                                                                                                            \
+        magic, sizeof(magic) - 1, code, says                                                                                     \
+    }
 static const struct known_wrong known_wrong[] = {
     WRONG("version https://git-lfs", EL_E_FORMAT, "is a git-lfs pointer, not the file itself; fetch it with 'git lfs pull'"),
     WRONG("<!DOCTYPE", EL_E_FORMAT, "is an HTML page, not a model: the download went wrong"),
     WRONG("<!doctype", EL_E_FORMAT, "is an HTML page, not a model: the download went wrong"),
     WRONG("<html", EL_E_FORMAT, "is an HTML page, not a model: the download went wrong"),
     WRONG("<?xml", EL_E_FORMAT, "is XML, not a model: the download went wrong"),
-    WRONG("PK\x03\x04", EL_E_UNSUPPORTED, "is a zip archive, as PyTorch writes it: pickle can run code, convert it to safetensors first"),
+    WRONG("PK\x03\x04", EL_E_UNSUPPORTED,
+          "is a zip archive, as PyTorch writes it: pickle can run code, convert it to safetensors first"),
     WRONG("PK\x05\x06", EL_E_UNSUPPORTED, "is an empty zip archive"),
     WRONG("lmgg", EL_E_UNSUPPORTED, "is an old ggml file, older than GGUF"),
     WRONG("tjgg", EL_E_UNSUPPORTED, "is an old ggjt file, older than GGUF"),
@@ -91,9 +95,13 @@ static const struct known_wrong known_wrong[] = {
     WRONG("\x89HDF", EL_E_UNSUPPORTED, "is an HDF5 file"),
     WRONG("\x1f\x8b", EL_E_UNSUPPORTED, "is compressed with gzip, unpack it first"),
     WRONG("\x28\xb5\x2f\xfd", EL_E_UNSUPPORTED, "is compressed with zstd, unpack it first"),
-    WRONG("\xfd" "7zXZ", EL_E_UNSUPPORTED, "is compressed with xz, unpack it first"),
+    WRONG("\xfd"
+          "7zXZ",
+          EL_E_UNSUPPORTED, "is compressed with xz, unpack it first"),
     WRONG("BZh", EL_E_UNSUPPORTED, "is compressed with bzip2, unpack it first"),
-    WRONG("\x7f" "ELF", EL_E_UNSUPPORTED, "is a program, not a model"),
+    WRONG("\x7f"
+          "ELF",
+          EL_E_UNSUPPORTED, "is a program, not a model"),
 };
 
 static bool starts_with(const uint8_t *head, size_t n_head, const char *magic, size_t n_magic)
@@ -113,7 +121,8 @@ static enum el_status refuse_known(const char *path, const uint8_t *head, size_t
     }
     /* A pickle of protocol 2 to 5; a llama2.c checkpoint of 640 columns begins with the same two bytes, then zeros. */
     if (n_head >= 3 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 && head[2] != 0)
-        return el_fail(err, EL_E_UNSUPPORTED, "'%s': is a Python pickle: pickle can run code, convert it to safetensors first", path);
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': is a Python pickle: pickle can run code, convert it to safetensors first",
+                       path);
     return EL_OK;
 }
 
@@ -211,8 +220,7 @@ enum el_status el_sink_open(const char *path, const struct el_sink_opts *opts, s
     s->opts = *opts;
     s->opts.format = format->name;
     s->path = el_strdup(path);
-    const enum el_status status =
-        s->path ? format->create(s, err) : el_fail(err, EL_E_MEMORY, "'%s': out of memory", path);
+    const enum el_status status = s->path ? format->create(s, err) : el_fail(err, EL_E_MEMORY, "'%s': out of memory", path);
     if (status != EL_OK) {
         el_sink_close(s);
         return status;

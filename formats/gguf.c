@@ -134,15 +134,16 @@ static enum el_status check_part(struct set *set, const char *path, const struct
     if (no != i)
         return el_fail(set->err, EL_E_FORMAT, "'%s': metadata 'split.no': %u, must be %u by the file's name", path, no, i);
     if (count != set->count)
-        return el_fail(set->err, EL_E_FORMAT, "'%s': metadata 'split.count': %u, must be %u as in the rest of the set", path, count,
-                       set->count);
+        return el_fail(set->err, EL_E_FORMAT, "'%s': metadata 'split.count': %u, must be %u as in the rest of the set", path,
+                       count, set->count);
     const size_t at = el_meta_find(meta, "split.tensors.count");
     if (at != SIZE_MAX) {
         uint32_t total;
         EL_TRY(split_number(path, meta, "split.tensors.count", INT32_MAX, 0, &total, set->err));
         if (set->has_tensors_count && total != set->tensors_count)
-            return el_fail(set->err, EL_E_FORMAT, "'%s': metadata 'split.tensors.count': %u, must be %u as in the rest of the set", path,
-                           total, set->tensors_count);
+            return el_fail(set->err, EL_E_FORMAT,
+                           "'%s': metadata 'split.tensors.count': %u, must be %u as in the rest of the set", path, total,
+                           set->tensors_count);
         set->tensors_count = total;
         set->has_tensors_count = true;
     }
@@ -152,7 +153,8 @@ static enum el_status check_part(struct set *set, const char *path, const struct
         if (el_gguf_is_split_key(key) || strcmp(key, "general.alignment") == 0)
             continue;
         if (first == SIZE_MAX || !el_meta_value_equal(meta, k, set->meta, first))
-            return el_fail(set->err, EL_E_FORMAT, "'%s': metadata '%.100s' differs from the first part's: a part of another model", path, key);
+            return el_fail(set->err, EL_E_FORMAT,
+                           "'%s': metadata '%.100s' differs from the first part's: a part of another model", path, key);
     }
     return EL_OK;
 }
@@ -225,10 +227,11 @@ static enum el_status find_set(struct set *set, const struct el_meta *meta, char
         return EL_OK;
     const size_t n_prefix = el_gguf_split_prefix(path, &name_no, &name_count);
     if (n_prefix == 0)
-        return el_fail(set->err, EL_E_FORMAT, "'%s': one of %u parts, which must be named NAME-00001-of-%05u.gguf to be found", path,
-                       count, count);
+        return el_fail(set->err, EL_E_FORMAT, "'%s': one of %u parts, which must be named NAME-00001-of-%05u.gguf to be found",
+                       path, count, count);
     if (name_count != count)
-        return el_fail(set->err, EL_E_FORMAT, "'%s': metadata 'split.count': %u, must be %u by the file's name", path, count, name_count);
+        return el_fail(set->err, EL_E_FORMAT, "'%s': metadata 'split.count': %u, must be %u by the file's name", path, count,
+                       name_count);
     *prefix = el_strndup(path, n_prefix);
     return *prefix ? EL_OK : el_fail(set->err, EL_E_MEMORY, "'%s': out of memory", path);
 }
@@ -277,8 +280,8 @@ static enum el_status check_set(struct set *set)
     }
     el_strmap_release(&names);
     if (status == EL_OK && set->has_tensors_count && set->tensors_count != set->n_entries)
-        status = el_fail(set->err, EL_E_FORMAT, "'%s': metadata 'split.tensors.count': %u, but the parts have %zu tensors", set->s->path,
-                         set->tensors_count, set->n_entries);
+        status = el_fail(set->err, EL_E_FORMAT, "'%s': metadata 'split.tensors.count': %u, but the parts have %zu tensors",
+                         set->s->path, set->tensors_count, set->n_entries);
     return status;
 }
 

@@ -86,15 +86,15 @@ static enum el_status parse_line(const struct fold *f, const char *line, size_t 
     const size_t n_name = (size_t)(enc - line) - 1, n_enc = (size_t)(dims - enc);
     char enc_name[32];
     if (n_name > EL_MAX_TENSOR_NAME)
-        return el_fail(f->err, EL_E_FORMAT, "'%s': metadata '%s': name of %zu bytes, at most %d", f->path, EL_GGUF_ENCODINGS_KEY, n_name,
-                       EL_MAX_TENSOR_NAME);
+        return el_fail(f->err, EL_E_FORMAT, "'%s': metadata '%s': name of %zu bytes, at most %d", f->path, EL_GGUF_ENCODINGS_KEY,
+                       n_name, EL_MAX_TENSOR_NAME);
     (void)snprintf(enc_name, sizeof enc_name, "%.*s", n_enc < sizeof enc_name ? (int)n_enc : 0, enc);
     if (el_enc_parse(enc_name, &t->enc, NULL) != EL_OK)
         return el_fail(f->err, EL_E_UNSUPPORTED, "'%s': tensor '%.*s': encoding '%.*s' is not known to this version", f->path,
                        (int)n_name, line, n_enc < 64 ? (int)n_enc : 64, enc);
     if (t->enc.e->ggml_type >= 0)
-        return el_fail(f->err, EL_E_FORMAT, "'%s': tensor '%.*s': metadata '%s' names %s, which has a type of its own in GGUF", f->path,
-                       (int)n_name, line, EL_GGUF_ENCODINGS_KEY, enc_name);
+        return el_fail(f->err, EL_E_FORMAT, "'%s': tensor '%.*s': metadata '%s' names %s, which has a type of its own in GGUF",
+                       f->path, (int)n_name, line, EL_GGUF_ENCODINGS_KEY, enc_name);
     t->name = el_strndup(line, n_name);
     t->file_name = t->name;
     if (!t->name)
@@ -114,19 +114,21 @@ static enum el_status claim_parts(struct fold *f, size_t l)
         const int n = snprintf(name, sizeof name, "%s%s", t->name, t->parts[p].suffix);
         const int64_t at = el_strmap_get(&f->names, name, (size_t)n, -1);
         if (at < 0)
-            return el_fail(f->err, EL_E_FORMAT, "'%s': tensor '%s' is %s by metadata '%s', but its part '%s' is missing", f->path, t->name,
-                           t->enc_name, EL_GGUF_ENCODINGS_KEY, name);
+            return el_fail(f->err, EL_E_FORMAT, "'%s': tensor '%s' is %s by metadata '%s', but its part '%s' is missing", f->path,
+                           t->name, t->enc_name, EL_GGUF_ENCODINGS_KEY, name);
         const struct el_gguf_entry *const e = &f->entries[at];
         if (f->owner[at] >= 0)
-            return el_fail(f->err, EL_E_FORMAT, "'%s': metadata '%s': tensor '%s' is named twice", f->path, EL_GGUF_ENCODINGS_KEY, t->name);
+            return el_fail(f->err, EL_E_FORMAT, "'%s': metadata '%s': tensor '%s' is named twice", f->path, EL_GGUF_ENCODINGS_KEY,
+                           t->name);
         uint64_t dims[EL_MAX_DIMS] = {0};
         const uint32_t n_dims = el_gguf_part_dims(t, p, dims);
         if (e->type != (uint32_t)t->parts[p].ggml_type)
             return el_fail(f->err, EL_E_FORMAT, "'%s': tensor '%s': type %s, must be %s as a part of %s", f->path, name,
                            el_ggml_type_name((int32_t)e->type), el_ggml_type_name(t->parts[p].ggml_type), t->enc_name);
         if (e->n_dims != n_dims || memcmp(e->dims, dims, n_dims * sizeof *dims) != 0 || e->nbytes != t->parts[p].nbytes)
-            return el_fail(f->err, EL_E_FORMAT, "'%s': tensor '%s': %llu bytes in %u dimensions, must be %llu in %u as a part of %s", f->path,
-                           name, (unsigned long long)e->nbytes, e->n_dims, (unsigned long long)t->parts[p].nbytes, n_dims, t->enc_name);
+            return el_fail(f->err, EL_E_FORMAT,
+                           "'%s': tensor '%s': %llu bytes in %u dimensions, must be %llu in %u as a part of %s", f->path, name,
+                           (unsigned long long)e->nbytes, e->n_dims, (unsigned long long)t->parts[p].nbytes, n_dims, t->enc_name);
         f->owner[at] = (int64_t)l;
         f->part[at] = p;
     }
@@ -139,8 +141,8 @@ static enum el_status read_lines(struct fold *f, const struct el_meta *meta, siz
     if (el_meta_type(meta, at) != EL_META_ARR || el_meta_elem_type(meta, at) != EL_META_STR)
         return el_fail(f->err, EL_E_FORMAT, "'%s': metadata '%s': must be an array of strings", f->path, EL_GGUF_ENCODINGS_KEY);
     if (n > f->n_entries)
-        return el_fail(f->err, EL_E_FORMAT, "'%s': metadata '%s': %zu tensors, but the file has only %zu", f->path, EL_GGUF_ENCODINGS_KEY, n,
-                       f->n_entries);
+        return el_fail(f->err, EL_E_FORMAT, "'%s': metadata '%s': %zu tensors, but the file has only %zu", f->path,
+                       EL_GGUF_ENCODINGS_KEY, n, f->n_entries);
     f->logical = el_calloc_array(n, sizeof *f->logical);
     if (!f->logical)
         return el_fail(f->err, EL_E_MEMORY, "'%s': out of memory", f->path);
@@ -159,8 +161,9 @@ static enum el_status plain_tensor(struct fold *f, struct el_gguf_entry *e, stru
 {
     const struct el_encoding *const enc = el_encoding_by_ggml((int32_t)e->type);
     if (!enc)
-        return el_fail(f->err, EL_E_UNSUPPORTED, "'%s': tensor '%s': type %u (%s), which this version reads only as a part of its own encodings",
-                       f->path, e->name, e->type, el_ggml_type_name((int32_t)e->type));
+        return el_fail(f->err, EL_E_UNSUPPORTED,
+                       "'%s': tensor '%s': type %u (%s), which this version reads only as a part of its own encodings", f->path,
+                       e->name, e->type, el_ggml_type_name((int32_t)e->type));
     t->enc = (struct el_enc){.e = enc};
     t->n_dims = e->n_dims;
     memcpy(t->dims, e->dims, sizeof t->dims);

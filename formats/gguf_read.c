@@ -1,9 +1,9 @@
 /*
  * Reading the header of a GGUF file.
  *
- * The header is walked in windows read with pread, so that memory holds what the metadata is made of and little else, and no tensor
- * is touched but what the last window happens to reach. Every count and length is compared with the bytes left before anything is
- * allocated for it.
+ * The header is walked in windows read with pread, so that memory holds what the metadata is made of and little else, and no
+ * tensor is touched but what the last window happens to reach. Every count and length is compared with the bytes left before
+ * anything is allocated for it.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -184,8 +184,8 @@ static enum el_status read_start(struct reader *r, struct el_gguf_header *h, uin
     EL_TRY(need(r, n_head, "magic"));
     const uint8_t *const head = r->c.p;
     if (memcmp(head, "GGUF", (size_t)n_head) != 0)
-        return bad(r, EL_E_FORMAT, "not a GGUF file: the first bytes are %02x %02x %02x %02x, must be 47 47 55 46 ('GGUF')", head[0],
-                   n_head > 1 ? head[1] : 0, n_head > 2 ? head[2] : 0, n_head > 3 ? head[3] : 0);
+        return bad(r, EL_E_FORMAT, "not a GGUF file: the first bytes are %02x %02x %02x %02x, must be 47 47 55 46 ('GGUF')",
+                   head[0], n_head > 1 ? head[1] : 0, n_head > 2 ? head[2] : 0, n_head > 3 ? head[3] : 0);
     if (n_head < 4) {
         r->field = "magic";
         return truncated(r);

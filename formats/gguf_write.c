@@ -1,6 +1,6 @@
 /*
- * GGUF files as sinks. begin() fixes the whole layout, so that tensor data can come in any order and is never held: it goes straight
- * to its place. Version 3, alignment 32 or general.alignment; split sets are named and keyed as llama.cpp's.
+ * GGUF files as sinks. begin() fixes the whole layout, so that tensor data can come in any order and is never held: it goes
+ * straight to its place. Version 3, alignment 32 or general.alignment; split sets are named and keyed as llama.cpp's.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -108,7 +108,8 @@ static enum el_status check_not_input(const struct el_sink *s, const char *path,
 
 /* ---- layout ---- */
 
-static enum el_status copy_tensors(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n, struct el_err *err)
+static enum el_status copy_tensors(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                                   struct el_err *err)
 {
     s->tensors = el_calloc_array(n, sizeof *s->tensors);
     if (!s->tensors)
@@ -167,9 +168,9 @@ static enum el_status place_tensors(struct el_sink *s, struct gguf_sink *g, stru
             if (!el_add_u64(padded, t->parts[p].nbytes, &padded) || !el_align_u64(padded, g->alignment, &padded))
                 return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': size overflows", s->path, t->name);
         }
-        const bool full = begins_source_file(s, i) || (s->opts.split_max_tensors && sh->n_tensors >= s->opts.split_max_tensors) ||
-                          (s->opts.split_max_nbytes &&
-                           (!el_add_u64(sh->data_nbytes, padded, &sum) || sum > s->opts.split_max_nbytes));
+        const bool full =
+            begins_source_file(s, i) || (s->opts.split_max_tensors && sh->n_tensors >= s->opts.split_max_tensors) ||
+            (s->opts.split_max_nbytes && (!el_add_u64(sh->data_nbytes, padded, &sum) || sum > s->opts.split_max_nbytes));
         if (full && sh->n_tensors > 0) {
             sh = &g->shards[g->n_shards++];
             sh->first = i;
@@ -265,7 +266,8 @@ static void add_tensor_parts(struct el_buf *b, const struct el_tensor *t, const 
 }
 
 /* Header of one shard; padded when data follows. */
-static void build_header(const struct el_sink *s, const struct gguf_sink *g, const struct el_meta *meta, uint32_t i, struct el_buf *b)
+static void build_header(const struct el_sink *s, const struct gguf_sink *g, const struct el_meta *meta, uint32_t i,
+                         struct el_buf *b)
 {
     const struct shard *const sh = &g->shards[i];
     uint64_t n_kv = el_meta_count(g->extra), n_parts = 0, end;
@@ -357,7 +359,8 @@ static enum el_status write_padding(const struct el_sink *s, const struct gguf_s
     return status;
 }
 
-static enum el_status begin_shard(struct el_sink *s, struct gguf_sink *g, const struct el_meta *meta, uint32_t i, struct el_err *err)
+static enum el_status begin_shard(struct el_sink *s, struct gguf_sink *g, const struct el_meta *meta, uint32_t i,
+                                  struct el_err *err)
 {
     struct shard *const sh = &g->shards[i];
     struct el_buf header;
@@ -371,7 +374,8 @@ static enum el_status begin_shard(struct el_sink *s, struct gguf_sink *g, const 
         status = header.failed ? no_memory(s, err) : check_not_input(s, sh->path, err);
     }
     if (status == EL_OK && (header.nbytes > EL_MAX_GGUF_HEADER || sh->data_nbytes > (uint64_t)INT64_MAX - header.nbytes))
-        status = el_fail(err, EL_E_UNSUPPORTED, "'%s': a header of %zu bytes, at most %d", sh->path, header.nbytes, EL_MAX_GGUF_HEADER);
+        status = el_fail(err, EL_E_UNSUPPORTED, "'%s': a header of %zu bytes, at most %d", sh->path, header.nbytes,
+                         EL_MAX_GGUF_HEADER);
     if (status == EL_OK)
         status = el_outfile_open(sh->path, s->opts.overwrite, &sh->out, err);
     if (status == EL_OK)
@@ -384,7 +388,8 @@ static enum el_status begin_shard(struct el_sink *s, struct gguf_sink *g, const 
     return status;
 }
 
-static enum el_status sink_begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n, struct el_err *err)
+static enum el_status sink_begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                                 struct el_err *err)
 {
     struct gguf_sink *const g = s->priv;
     const enum el_status status = el_gguf_alignment(meta, &g->alignment, err);
@@ -418,7 +423,9 @@ static enum el_status sink_write(struct el_sink *s, size_t t, uint32_t part, uin
     return EL_OK;
 }
 
-/* Last shard first: a reader that is given the first one then finds the others. What was given a name is taken back on failure. */
+/*
+ * Last shard first: a reader that is given the first one then finds the others. What was given a name is taken back on failure.
+ */
 static enum el_status sink_commit(struct el_sink *s, struct el_err *err)
 {
     struct gguf_sink *const g = s->priv;

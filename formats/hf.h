@@ -1,6 +1,6 @@
 /*
- * Hugging Face folders: config.json, tokenizer.json and their like beside model.safetensors, or shards with an index. hf_read.c and
- * hf_write.c share what is here. Names and shapes come from the architecture's table (model/arch.h).
+ * Hugging Face folders: config.json, tokenizer.json and their like beside model.safetensors, or shards with an index. hf_read.c
+ * and hf_write.c share what is here. Names and shapes come from the architecture's table (model/arch.h).
  */
 #ifndef EL_FORMATS_HF_H
 #define EL_FORMATS_HF_H

@@ -1,6 +1,6 @@
 /*
- * Reads a Hugging Face folder: config.json into canonical metadata, the shards' tensors under their canonical names, the tokenizer.
- * Experts, one matrix each in the files, become one tensor of several pieces.
+ * Reads a Hugging Face folder: config.json into canonical metadata, the shards' tensors under their canonical names, the
+ * tokenizer. Experts, one matrix each in the files, become one tensor of several pieces.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ struct folder {
     struct place *places;
     size_t *base; /* [n_rules]: first place of a rule; then layers, then experts */
     struct el_problems problems;
-    struct el_buf name; /* scratch */
+    struct el_buf name;  /* scratch */
     char path[PATH_MAX]; /* scratch */
 };
 
@@ -67,7 +67,8 @@ static enum el_status read_path(const char *path, uint64_t max, char **text, siz
     enum el_status status = EL_OK;
     char *data = NULL;
     if (file.nbytes > max)
-        status = el_fail(err, EL_E_FORMAT, "'%s': %llu bytes, at most %llu", path, (unsigned long long)file.nbytes, (unsigned long long)max);
+        status = el_fail(err, EL_E_FORMAT, "'%s': %llu bytes, at most %llu", path, (unsigned long long)file.nbytes,
+                         (unsigned long long)max);
     else if (!(data = el_alloc(file.nbytes + 1)))
         status = el_fail(err, EL_E_MEMORY, "'%s': out of memory for %llu bytes", path, (unsigned long long)file.nbytes);
     else
@@ -84,7 +85,8 @@ static enum el_status read_path(const char *path, uint64_t max, char **text, siz
 }
 
 /* A file of the folder; *text stays NULL when it is not there. */
-static enum el_status read_member(struct folder *f, const char *name, uint64_t max, char **text, size_t *nbytes, struct el_err *err)
+static enum el_status read_member(struct folder *f, const char *name, uint64_t max, char **text, size_t *nbytes,
+                                  struct el_err *err)
 {
     *text = NULL;
     *nbytes = 0;
@@ -214,7 +216,8 @@ static enum el_status check_index(struct folder *f, const struct el_json *map, c
             else if (at < 0)
                 el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' of file '%s' is not in the index", name, names[i]);
             else
-                el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is in file '%s', the index says '%s'", name, names[i], names[at]);
+                el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is in file '%s', the index says '%s'", name, names[i],
+                                names[at]);
         }
     }
     /* Fewer tensors than entries: look for those that no file has. */
@@ -225,7 +228,8 @@ static enum el_status check_index(struct folder *f, const struct el_json *map, c
         while (k < h->n_tensors && strcmp(h->tensors[k].name, name) != 0)
             k++;
         if (k == h->n_tensors)
-            el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is not in file '%s', where the index has it", name, el_json_str(m));
+            el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is not in file '%s', where the index has it", name,
+                            el_json_str(m));
         if (f->problems.n > 200)
             break; /* each one costs a search */
     }
@@ -269,10 +273,12 @@ static enum el_status open_files(struct folder *f, struct el_err *err)
     static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth"};
     for (size_t i = 0; i < sizeof pickles / sizeof pickles[0]; i++) {
         if (has_member(f, pickles[i]))
-            return el_fail(err, EL_E_UNSUPPORTED, "'%s': only %s in the folder: pickle can run code, convert it to safetensors first",
-                           f->s->path, pickles[i]);
+            return el_fail(err, EL_E_UNSUPPORTED,
+                           "'%s': only %s in the folder: pickle can run code, convert it to safetensors first", f->s->path,
+                           pickles[i]);
     }
-    return el_fail(err, EL_E_FORMAT, "'%s': neither model.safetensors nor model.safetensors.index.json in the folder", f->s->path);
+    return el_fail(err, EL_E_FORMAT, "'%s': neither model.safetensors nor model.safetensors.index.json in the folder",
+                   f->s->path);
 }
 
 /* ---- tensors ---- */
@@ -305,7 +311,8 @@ static enum el_status make_places(struct folder *f, struct el_err *err)
         return el_fail(err, EL_E_FORMAT, "'%s': config.json: %u layers and %u experts make %llu tensors, at most %d", f->s->path,
                        f->hp.n_layers, f->hp.n_experts, (unsigned long long)n, (int)EL_MAX_TENSORS);
     f->places = el_calloc_array(n, sizeof *f->places);
-    return f->places ? EL_OK : el_fail(err, EL_E_MEMORY, "'%s': out of memory for %llu tensors", f->s->path, (unsigned long long)n);
+    return f->places ? EL_OK
+                     : el_fail(err, EL_E_MEMORY, "'%s': out of memory for %llu tensors", f->s->path, (unsigned long long)n);
 }
 
 /* The rule that a name of the folder follows, and its place; NULL: none. */
@@ -357,7 +364,8 @@ static void check_tensor(struct folder *f, const struct el_tensor_rule *r, const
     uint64_t dims[3];
     const uint32_t n_dims = wanted_dims(f, r, dims);
     if (!(t->enc.e->flags & EL_ENC_FLOAT))
-        el_problems_add(&f->problems, EL_E_UNSUPPORTED, "tensor '%s' is %s, weights must be F32, F16 or BF16", t->name, t->enc.e->name);
+        el_problems_add(&f->problems, EL_E_UNSUPPORTED, "tensor '%s' is %s, weights must be F32, F16 or BF16", t->name,
+                        t->enc.e->name);
     if (n_dims == t->n_dims && memcmp(dims, t->dims, n_dims * sizeof dims[0]) == 0)
         return;
     struct el_buf *const b = &f->name;
@@ -379,7 +387,8 @@ static void find_places(struct folder *f)
             const struct el_tensor_rule *const r = rule_of(f, t->name, numbers, &place);
             if (!r) {
                 if (!is_ignored(f, t->name))
-                    el_problems_add(&f->problems, EL_E_UNSUPPORTED, "tensor '%s' is not one of a %s model", t->name, f->arch->name);
+                    el_problems_add(&f->problems, EL_E_UNSUPPORTED, "tensor '%s' is not one of a %s model", t->name,
+                                    f->arch->name);
                 continue;
             }
             if (r->role == EL_R_OUTPUT && f->tied)
@@ -507,7 +516,8 @@ static enum el_status read_tokenizer(struct folder *f, const char *other, struct
                 has_member(f, "tokenizer.model") ? " (tokenizer.model is not read)" : "");
         goto out;
     }
-    status = el_tokenizer_import_hf(f->s->meta, texts[0], nbytes[0], texts[1], nbytes[1], texts[2], nbytes[2], f->hp.n_vocab, err);
+    status =
+        el_tokenizer_import_hf(f->s->meta, texts[0], nbytes[0], texts[1], nbytes[1], texts[2], nbytes[2], f->hp.n_vocab, err);
     if (status != EL_OK) {
         status = el_fail_prefix(err, status, "'%s'", other ? other : f->s->path);
         goto out;

@@ -1,12 +1,14 @@
 /*
- * Writes a Hugging Face folder. Experts become one matrix each; q and k go out in Hugging Face's row order, which is the canonical one.
+ * Writes a Hugging Face folder. Experts become one matrix each; q and k go out in Hugging Face's row order, which is the
+ * canonical one.
  *
- * Order within a file: that in which the tensors were declared (so a folder that came through GGUF gets its own order back), except
- * that a declared order which is the one of the safetensors library (number type, then name) is kept up by the slices of stacks too.
+ * Order within a file: that in which the tensors were declared (so a folder that came through GGUF gets its own order back),
+ * except that a declared order which is the one of the safetensors library (number type, then name) is kept up by the slices of
+ * stacks too.
  *
- * The files have no name until commit. A new folder is made at begin, and a guard removes it and its files if we are killed before
- * the end; in a folder that existed, an old config.json is removed before the first file is replaced and the new one comes last, so
- * that a folder in between is no model.
+ * The files have no name until commit. A new folder is made at begin, and a guard removes it and its files if we are killed
+ * before the end; in a folder that existed, an old config.json is removed before the first file is replaced and the new one
+ * comes last, so that a folder in between is no model.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -46,10 +48,10 @@ struct hf_sink {
     struct el_meta *meta;
     struct piece *pieces;
     size_t n_pieces;
-    size_t *first;        /* [n_tensors]: the piece of slice 0 before sorting; SIZE_MAX: the tensor has no place in a folder */
-    size_t *place;        /* [n_pieces]: where a piece went in sorting */
+    size_t *first; /* [n_tensors]: the piece of slice 0 before sorting; SIZE_MAX: the tensor has no place in a folder */
+    size_t *place; /* [n_pieces]: where a piece went in sorting */
     size_t n_shards;
-    uint64_t nbytes;      /* of all tensors */
+    uint64_t nbytes;        /* of all tensors */
     struct member *members; /* shards first, then the index, the small files, config.json */
     size_t n_members;
     bool made_folder, committed;
@@ -84,17 +86,17 @@ static enum el_status add_pieces(struct el_sink *s, size_t i, const struct el_te
         if (!text)
             return no_memory(s, err);
         w->pieces[w->n_pieces++] = (struct piece){.tensor = i,
-                                                   .slice = (uint32_t)e,
-                                                   .in_stack = r->flags & EL_TF_STACK,
-                                                   .name = text,
-                                                   .nbytes = el_tensor_nbytes(t) / n};
+                                                  .slice = (uint32_t)e,
+                                                  .in_stack = r->flags & EL_TF_STACK,
+                                                  .name = text,
+                                                  .nbytes = el_tensor_nbytes(t) / n};
     }
     return EL_OK;
 }
 
 /* Checks the tensors against the architecture, and makes their pieces. */
-static enum el_status plan_tensors(struct el_sink *s, const struct el_arch *arch, const struct el_hparams *hp, struct el_tensor *tensors,
-                                   size_t n, struct el_err *err)
+static enum el_status plan_tensors(struct el_sink *s, const struct el_arch *arch, const struct el_hparams *hp,
+                                   struct el_tensor *tensors, size_t n, struct el_err *err)
 {
     struct hf_sink *const w = s->priv;
     s->tensors = el_calloc_array(n, sizeof *s->tensors);
@@ -108,10 +110,11 @@ static enum el_status plan_tensors(struct el_sink *s, const struct el_arch *arch
         if (!r)
             return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s' is not one of a %s model", s->path, t->name, arch->name);
         if (r->role == EL_R_ROPE_FREQS && !el_arch_implied(arch, hp))
-            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s' is a RoPE scaling that config.json has no words for", s->path, t->name);
+            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s' is a RoPE scaling that config.json has no words for",
+                           s->path, t->name);
         if (r->hf && !(t->enc.e->flags & EL_ENC_FLOAT))
-            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16", s->path,
-                           t->name, t->enc_name);
+            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16",
+                           s->path, t->name, t->enc_name);
         t->order = el_arch_hf_order(arch, r, hp);
         t->order_elems = t->n_dims == 1 && r->flags & (EL_TF_ROPE_Q | EL_TF_ROPE_K | EL_TF_QKV);
         s->tensors[i] = *t;
@@ -258,9 +261,9 @@ static bool from_folder(const struct el_sink *s)
     return s->source && strcmp(el_source_format(s->source), "hf") == 0;
 }
 
-static const char *const copied[] = {"generation_config.json", "tokenizer.json",     "tokenizer_config.json", "special_tokens_map.json",
-                                     "added_tokens.json",      "chat_template.jinja", "tokenizer.model",       "vocab.json",
-                                     "merges.txt"};
+static const char *const copied[] = {"generation_config.json",  "tokenizer.json",    "tokenizer_config.json",
+                                     "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+                                     "tokenizer.model",         "vocab.json",        "merges.txt"};
 
 static enum el_status source_path(const struct el_sink *s, const char *name, struct el_buf *path, struct el_err *err)
 {
@@ -289,7 +292,8 @@ static enum el_status name_members(struct el_sink *s, struct el_err *err)
         EL_TRY(status);
     } else {
         EL_TRY(add_member(s, "generation_config.json", err));
-        if (el_meta_find(w->meta, "tokenizer.ggml.tokens") != SIZE_MAX || el_meta_find(w->meta, "tokenizer.huggingface.json") != SIZE_MAX) {
+        if (el_meta_find(w->meta, "tokenizer.ggml.tokens") != SIZE_MAX ||
+            el_meta_find(w->meta, "tokenizer.huggingface.json") != SIZE_MAX) {
             EL_TRY(add_member(s, "tokenizer.json", err));
             EL_TRY(add_member(s, "tokenizer_config.json", err));
         }
@@ -380,7 +384,37 @@ static enum el_status refuse_same_folder(const struct el_sink *s, struct el_err 
     return EL_OK;
 }
 
-static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n, struct el_err *err)
+/*
+ * Files of llama.cpp have llama3's RoPE scaling only as factors in a tensor, where config.json wants the parameters: those are found
+ * again from the factors and added to our copy of the metadata.
+ */
+static enum el_status adopt_rope_freqs(struct el_sink *s, const struct el_arch *arch, struct el_hparams *hp, struct el_err *err)
+{
+    struct hf_sink *const w = s->priv;
+    const size_t i = s->source ? el_source_find(s->source, "rope_freqs.weight") : SIZE_MAX;
+    if (i == SIZE_MAX || el_arch_implied(arch, hp))
+        return EL_OK;
+    struct el_source *source;
+    memcpy(&source, &s->source, sizeof source); /* reading wants a mutable source and changes nothing that is seen */
+    const uint64_t n = source->tensors[i].n_in;
+    if (source->tensors[i].n_rows != 1 || n != hp->n_rot / 2)
+        return EL_OK; /* misshapen: planning the tensors says so */
+    float *const factors = el_alloc_array(n, sizeof *factors);
+    if (!factors)
+        return no_memory(s, err);
+    enum el_status status = el_source_read_rows(source, i, 0, 1, factors, err);
+    if (status == EL_OK)
+        status = el_arch_adopt_rope_freqs(arch, w->meta, factors, n, err);
+    if (status == EL_OK) {
+        *hp = (struct el_hparams){0};
+        status = arch->hparams(w->meta, hp, err);
+    }
+    el_free(factors);
+    return status;
+}
+
+static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                            struct el_err *err)
 {
     struct hf_sink *const w = s->priv;
     struct el_err why = {0};
@@ -393,6 +427,7 @@ static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struc
     w->meta = el_meta_copy(meta);
     if (!w->meta)
         return no_memory(s, err);
+    EL_TRY(adopt_rope_freqs(s, arch, &hp, err));
     EL_TRY(plan_tensors(s, arch, &hp, tensors, n, err));
     EL_TRY(place_pieces(s, err));
     EL_TRY(name_members(s, err));

@@ -2,8 +2,8 @@
  * Checkpoints of llama2.c (karpathy/llama2.c, export.py): float32, all layers of one kind together.
  *
  *   v0, without magic: i32 dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size (negative: own classifier), seq_len; then
- *       tok_embeddings, attention_norm, wq, wk, wv, wo, ffn_norm, w1, w2, w3, norm, two tables of RoPE angles [seq_len, head/2] that
- *       nobody needs, the classifier if it is its own
+ *       tok_embeddings, attention_norm, wq, wk, wv, wo, ffn_norm, w1, w2, w3, norm, two tables of RoPE angles [seq_len, head/2]
+ *       that nobody needs, the classifier if it is its own
  *   v1: "24ka" (ak42 in the other byte order), i32 1, the same seven numbers, u8 shared classifier, zeros to byte 256; then
  *       attention_norm, ffn_norm, norm, tok_embeddings, wq, wk, wv, wo, w1, w2, w3, the classifier if it is its own
  *
@@ -162,8 +162,8 @@ static bool lay_out(const struct header *h, struct kind_info kinds[N_KINDS], uin
     return true;
 }
 
-static enum el_status add_tensor(struct el_source *s, const struct header *h, const struct kind_info *k, enum kind kind, uint32_t layer,
-                                 struct el_err *err)
+static enum el_status add_tensor(struct el_source *s, const struct header *h, const struct kind_info *k, enum kind kind,
+                                 uint32_t layer, struct el_err *err)
 {
     struct el_buf name, file_name;
     el_buf_init(&name);
@@ -186,7 +186,8 @@ static enum el_status add_tensor(struct el_source *s, const struct header *h, co
     return el_store_add_piece(s, 0, k->offset + kind_nbytes(k) * layer, kind_nbytes(k), err);
 }
 
-static enum el_status add_tensors(struct el_source *s, const struct header *h, const struct kind_info kinds[N_KINDS], struct el_err *err)
+static enum el_status add_tensors(struct el_source *s, const struct header *h, const struct kind_info kinds[N_KINDS],
+                                  struct el_err *err)
 {
     EL_TRY(add_tensor(s, h, &kinds[TOK], TOK, 0, err));
     for (uint32_t layer = 0; layer < h->n_layers; layer++) {
@@ -312,7 +313,8 @@ static enum el_status open_source(struct el_source *s, const struct el_source_op
         return el_fail(err, EL_E_FORMAT, "'%s': truncated: %llu bytes, the llama2.c header needs %llu", s->path,
                        (unsigned long long)f->nbytes, (unsigned long long)end);
     if (end < f->nbytes && opts->strict)
-        return el_fail(err, EL_E_FORMAT, "'%s': %llu bytes after the last tensor", s->path, (unsigned long long)(f->nbytes - end));
+        return el_fail(err, EL_E_FORMAT, "'%s': %llu bytes after the last tensor", s->path,
+                       (unsigned long long)(f->nbytes - end));
     if (end < f->nbytes)
         el_warn("'%s': %llu bytes after the last tensor", s->path, (unsigned long long)(f->nbytes - end));
     EL_TRY(set_meta(s->meta, &h, err));

@@ -51,8 +51,8 @@ void el_st_begin_header(struct el_buf *json)
     el_buf_add_str(json, "{\"__metadata__\":{\"format\":\"pt\"}");
 }
 
-void el_st_add_tensor(struct el_buf *json, const char *name, const char *dtype, uint32_t n_dims, const uint64_t *dims, uint64_t begin,
-                      uint64_t end)
+void el_st_add_tensor(struct el_buf *json, const char *name, const char *dtype, uint32_t n_dims, const uint64_t *dims,
+                      uint64_t begin, uint64_t end)
 {
     el_buf_add_byte(json, ',');
     el_buf_add_json_str(json, name, strlen(name));
@@ -95,8 +95,8 @@ static enum el_status copy_tensors(struct el_sink *s, struct el_tensor *tensors,
         return el_fail(err, EL_E_MEMORY, "'%s': out of memory for %zu tensors", s->path, n);
     for (size_t i = 0; i < n; i++) {
         if (!el_st_dtype_of_enc(&tensors[i].enc))
-            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16", s->path,
-                           tensors[i].name, tensors[i].enc_name);
+            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16",
+                           s->path, tensors[i].name, tensors[i].enc_name);
         tensors[i].order = (struct el_row_order){EL_ROWS_CANONICAL, 0, 0};
         tensors[i].order_elems = false;
         s->tensors[i] = tensors[i];
@@ -108,7 +108,8 @@ static enum el_status copy_tensors(struct el_sink *s, struct el_tensor *tensors,
     return EL_OK;
 }
 
-static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n, struct el_err *err)
+static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                            struct el_err *err)
 {
     (void)meta; /* the format has no place for it */
     struct writer *const w = s->priv;
@@ -182,7 +183,8 @@ static enum el_status create(struct el_sink *s, struct el_err *err)
 
 /* ---- arrays ---- */
 
-enum el_status el_arrays_write(const char *path, const struct el_array *arrays, size_t n_arrays, bool overwrite, struct el_err *err)
+enum el_status el_arrays_write(const char *path, const struct el_array *arrays, size_t n_arrays, bool overwrite,
+                               struct el_err *err)
 {
     struct el_outfile *f;
     EL_TRY(el_outfile_open(path, overwrite, &f, err));

@@ -1,6 +1,6 @@
 /*
- * What the files of the safetensors format share (the format: a little-endian u64, that many bytes of JSON, the tensors' bytes; see
- * huggingface/safetensors, README, section "Format"). Hugging Face folders are made of such files.
+ * What the files of the safetensors format share (the format: a little-endian u64, that many bytes of JSON, the tensors' bytes;
+ * see huggingface/safetensors, README, section "Format"). Hugging Face folders are made of such files.
  */
 #ifndef EL_FORMATS_SAFETENSORS_H
 #define EL_FORMATS_SAFETENSORS_H
@@ -26,8 +26,8 @@ struct el_st_header {
 };
 
 /*
- * Checks and reads the JSON of a header that stands before data_nbytes bytes of data; data_offset is where these begin. Every byte
- * of the data must belong to exactly one tensor. The texts of errors do not name the file. On failure *h is empty.
+ * Checks and reads the JSON of a header that stands before data_nbytes bytes of data; data_offset is where these begin. Every
+ * byte of the data must belong to exactly one tensor. The texts of errors do not name the file. On failure *h is empty.
  */
 enum el_status el_st_parse(const char *json, size_t nbytes, uint64_t data_offset, uint64_t data_nbytes, struct el_st_header *h,
                            struct el_err *err);
@@ -36,8 +36,8 @@ void el_st_header_release(struct el_st_header *h);
 enum el_status el_st_open(const char *path, struct el_file *f, struct el_st_header *h, struct el_err *err);
 
 /*
- * Encoding of a dtype name of the format ("BF16"), NULL e when unknown. F32, F16 and BF16 are the ordinary ones; the others (integers,
- * F64, F8) can be listed, copied and decoded, but are in no table and cannot be weights.
+ * Encoding of a dtype name of the format ("BF16"), NULL e when unknown. F32, F16 and BF16 are the ordinary ones; the others
+ * (integers, F64, F8) can be listed, copied and decoded, but are in no table and cannot be weights.
  */
 struct el_enc el_st_enc_of_dtype(const char *dtype);
 /* The dtype name under which an encoding is stored, NULL when it cannot be. */
@@ -48,8 +48,8 @@ unsigned el_st_dtype_rank(const struct el_enc *enc);
 const char *el_st_dtype_list(void);
 
 /* Appends the dtype, shape and place of one tensor to a header being written ("{" first), begin and end relative to the data. */
-void el_st_add_tensor(struct el_buf *json, const char *name, const char *dtype, uint32_t n_dims, const uint64_t *dims, uint64_t begin,
-                      uint64_t end);
+void el_st_add_tensor(struct el_buf *json, const char *name, const char *dtype, uint32_t n_dims, const uint64_t *dims,
+                      uint64_t begin, uint64_t end);
 /* Starts a header: the brace and the metadata that tells Hugging Face's loaders that the tensors are PyTorch's. */
 void el_st_begin_header(struct el_buf *json);
 /* Closes the brace, pads to 8 bytes and writes length and JSON at the start of f; *data_offset is where the data goes. */

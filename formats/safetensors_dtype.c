@@ -35,17 +35,50 @@ static float f8_to_f32(uint8_t v, unsigned n_man)
         memcpy(&v, p, sizeof v);                                                                                                 \
         return (float)v;                                                                                                         \
     } while (0)
-static float value_i64(const uint8_t *p) { VALUE_AS(int64_t); }
-static float value_u64(const uint8_t *p) { VALUE_AS(uint64_t); }
-static float value_f64(const uint8_t *p) { VALUE_AS(double); }
-static float value_i32(const uint8_t *p) { VALUE_AS(int32_t); }
-static float value_u32(const uint8_t *p) { VALUE_AS(uint32_t); }
-static float value_i16(const uint8_t *p) { VALUE_AS(int16_t); }
-static float value_u16(const uint8_t *p) { VALUE_AS(uint16_t); }
-static float value_i8(const uint8_t *p) { VALUE_AS(int8_t); }
-static float value_u8(const uint8_t *p) { VALUE_AS(uint8_t); }
-static float value_e4m3(const uint8_t *p) { return f8_to_f32(*p, 3); }
-static float value_e5m2(const uint8_t *p) { return f8_to_f32(*p, 2); }
+static float value_i64(const uint8_t *p)
+{
+    VALUE_AS(int64_t);
+}
+static float value_u64(const uint8_t *p)
+{
+    VALUE_AS(uint64_t);
+}
+static float value_f64(const uint8_t *p)
+{
+    VALUE_AS(double);
+}
+static float value_i32(const uint8_t *p)
+{
+    VALUE_AS(int32_t);
+}
+static float value_u32(const uint8_t *p)
+{
+    VALUE_AS(uint32_t);
+}
+static float value_i16(const uint8_t *p)
+{
+    VALUE_AS(int16_t);
+}
+static float value_u16(const uint8_t *p)
+{
+    VALUE_AS(uint16_t);
+}
+static float value_i8(const uint8_t *p)
+{
+    VALUE_AS(int8_t);
+}
+static float value_u8(const uint8_t *p)
+{
+    VALUE_AS(uint8_t);
+}
+static float value_e4m3(const uint8_t *p)
+{
+    return f8_to_f32(*p, 3);
+}
+static float value_e5m2(const uint8_t *p)
+{
+    return f8_to_f32(*p, 2);
+}
 
 static void decode_with(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out, float (*value)(const uint8_t *))
 {

@@ -79,8 +79,8 @@ static enum el_status read_place(const struct el_json *v, uint64_t data_nbytes, 
     if (begin > end)
         return el_fail(err, EL_E_FORMAT, "data_offsets [%lld, %lld] end before they begin", (long long)begin, (long long)end);
     if ((uint64_t)end > data_nbytes)
-        return el_fail(err, EL_E_FORMAT, "truncated: data_offsets [%lld, %lld], the file has %llu bytes of data", (long long)begin,
-                       (long long)end, (unsigned long long)data_nbytes);
+        return el_fail(err, EL_E_FORMAT, "truncated: data_offsets [%lld, %lld], the file has %llu bytes of data",
+                       (long long)begin, (long long)end, (unsigned long long)data_nbytes);
     t->offset = (uint64_t)begin;
     t->nbytes = (uint64_t)(end - begin);
     return EL_OK;
@@ -136,15 +136,17 @@ static enum el_status check_cover(const struct el_st_header *h, uint64_t data_nb
     for (size_t i = 0; i < h->n_tensors; i++) {
         const struct el_st_tensor *const t = &h->tensors[i];
         if (t->offset > end)
-            return el_fail(err, EL_E_FORMAT, "tensor '%s': begins at byte %llu of the data, %llu bytes before it belong to no tensor",
-                           t->name, (unsigned long long)t->offset, (unsigned long long)(t->offset - end));
+            return el_fail(err, EL_E_FORMAT,
+                           "tensor '%s': begins at byte %llu of the data, %llu bytes before it belong to no tensor", t->name,
+                           (unsigned long long)t->offset, (unsigned long long)(t->offset - end));
         if (t->offset < end)
             return el_fail(err, EL_E_FORMAT, "tensor '%s': begins at byte %llu of the data, within tensor '%s'", t->name,
                            (unsigned long long)t->offset, h->tensors[i - 1].name);
         end = t->offset + t->nbytes;
     }
     if (end != data_nbytes)
-        return el_fail(err, EL_E_FORMAT, "%llu bytes after the last tensor belong to none", (unsigned long long)(data_nbytes - end));
+        return el_fail(err, EL_E_FORMAT, "%llu bytes after the last tensor belong to none",
+                       (unsigned long long)(data_nbytes - end));
     return EL_OK;
 }
 
@@ -196,8 +198,9 @@ static enum el_status read_header(const struct el_file *f, struct el_st_header *
 {
     uint8_t start[8];
     if (f->nbytes < sizeof start)
-        return el_fail(err, EL_E_FORMAT, "'%s': truncated: %llu bytes, a safetensors file begins with the 8 bytes of its header's length",
-                       f->path, (unsigned long long)f->nbytes);
+        return el_fail(err, EL_E_FORMAT,
+                       "'%s': truncated: %llu bytes, a safetensors file begins with the 8 bytes of its header's length", f->path,
+                       (unsigned long long)f->nbytes);
     EL_TRY(el_file_read(f, 0, start, sizeof start, err));
     struct el_cursor c = el_cursor_init(start, sizeof start);
     const uint64_t n = el_cursor_u64(&c);
@@ -205,8 +208,8 @@ static enum el_status read_header(const struct el_file *f, struct el_st_header *
         return el_fail(err, EL_E_FORMAT, "'%s': header of %llu bytes, must be 2 to %d", f->path, (unsigned long long)n,
                        (int)EL_MAX_SAFETENSORS_HEADER);
     if (n > f->nbytes - sizeof start)
-        return el_fail(err, EL_E_FORMAT, "'%s': truncated: header of %llu bytes in a file of %llu", f->path, (unsigned long long)n,
-                       (unsigned long long)f->nbytes);
+        return el_fail(err, EL_E_FORMAT, "'%s': truncated: header of %llu bytes in a file of %llu", f->path,
+                       (unsigned long long)n, (unsigned long long)f->nbytes);
     char *const json = el_alloc(n);
     if (!json)
         return el_fail(err, EL_E_MEMORY, "'%s': out of memory for a header of %llu bytes", f->path, (unsigned long long)n);

@@ -87,8 +87,8 @@ static enum el_status store_read(struct el_source *s, const struct el_tensor *t,
     const uint64_t all = t->parts[0].nbytes, each = pieces[0].nbytes;
     uint8_t *p = out;
     if (offset > all || nbytes > all - offset)
-        return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': bytes %llu to %llu of %llu", s->path, t->name, (unsigned long long)offset,
-                       (unsigned long long)(offset + nbytes), (unsigned long long)all);
+        return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': bytes %llu to %llu of %llu", s->path, t->name,
+                       (unsigned long long)offset, (unsigned long long)(offset + nbytes), (unsigned long long)all);
     while (nbytes > 0) {
         const struct el_store_piece *const piece = &pieces[offset / each];
         const uint64_t in = offset % each, n = each - in < nbytes ? each - in : nbytes;

@@ -21,8 +21,8 @@ struct el_store {
     size_t n_files;
     struct el_store_piece *pieces;
     size_t n_pieces, cap_pieces;
-    size_t *first; /* [n_tensors]: a tensor's first piece; its pieces follow each other */
-    uint8_t *memory; /* values that no file holds */
+    size_t *first;           /* [n_tensors]: a tensor's first piece; its pieces follow each other */
+    uint8_t *memory;         /* values that no file holds */
     const char *memory_name; /* what el_source_tensor names as their file; static */
 };
 
@@ -33,8 +33,8 @@ extern const struct el_source_ops el_store_ops;
 enum el_status el_store_new(struct el_source *s, size_t n_files, struct el_store **store, struct el_err *err);
 
 /*
- * Adds a tensor whose name, enc, dims, order are set; completes it. The names move into the source, also on failure. Its pieces must
- * be added next, with el_store_add_piece. Errors name the tensor.
+ * Adds a tensor whose name, enc, dims, order are set; completes it. The names move into the source, also on failure. Its pieces
+ * must be added next, with el_store_add_piece. Errors name the tensor.
  */
 enum el_status el_store_add(struct el_source *s, struct el_tensor *t, struct el_err *err);
 enum el_status el_store_add_piece(struct el_source *s, uint32_t file, uint64_t offset, uint64_t nbytes, struct el_err *err);

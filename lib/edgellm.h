@@ -256,6 +256,7 @@ struct el_plan_opts {
     bool leave_output;             /* do not touch output.weight */
     bool allow_requantize;         /* else a quantized source tensor is EL_E_USAGE */
     bool for_convert;              /* convert's rules: every matrix gets `type`; vectors f32 */
+    bool vectors_f32;              /* with COPY: 16-bit vectors and small tables become f32, as GGUF has them */
 };
 
 /* Makes a plan from the source's directory; reads no tensor data. EL_E_USAGE names the option. */

@@ -223,7 +223,9 @@ static enum el_status choose(const struct wanted *w, struct progress *p, const s
 {
     const bool left = w->opts->leave_output && strcmp(t->name, "output.weight") == 0;
     entry->to = t->enc;
-    if (!w->copy && !left) {
+    if (w->copy && w->opts->vectors_f32 && is_float(&t->enc) && !el_mix_quantizes(t->name, t->n_rows)) {
+        entry->to = el_enc_f32();
+    } else if (!w->copy && !left) {
         if (el_mix_quantizes(t->name, t->n_rows))
             EL_TRY(choose_matrix(w, p, t, entry, err));
         else if (is_float(&t->enc) || w->opts->for_convert)

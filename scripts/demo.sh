@@ -26,7 +26,7 @@ for type in Q8_0 Q6_K Q4_K_M Q4_0 G3_32; do
     json=$(./edgellm eval kld -m $file --base $dir/books-4m-bf16.gguf -f $text --json 2> /dev/null | tr ',' '\n')
     bpw=$(./edgellm info --json $file | tr ',' '\n' | field bits_per_weight)
     printf '%-10s %12d %8.2f %10.4f %12.6f %9.2f%%\n' $type "$(stat -c %s $file)" "$bpw" "$(echo "$json" | field ppl)" \
-        "$(echo "$json" | field mean_kld)" "$(echo "$json" | field same_top_percent)"
+        "$(echo "$json" | field kld_mean)" "$(echo "$json" | field same_top | awk '{ print 100 * $1 }')"
 done
 echo "perplexity and divergence: $text, windows of 512 without overlap, second half scored (llama.cpp's protocol)"
 

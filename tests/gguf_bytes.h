@@ -116,7 +116,31 @@ static inline void gb_free(struct gguf_bytes *b)
     memset(b, 0, sizeof *b);
 }
 
-/* A small file with a value of every type and three tensors, F32 [3, 2], F16 [4], Q8_0 [2, 32], of the bytes 0, 1, 2, ... each. */
+/*
+ * The parts container of a G4_32 tensor [2, 32], "w.codes" I8 [2, 16] and "w.scales" F16 [2, 1], described by these lines. The
+ * codes' type and width and the scales' type are 24, 16 and 1 when all is well; type 99 leaves a part out.
+ */
+static inline void gb_parts(struct gguf_bytes *b, const char *const *lines, size_t n_lines, uint32_t codes_type,
+                            uint64_t codes_width, uint32_t scales_type)
+{
+    const uint64_t codes[] = {codes_width, 2}, scales[] = {1, 2};
+    gb_start(b, 3, 2 - (uint64_t)(codes_type == 99) - (uint64_t)(scales_type == 99), 1);
+    gb_kv(b, "edgellm.encodings", 9);
+    gb_u32(b, 8);
+    gb_u64(b, n_lines);
+    for (size_t i = 0; i < n_lines; i++)
+        gb_str(b, lines[i]);
+    if (codes_type != 99)
+        gb_tensor(b, "w.codes", 2, codes, codes_type, 0);
+    if (scales_type != 99)
+        gb_tensor(b, "w.scales", 2, scales, scales_type, 256);
+    gb_pad(b, 32);
+    gb_data(b, 512);
+}
+
+/*
+ * A small file with a value of every type and three tensors, F32 [3, 2], F16 [4], Q8_0 [2, 32], of the bytes 0, 1, 2, ... each.
+ */
 static inline void gb_small(struct gguf_bytes *b, uint32_t version)
 {
     gb_start(b, version, 3, 16);

@@ -15,7 +15,7 @@
 #endif
 
 #define EL_TEXT_(x) #x
-#define EL_TEXT(x) EL_TEXT_(x)
+#define EL_TEXT(x)  EL_TEXT_(x)
 
 #if defined(__clang__)
 #define EL_COMPILER "clang " __clang_version__

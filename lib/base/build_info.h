@@ -6,8 +6,9 @@
 typedef const char *el_library_fn(void);
 
 /*
- * Adds a library to el_build_info_json; name is static. For doors outside base, which base cannot call by name: they call this from
- * a constructor function in their own file. Calls after the first el_build_info_json have no effect, nor has the 17th library.
+ * Adds a library to el_build_info_json; name is static. For doors outside base, which base cannot call by name: they call this
+ * from a constructor function in their own file. Calls after the first el_build_info_json have no effect, nor has the 17th
+ * library.
  */
 void el_build_info_add(const char *name, el_library_fn *version);
 

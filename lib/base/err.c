@@ -16,28 +16,17 @@ static atomic_int interrupted;
 const char *el_status_name(enum el_status status)
 {
     switch (status) {
-    case EL_OK:
-        return "ok";
-    case EL_E_FAILED:
-        return "failed";
-    case EL_E_USAGE:
-        return "usage";
-    case EL_E_FORMAT:
-        return "bad input";
-    case EL_E_IO:
-        return "input/output error";
-    case EL_E_MEMORY:
-        return "out of memory";
-    case EL_E_NETWORK:
-        return "network error";
-    case EL_E_CHECKSUM:
-        return "checksum mismatch";
-    case EL_E_UNSUPPORTED:
-        return "unsupported";
-    case EL_E_PARTIAL:
-        return "partial success";
-    case EL_E_INTERRUPTED:
-        return "interrupted";
+    case EL_OK: return "ok";
+    case EL_E_FAILED: return "failed";
+    case EL_E_USAGE: return "usage";
+    case EL_E_FORMAT: return "bad input";
+    case EL_E_IO: return "input/output error";
+    case EL_E_MEMORY: return "out of memory";
+    case EL_E_NETWORK: return "network error";
+    case EL_E_CHECKSUM: return "checksum mismatch";
+    case EL_E_UNSUPPORTED: return "unsupported";
+    case EL_E_PARTIAL: return "partial success";
+    case EL_E_INTERRUPTED: return "interrupted";
     }
     return "unknown status";
 }

@@ -14,18 +14,12 @@
 const char *el_file_kind(uint32_t st_mode)
 {
     switch (st_mode & S_IFMT) {
-    case S_IFREG:
-        return "file";
-    case S_IFDIR:
-        return "folder";
-    case S_IFLNK:
-        return "symbolic link";
-    case S_IFIFO:
-        return "FIFO";
-    case S_IFSOCK:
-        return "socket";
-    default:
-        return "device";
+    case S_IFREG: return "file";
+    case S_IFDIR: return "folder";
+    case S_IFLNK: return "symbolic link";
+    case S_IFIFO: return "FIFO";
+    case S_IFSOCK: return "socket";
+    default: return "device";
     }
 }
 
@@ -75,7 +69,8 @@ enum el_status el_file_read(const struct el_file *f, uint64_t offset, void *out,
     uint8_t *p = out;
     const uint64_t offset0 = offset, nbytes0 = nbytes;
     if (offset > (uint64_t)INT64_MAX || nbytes > (uint64_t)INT64_MAX - offset)
-        return el_fail(err, EL_E_FORMAT, "'%s': %" PRIu64 " bytes at byte %" PRIu64 " are past any file's end", f->path, nbytes, offset);
+        return el_fail(err, EL_E_FORMAT, "'%s': %" PRIu64 " bytes at byte %" PRIu64 " are past any file's end", f->path, nbytes,
+                       offset);
     while (nbytes > 0) {
         if (el_interrupted())
             return el_fail(err, EL_E_INTERRUPTED, "'%s': interrupted while reading", f->path);
@@ -87,7 +82,8 @@ enum el_status el_file_read(const struct el_file *f, uint64_t offset, void *out,
             return el_fail(err, EL_E_IO, "'%s': cannot read %" PRIu64 " bytes at byte %" PRIu64 ": %s", f->path, nbytes, offset,
                            el_errno_text(errno));
         if (got == 0)
-            return el_fail(err, EL_E_FORMAT, "'%s': truncated: %" PRIu64 " bytes wanted at byte %" PRIu64 ", the file ends at byte %" PRIu64,
+            return el_fail(err, EL_E_FORMAT,
+                           "'%s': truncated: %" PRIu64 " bytes wanted at byte %" PRIu64 ", the file ends at byte %" PRIu64,
                            f->path, nbytes0, offset0, offset);
         p += got;
         offset += (uint64_t)got;
@@ -105,8 +101,8 @@ enum el_status el_file_map(struct el_file *f, const uint8_t **base, struct el_er
     if (!f->map) {
         void *const map = mmap(NULL, f->nbytes, PROT_READ, MAP_PRIVATE, f->fd, 0);
         if (map == MAP_FAILED)
-            return el_fail(err, errno == ENOMEM ? EL_E_MEMORY : EL_E_IO, "'%s': cannot map %" PRIu64 " bytes: %s", f->path, f->nbytes,
-                           el_errno_text(errno));
+            return el_fail(err, errno == ENOMEM ? EL_E_MEMORY : EL_E_IO, "'%s': cannot map %" PRIu64 " bytes: %s", f->path,
+                           f->nbytes, el_errno_text(errno));
         f->map = map;
     }
     *base = f->map;

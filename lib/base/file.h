@@ -43,13 +43,21 @@ enum el_status el_outfile_read(struct el_outfile *f, uint64_t offset, void *out,
 enum el_status el_outfile_sync(struct el_outfile *f, struct el_err *err);
 enum el_status el_outfile_commit(struct el_outfile *f, struct el_err *err);
 void el_outfile_close(struct el_outfile *f); /* discards when not committed */
-/* Would commit replace this very file (the same inode, also by a hard or symbolic link)? Callers refuse input == output with it. */
+/* Test hook: files opened from now on behave as on a file system without O_TMPFILE. */
+void el_outfile_force_named(bool on);
+/*
+ * Would commit replace this very file (the same inode, also by a hard or symbolic link)? Callers refuse input == output with
+ * it.
+ */
 bool el_outfile_same_as_file(const struct el_outfile *out, const struct el_file *in);
 
 /* "file", "folder", "FIFO", "device" ... of a stat mode, for messages. */
 const char *el_file_kind(uint32_t st_mode);
 
-/* Is name a plain file name that a model file may refer to ("model-00001-of-00002.safetensors")? No "..", "/", "\", control, empty. */
+/*
+ * Is name a plain file name that a model file may refer to ("model-00001-of-00002.safetensors")? No "..", "/", "\", control,
+ * empty.
+ */
 bool el_file_name_is_safe(const char *name);
 
 #endif

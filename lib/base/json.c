@@ -48,7 +48,8 @@ static enum el_status bad(const struct scan *s, size_t at, const char *problem)
 
 static void skip_space(struct scan *s)
 {
-    while (s->at < s->nbytes && (s->text[s->at] == ' ' || s->text[s->at] == '\n' || s->text[s->at] == '\r' || s->text[s->at] == '\t'))
+    while (s->at < s->nbytes &&
+           (s->text[s->at] == ' ' || s->text[s->at] == '\n' || s->text[s->at] == '\r' || s->text[s->at] == '\t'))
         s->at++;
 }
 
@@ -177,18 +178,12 @@ static enum el_status scan_word(struct scan *s, const char *word)
 static enum el_status scan_scalar(struct scan *s)
 {
     switch (peek(s)) {
-    case '"':
-        return scan_string(s);
-    case 't':
-        return scan_word(s, "true");
-    case 'f':
-        return scan_word(s, "false");
-    case 'n':
-        return scan_word(s, "null");
-    case -1:
-        return bad(s, s->at, "it ends too early");
-    default:
-        return scan_number(s);
+    case '"': return scan_string(s);
+    case 't': return scan_word(s, "true");
+    case 'f': return scan_word(s, "false");
+    case 'n': return scan_word(s, "null");
+    case -1: return bad(s, s->at, "it ends too early");
+    default: return scan_number(s);
     }
 }
 

@@ -10,13 +10,13 @@ enum {
     EL_MAX_ARRAY = 16 << 20,           /* elements of a metadata array */
     EL_MAX_META = 1 << 16,             /* metadata entries: each costs memory several times its bytes in the file */
     EL_MAX_TENSORS = 1 << 20,
-    EL_MAX_GGUF_TENSORS = 1 << 17,     /* experts are stacked there */
+    EL_MAX_GGUF_TENSORS = 1 << 16,     /* experts are stacked there */
     EL_MAX_ALIGNMENT = 1 << 20,
     EL_MAX_GGUF_HEADER = 512 << 20,
     EL_MAX_SAFETENSORS_HEADER = 100000000,
     EL_MAX_JSON = 512 << 20,
     EL_MAX_JSON_DEPTH = 64,
-    EL_MAX_JSON_VALUES = 8 << 20,
+    EL_MAX_JSON_VALUES = 4 << 20,
     EL_MAX_SPLITS = 9999,
     EL_MAX_LAYERS = 4096,
     EL_MAX_EXPERTS = 4096,

@@ -1,11 +1,12 @@
 /*
  * Output files that appear whole or not at all.
  *
- * The bytes go to a file without a name (O_TMPFILE). A name that is free is taken with one linkat(2): nothing can be left over. To
- * replace an existing file the new one needs a name first, because linkat does not replace: linkat to .NAME.PID-RANDOM.tmp, then
- * rename(2), with a guard standing by for that moment (base/guard.h). On file systems without O_TMPFILE the file has its temporary
- * name, and the guard, from the beginning. Whatever survives that too (power cut, the guard killed as well) is removed by the next
- * run that writes the same output: temporaries are locked with flock(2) while their owner lives, so a stale one can be locked.
+ * The bytes go to a file without a name (O_TMPFILE). A name that is free is taken with one linkat(2): nothing can be left over.
+ * To replace an existing file the new one needs a name first, because linkat does not replace: linkat to .NAME.PID-RANDOM.tmp,
+ * then rename(2), with a guard standing by for that moment (base/guard.h). On file systems without O_TMPFILE the file has its
+ * temporary name, and the guard, from the beginning. Whatever survives that too (power cut, the guard killed as well) is
+ * removed by the next run that writes the same output: temporaries are locked with flock(2) while their owner lives, so a stale
+ * one can be locked.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -35,7 +36,7 @@ struct el_outfile {
     int fd, dir_fd, guard;
     bool overwrite, committed;
     bool existed;
-    uint64_t old_dev, old_ino; /* of the file to be replaced */
+    uint64_t old_dev, old_ino;           /* of the file to be replaced */
     atomic_uint_least64_t end, reserved; /* bytes written to, bytes reserved */
 };
 
@@ -139,16 +140,28 @@ static void remove_stale(const struct el_outfile *f)
 
 /* ---- opening ---- */
 
+static atomic_bool force_named;
+
+void el_outfile_force_named(bool on)
+{
+    atomic_store(&force_named, on);
+}
+
 /* A path under which the unnamed file can be linked. */
 static void proc_path(const struct el_outfile *f, char out[64])
 {
     (void)snprintf(out, 64, "/proc/self/fd/%d", f->fd);
 }
 
-/* The file without a name; false when this file system, kernel or a missing /proc does not allow it (then *number is 0) or on error. */
+/*
+ * The file without a name; false when this file system, kernel or a missing /proc does not allow it (then *number is 0) or on
+ * error.
+ */
 static bool open_unnamed(struct el_outfile *f, int *number)
 {
     *number = 0;
+    if (atomic_load(&force_named))
+        return false;
     f->fd = openat(f->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
     if (f->fd < 0) {
         if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
@@ -176,7 +189,8 @@ static enum el_status open_named(struct el_outfile *f, struct el_err *err)
         const int number = errno;
         struct stat st;
         /* Another run may take a file that is not locked yet for a stale one: then it has no name any more. */
-        if (f->fd >= 0 && (flock(f->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) && fstat(f->fd, &st) == 0 && st.st_nlink > 0)
+        if (f->fd >= 0 && (flock(f->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) && fstat(f->fd, &st) == 0 &&
+            st.st_nlink > 0)
             return EL_OK;
         el_guard_stop(f->guard);
         f->guard = -1;

@@ -1,6 +1,6 @@
 /*
- * Hash table from byte strings to int64. Keys are borrowed: they must outlive the map. The seed is drawn once per process (hostile
- * files cannot aim at collisions); iteration is never exposed, so nothing depends on it.
+ * Hash table from byte strings to int64. Keys are borrowed: they must outlive the map. The seed is drawn once per process
+ * (hostile files cannot aim at collisions); iteration is never exposed, so nothing depends on it.
  */
 #ifndef EL_BASE_STRMAP_H
 #define EL_BASE_STRMAP_H

@@ -28,11 +28,13 @@ static void init_ref(struct el_kernels *k)
     k->matmul[EL_ENC_IDX_q4_k].fn = el_matmul_q4_k_ref;
     k->matmul[EL_ENC_IDX_q5_k].fn = el_matmul_q5_k_ref;
     k->matmul[EL_ENC_IDX_q6_k].fn = el_matmul_q6_k_ref;
+    k->matmul[EL_ENC_IDX_group].fn = el_matmul_group_ref;
     k->matmul[EL_ENC_IDX_q8_0].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_q4_0].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_q4_k].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_q5_k].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_q6_k].form = EL_ACT_Q8;
+    k->matmul[EL_ENC_IDX_group].form = EL_ACT_Q8;
     k->quantize_act = el_quantize_act_ref;
     k->attn = el_attn_ref;
     k->rmsnorm = el_rmsnorm_ref;

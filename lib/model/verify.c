@@ -1,7 +1,7 @@
 /*
- * el_verify: everything that can be said of a model file without running it. Reading the header (formats/) has checked the structure;
- * here: family and hyperparameters, names and shapes, tokenizer and special tokens, the stored plan, and every value of every tensor,
- * in strips, so that memory does not grow with the model.
+ * el_verify: everything that can be said of a model file without running it. Reading the header (formats/) has checked the
+ * structure; here: family and hyperparameters, names and shapes, tokenizer and special tokens, the stored plan, and every value
+ * of every tensor, in strips, so that memory does not grow with the model.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@ struct verify {
     el_progress_fn *progress;
     void *progress_user;
     size_t n_errors, n_warnings;
-    uint64_t done, total; /* bytes of tensors */
+    uint64_t done, total;       /* bytes of tensors */
     const struct el_arch *arch; /* NULL: not known */
     struct el_hparams hp;
 };
@@ -81,8 +81,8 @@ static void check_names(struct verify *v)
         for (uint32_t p = 0; p < t->n_parts; p++) {
             const size_t nbytes = strlen(t->name) + strlen(t->parts[p].suffix);
             if (nbytes > GGUF_NAME_MAX)
-                problem(v, 'w', "tensor '%s%s': name of %zu bytes, other GGUF programs read at most %d", t->name, t->parts[p].suffix, nbytes,
-                        GGUF_NAME_MAX);
+                problem(v, 'w', "tensor '%s%s': name of %zu bytes, other GGUF programs read at most %d", t->name,
+                        t->parts[p].suffix, nbytes, GGUF_NAME_MAX);
         }
     }
 }
@@ -152,8 +152,8 @@ static enum el_status check_tokenizer(struct verify *v, struct el_err *err)
 /* ---- the stored plan ---- */
 
 /*
- * One line "NAME ENCODING METHOD[ fallback: WHY]". Names may hold spaces: the right cut is the one in front of which a tensor's name
- * stands. Returns the tensor's index or SIZE_MAX, and the encoding's name.
+ * One line "NAME ENCODING METHOD[ fallback: WHY]". Names may hold spaces: the right cut is the one in front of which a tensor's
+ * name stands. Returns the tensor's index or SIZE_MAX, and the encoding's name.
  */
 static size_t parse_plan_line(const struct el_strmap *names, const char *line, size_t nbytes, char enc[32])
 {
@@ -201,7 +201,8 @@ static enum el_status check_plan(struct verify *v, struct el_err *err)
         else if (planned[i])
             problem(v, 'e', "metadata 'edgellm.plan': tensor '%s' is named twice", s->tensors[i].name);
         else if (strcmp(enc, s->tensors[i].enc_name) != 0)
-            problem(v, 'e', "tensor '%s': is %s, but metadata 'edgellm.plan' says %s", s->tensors[i].name, s->tensors[i].enc_name, enc);
+            problem(v, 'e', "tensor '%s': is %s, but metadata 'edgellm.plan' says %s", s->tensors[i].name, s->tensors[i].enc_name,
+                    enc);
         if (i != SIZE_MAX)
             planned[i] = true;
     }
@@ -239,7 +240,8 @@ static void look_at_values(const float *x, uint64_t first_elem, uint64_t n, stru
 static void report_values(struct verify *v, const struct el_tensor *t, const struct findings *f)
 {
     if (f->n_bad_scales > 0)
-        problem(v, 'e', "tensor '%s': %llu scales of %s blocks are not finite", t->name, (unsigned long long)f->n_bad_scales, t->enc_name);
+        problem(v, 'e', "tensor '%s': %llu scales of %s blocks are not finite", t->name, (unsigned long long)f->n_bad_scales,
+                t->enc_name);
     if (f->n_nan + f->n_inf > 0)
         problem(v, 'e', "tensor '%s': %llu NaN and %llu infinite values, the first in row %llu, column %llu", t->name,
                 (unsigned long long)f->n_nan, (unsigned long long)f->n_inf, (unsigned long long)(f->first / t->n_in),

@@ -272,8 +272,11 @@ struct el_fit_affine el_fit_affine(const float *x, const float *w, uint32_t n, f
     if (span == 0.0f)
         return (struct el_fit_affine){0.0f, 0.0f, 0.0f};
     best.rr = el_fit_affine_eval(x, w, n, best.s, m, hi).rr;
-    for (int k = -8; k <= 16; k++)
-        (void)try_affine(x, w, n, hi, w1, span / (hi + 0.125f * (float)k), m, &best);
+    /* As in try_end: finer where codes are few, wider towards larger scales where they are many. */
+    const bool few = hi < 16.0f;
+    const float step = few ? 0.25f : 0.5f;
+    for (int k = few ? -4 : -8; k <= 6; k++)
+        (void)try_affine(x, w, n, hi, w1, span / (hi + step * (float)k), m, &best);
     for (int round = 0; round < 4 && try_affine(x, w, n, hi, w1, best.s, best.m, &best); round++)
         continue;
     return best;

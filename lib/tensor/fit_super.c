@@ -4,15 +4,10 @@
 #include <string.h>
 
 #include "base/f16.h"
+#include "tensor/enc_common.h"
 #include "tensor/fit.h"
 
 enum { SUB32 = 32, SUB16 = 16 };
-
-static float round_plain(float v)
-{
-    const float magic = 12582912.0f;
-    return (v + magic) - magic;
-}
 
 static float clampf(float v, float lo, float hi)
 {
@@ -40,8 +35,8 @@ void el_super_affine_nearest(const float *x, float hi, struct el_super_affine *o
     out->dmin = el_fit_f16(m_max / 63.0f);
     const float d_inv = el_fit_inverse(el_f16_to_f32(out->d)), m_inv = el_fit_inverse(el_f16_to_f32(out->dmin));
     for (uint32_t j = 0; j < EL_SUPER_AFFINE_SUBS; j++) {
-        out->scale[j] = (uint8_t)round_plain(clampf(s[j] * d_inv, 0.0f, 63.0f));
-        out->min[j] = (uint8_t)round_plain(clampf(m[j] * m_inv, 0.0f, 63.0f));
+        out->scale[j] = (uint8_t)el_round_even(clampf(s[j] * d_inv, 0.0f, 63.0f));
+        out->min[j] = (uint8_t)el_round_even(clampf(m[j] * m_inv, 0.0f, 63.0f));
     }
     affine_codes(x, hi, out);
 }
@@ -50,8 +45,8 @@ void el_super_affine_nearest(const float *x, float hi, struct el_super_affine *o
 static float affine_choose(const float *x, const float *w, float hi, float d, float dmin, const struct el_fit_affine *guess,
                            uint8_t *scale, uint8_t *min)
 {
-    const float s0 = round_plain(clampf(guess->s * el_fit_inverse(d), 0.0f, 63.0f));
-    const float m0 = round_plain(clampf(guess->m * el_fit_inverse(dmin), 0.0f, 63.0f));
+    const float s0 = el_round_even(clampf(guess->s * el_fit_inverse(d), 0.0f, 63.0f));
+    const float m0 = el_round_even(clampf(guess->m * el_fit_inverse(dmin), 0.0f, 63.0f));
     float best = -1.0f;
     for (float si = s0 - 1.0f; si <= s0 + 1.0f; si += 1.0f) {
         if (si < 0.0f || si > 63.0f)
@@ -123,7 +118,8 @@ void el_super_affine_search(const float *x, const float *w, float hi, struct el_
         s_max = free_fit[j].s > s_max ? free_fit[j].s : s_max;
         m_max = free_fit[j].m > m_max ? free_fit[j].m : m_max;
     }
-    static const float tops[] = {63.0f, 61.0f, 58.0f};
+    /* With the largest scale below 63 the others fall on other steps: a second try now and then fits better. */
+    static const float tops[] = {63.0f, 60.0f};
     struct el_super_affine best;
     float best_err = 0.0f;
     memset(&best, 0, sizeof best);
@@ -170,14 +166,14 @@ void el_super_scale_nearest(const float *x, float lo, float hi, struct el_super_
     out->d = scale_d(s, 128.0f);
     const float inv = el_fit_inverse(el_f16_to_f32(out->d));
     for (uint32_t j = 0; j < EL_SUPER_SCALE_SUBS; j++)
-        out->scale[j] = (int8_t)round_plain(clampf(s[j] * inv, -128.0f, 127.0f));
+        out->scale[j] = (int8_t)el_round_even(clampf(s[j] * inv, -128.0f, 127.0f));
     scale_codes(x, lo, hi, out);
 }
 
 /* Chooses scale[j] for d among the neighbours of s. Returns the error; adds to the sums from which d is refitted. */
 static float scale_choose(const float *x, const float *w, struct el_fit_range range, float d, float s, int8_t *scale, float *aa, float *ra)
 {
-    const float s0 = round_plain(clampf(s * el_fit_inverse(d), -128.0f, 127.0f));
+    const float s0 = el_round_even(clampf(s * el_fit_inverse(d), -128.0f, 127.0f));
     float best = -1.0f, best_aa = 0.0f, best_ra = 0.0f;
     for (float si = s0 - 1.0f; si <= s0 + 1.0f; si += 1.0f) {
         if (si < -128.0f || si > 127.0f)
@@ -201,7 +197,7 @@ void el_super_scale_search(const float *x, const float *w, float lo, float hi, s
     float s[EL_SUPER_SCALE_SUBS];
     for (uint32_t j = 0; j < EL_SUPER_SCALE_SUBS; j++)
         s[j] = el_fit_scale(x + SUB16 * j, w ? w + SUB16 * j : NULL, SUB16, range);
-    static const float tops[] = {128.0f, 126.0f, 122.0f};
+    static const float tops[] = {128.0f, 124.0f};
     struct el_super_scale best;
     float best_err = 0.0f;
     memset(&best, 0, sizeof best);

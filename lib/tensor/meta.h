@@ -25,10 +25,11 @@ enum el_status el_meta_set_array(struct el_meta *m, const char *key, enum el_met
 enum el_status el_meta_set_str_array(struct el_meta *m, const char *key, const char *const *s, const size_t *nbytes, size_t n,
                                      struct el_err *err);
 /*
- * The same without a copy: string j is block[starts[j] .. starts[j + 1] - 1) and followed by a NUL. Takes both (el_alloc memory) in any
- * case. Readers of large arrays use it, so that an array is in memory once.
+ * The same without a copy: string j is block[starts[j] .. starts[j + 1] - 1) and followed by a NUL. Takes both (el_alloc memory)
+ * in any case. Readers of large arrays use it, so that an array is in memory once.
  */
-enum el_status el_meta_take_str_array(struct el_meta *m, const char *key, char *block, uint64_t *starts, size_t n, struct el_err *err);
+enum el_status el_meta_take_str_array(struct el_meta *m, const char *key, char *block, uint64_t *starts, size_t n,
+                                      struct el_err *err);
 /* Sets key to value i of another set (any type). */
 enum el_status el_meta_set_from(struct el_meta *m, const char *key, const struct el_meta *from, size_t i, struct el_err *err);
 void el_meta_remove(struct el_meta *m, const char *key);
@@ -43,12 +44,13 @@ bool el_meta_value_equal(const struct el_meta *a, size_t i, const struct el_meta
 bool el_meta_equal(const struct el_meta *a, const struct el_meta *b);
 
 /*
- * Typed look-up. A key of another type (or, for u32, out of range) is EL_E_FORMAT naming the key, found and allowed; a missing key
- * is EL_E_FORMAT, or the default with the _or form. Any integer type is accepted for u32, f32 and f64 (and integers) for f32.
+ * Typed look-up. A key of another type (or, for u32, out of range) is EL_E_FORMAT naming the key, found and allowed; a missing
+ * key is EL_E_FORMAT, or the default with the _or form. Any integer type is accepted for u32, f32 and f64 (and integers) for f32.
  */
-enum el_status el_meta_get_u32(const struct el_meta *m, const char *key, uint32_t min, uint32_t max, uint32_t *out, struct el_err *err);
-enum el_status el_meta_get_u32_or(const struct el_meta *m, const char *key, uint32_t min, uint32_t max, uint32_t missing, uint32_t *out,
-                                  struct el_err *err);
+enum el_status el_meta_get_u32(const struct el_meta *m, const char *key, uint32_t min, uint32_t max, uint32_t *out,
+                               struct el_err *err);
+enum el_status el_meta_get_u32_or(const struct el_meta *m, const char *key, uint32_t min, uint32_t max, uint32_t missing,
+                                  uint32_t *out, struct el_err *err);
 enum el_status el_meta_get_f32_or(const struct el_meta *m, const char *key, float missing, float *out, struct el_err *err);
 enum el_status el_meta_get_bool_or(const struct el_meta *m, const char *key, bool missing, bool *out, struct el_err *err);
 /* NULL when missing; EL_E_FORMAT for another type. */

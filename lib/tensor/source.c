@@ -266,7 +266,8 @@ static uint64_t source_row(const struct gather *g, uint64_t r)
 
 /*
  * Rows [row0, row0 + n) in the wanted order, n >= 1, into out. Neighbours in the output are neighbours in the file, or belong to
- * the same head: so take runs as they are, and for the rest read the span that a head's rows cover once and pick the rows from it.
+ * the same head: so take runs as they are, and for the rest read the span that a head's rows cover once and pick the rows from
+ * it.
  */
 static enum el_status gather_rows(struct gather *g, uint64_t row0, uint64_t n, uint8_t *out, struct el_err *err)
 {
@@ -300,7 +301,7 @@ static enum el_status gather_rows(struct gather *g, uint64_t row0, uint64_t n, u
 }
 
 /* The elements of a vector in the wanted order: read once, then picked. */
-static enum el_status gather_elems(struct gather *g, uint8_t *out, struct el_err *err)
+static enum el_status gather_elems(struct gather *g, uint64_t row0, uint64_t n, uint8_t *out, struct el_err *err)
 {
     const struct el_tensor *const t = g->t;
     if (t->n_parts != 1 || t->enc.e->block_n != 1 || t->n_in == 0 || g->row_nbytes % t->n_in != 0)
@@ -310,8 +311,8 @@ static enum el_status gather_elems(struct gather *g, uint8_t *out, struct el_err
     if (!row)
         return el_fail(err, EL_E_MEMORY, "tensor '%s': out of memory", t->name);
     enum el_status status = EL_OK;
-    for (uint64_t r = 0; r < t->n_rows && status == EL_OK; r++) {
-        status = g->s->ops->read(g->s, t, 0, r * g->row_nbytes, row, g->row_nbytes, err);
+    for (uint64_t r = 0; r < n && status == EL_OK; r++) {
+        status = g->s->ops->read(g->s, t, 0, (row0 + r) * g->row_nbytes, row, g->row_nbytes, err);
         for (uint64_t i = 0; i < t->n_in && status == EL_OK; i++)
             memcpy(out + r * g->row_nbytes + i * nb, row + source_row(g, i) * nb, nb);
     }
@@ -356,7 +357,7 @@ enum el_status el_source_read_parts(struct el_source *s, const struct el_tensor 
         } else if (!by_elems) {
             status = gather_rows(&g, row0, n_rows, parts_out[p], err);
         } else {
-            status = gather_elems(&g, parts_out[p], err);
+            status = gather_elems(&g, row0, n_rows, parts_out[p], err);
         }
         el_free(g.span);
         EL_TRY(status);

@@ -2,8 +2,8 @@
  * Where formats meet the rest: a source is a directory of named tensors with metadata, a sink the same being written. formats/
  * implements both; lib/model binds weights from sources; quant/ reads sources and writes sinks. Neither knows a file format.
  *
- * Names, shapes and metadata are canonical: those of GGUF. A format that has other names (Hugging Face) translates at its edge with
- * the architecture's table (model/arch.h). Experts are one stack [n_experts, n_out, n_in].
+ * Names, shapes and metadata are canonical: those of GGUF. A format that has other names (Hugging Face) translates at its edge
+ * with the architecture's table (model/arch.h). Experts are one stack [n_experts, n_out, n_in].
  */
 #ifndef EL_TENSOR_SOURCE_H
 #define EL_TENSOR_SOURCE_H
@@ -50,8 +50,8 @@ struct el_tensor {
 };
 
 /*
- * Fills enc_name, n_rows, n_in, parts from enc and dims. A dimension of 0 is an empty tensor, and valid. EL_E_FORMAT: shape does not
- * fit the encoding, or overflow; the text does not name the tensor (the caller prefixes file and name).
+ * Fills enc_name, n_rows, n_in, parts from enc and dims. A dimension of 0 is an empty tensor, and valid. EL_E_FORMAT: shape does
+ * not fit the encoding, or overflow; the text does not name the tensor (the caller prefixes file and name).
  */
 enum el_status el_tensor_complete(struct el_tensor *t, struct el_err *err);
 /* Bytes of all parts of a completed tensor. */
@@ -61,8 +61,8 @@ void el_tensors_free(struct el_tensor *tensors, size_t n);
 
 struct el_source_ops {
     /* Bytes [offset, offset + nbytes) of part `part` of tensor t, as if the part lay in one piece. Thread-safe. */
-    enum el_status (*read)(struct el_source *s, const struct el_tensor *t, uint32_t part, uint64_t offset, void *out, uint64_t nbytes,
-                           struct el_err *err);
+    enum el_status (*read)(struct el_source *s, const struct el_tensor *t, uint32_t part, uint64_t offset, void *out,
+                           uint64_t nbytes, struct el_err *err);
     /* A pointer to the whole part in mapped memory, or NULL when it does not lie in one piece (read it then). */
     const uint8_t *(*map)(struct el_source *s, const struct el_tensor *t, uint32_t part);
     /* File name (base name) and path of file i, NULL past the end. */
@@ -70,7 +70,10 @@ struct el_source_ops {
     void (*close)(struct el_source *s); /* frees what the format owns in priv, not the struct; may be NULL */
 };
 
-/* el_source_close calls ops->close, then frees path, meta, the tensors with their names, and the struct. ops may be NULL (half built). */
+/*
+ * el_source_close calls ops->close, then frees path, meta, tensors with their names, and the struct. ops may be NULL (half
+ * built).
+ */
 struct el_source {
     const struct el_source_ops *ops;
     const char *format; /* name in formats.def */
@@ -85,19 +88,20 @@ struct el_source {
 size_t el_source_find(const struct el_source *s, const char *name);
 
 /*
- * Rows [row0, row0 + n_rows) of a tensor as stored, into parts_out[p] (n_rows * row_nbytes bytes each, or the whole shared part; a
- * NULL part is skipped): in the row order `want` (kinds other than the file's are gathered at the edge, in any encoding; NULL: the
- * file's). For order_elems tensors the elements are permuted. Thread-safe. EL_E_USAGE: rows out of range.
+ * Rows [row0, row0 + n_rows) of a tensor as stored, into parts_out[p] (n_rows * row_nbytes bytes each, or the whole shared part;
+ * a NULL part is skipped): in the row order `want` (kinds other than the file's are gathered at the edge, in any encoding; NULL:
+ * the file's). For order_elems tensors the elements are permuted. Thread-safe. EL_E_USAGE: rows out of range.
  */
-enum el_status el_source_read_parts(struct el_source *s, const struct el_tensor *t, const struct el_row_order *want, uint64_t row0,
-                                    uint64_t n_rows, uint8_t *const parts_out[EL_MAX_PARTS], struct el_err *err);
+enum el_status el_source_read_parts(struct el_source *s, const struct el_tensor *t, const struct el_row_order *want,
+                                    uint64_t row0, uint64_t n_rows, uint8_t *const parts_out[EL_MAX_PARTS], struct el_err *err);
 
 struct el_sink_ops {
     /*
      * Declares everything: metadata and tensors (name, enc, dims, canonical; the format decides names, order and row order and
      * writes them to t->order). After this the layout is fixed, the space reserved, the header written.
      */
-    enum el_status (*begin)(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n, struct el_err *err);
+    enum el_status (*begin)(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                            struct el_err *err);
     /* Bytes of part `part` of tensor index t at offset. Thread-safe; ranges do not overlap. */
     enum el_status (*write)(struct el_sink *s, size_t t, uint32_t part, uint64_t offset, const void *data, uint64_t nbytes,
                             struct el_err *err);
@@ -108,7 +112,10 @@ struct el_sink {
     const struct el_sink_ops *ops;
     char *path;
     struct el_sink_opts opts; /* pointers inside are owned copies or static */
-    /* The source being packed, set by el_pack before begin: a sink may copy side files and refuses to overwrite its input. May be NULL. */
+    /*
+     * The source being packed, set by el_pack before begin: a sink may copy side files and refuses to overwrite its input. May be
+     * NULL.
+     */
     const struct el_source *source;
     struct el_tensor *tensors; /* owned copy after begin */
     size_t n_tensors;

@@ -78,8 +78,9 @@ if strace -o /dev/null true 2> /dev/null; then
                     rm -f "$d/out.gguf"
                     old=
                     [ $old_there = no ] || { printf old > "$d/out.gguf"; old=$(sum "$d/out.gguf"); }
-                    strace -f -qq -o "$tmp/log" -e trace=$call -e "inject=$call:$fault:when=$when" \
-                        $edgellm quantize -q --force -t 1 "$d/in.gguf" "$d/out.gguf" Q4_K > "$tmp/out" 2>&1
+                    # The braces keep the shell's own "Killed" away.
+                    { strace -f -qq -o "$tmp/log" -e trace=$call -e "inject=$call:$fault:when=$when" \
+                        $edgellm quantize -q --force -t 1 "$d/in.gguf" "$d/out.gguf" Q4_K > "$tmp/out" 2>&1; } 2> /dev/null
                     code=$?
                     grep -q 'INJECTED\|killed by SIGKILL' "$tmp/log" || break # fewer calls than that
                     n=$((n + 1))

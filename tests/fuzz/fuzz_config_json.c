@@ -1,6 +1,6 @@
 /*
- * config.json of a Hugging Face folder. Property 1: no crash. Property 2: a configuration that is accepted can be written from its
- * metadata, and the text that is written gives the same metadata for every key that the first one had.
+ * config.json of a Hugging Face folder. Property 1: no crash. Property 2: a configuration that is accepted can be written from
+ * its metadata, and the text that is written gives the same metadata for every key that the first one had.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -73,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
     }
     struct el_buf b;
     el_buf_init(&b);
-    require(el_arch_write_config(arch, meta, roles_of(arch), "float32", &b, &err) == EL_OK, "what was read can be written", err.text);
+    require(el_arch_write_config(arch, meta, roles_of(arch), "float32", &b, &err) == EL_OK, "what was read can be written",
+            err.text);
     struct el_meta *const again = read_config(b.data, b.nbytes, &arch_again, &err);
     require(again != NULL, "what is written can be read", err.text);
     require(arch == arch_again, "the family is the same", arch->name);

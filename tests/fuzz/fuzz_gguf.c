@@ -1,6 +1,6 @@
 /*
- * GGUF. Property 1: whatever the bytes, opening and reading them neither crashes nor reads outside. Property 2: what opens is written
- * by our sink (unless a name is longer than GGUF allows), opens again, and has the same metadata and tensors.
+ * GGUF. Property 1: whatever the bytes, opening and reading them neither crashes nor reads outside. Property 2: what opens is
+ * written by our sink (unless a name is longer than GGUF allows), opens again, and has the same metadata and tensors.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@ static const char *output_path(void)
 {
     static char path[64];
     if (!path[0])
-        snprintf(path, sizeof path, "%s/edgellm-fuzz-%ld.gguf", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());
+        snprintf(path, sizeof path, "%s/edgellm-fuzz-%ld.gguf", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+                 (long)getpid());
     return path;
 }
 
@@ -77,7 +78,8 @@ static void write_again(struct el_source *s)
     for (size_t i = 0; i < s->n_tensors; i++) {
         for (uint32_t p = 0; p < s->tensors[i].n_parts; p++) {
             uint8_t *const data = bytes_of(s, i, p);
-            require(k->ops->write(k, i, p, 0, data, s->tensors[i].parts[p].nbytes, &err) == EL_OK, "tensors can be written", &err);
+            require(k->ops->write(k, i, p, 0, data, s->tensors[i].parts[p].nbytes, &err) == EL_OK, "tensors can be written",
+                    &err);
             free(data);
         }
     }

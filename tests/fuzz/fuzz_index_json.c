@@ -1,6 +1,6 @@
 /*
- * model.safetensors.index.json, in a folder of a tiny model of two shards. Property 1: no crash, and no file outside the folder is
- * opened (there is none that would be accepted). Property 2: an accepted index gives the whole model.
+ * model.safetensors.index.json, in a folder of a tiny model of two shards. Property 1: no crash, and no file outside the folder
+ * is opened (there is none that would be accepted). Property 2: an accepted index gives the whole model.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -90,9 +90,9 @@ static void put_shard(unsigned shard)
 
 static void make_folder(void)
 {
-    static const char config[] =
-        "{\"architectures\":[\"LlamaForCausalLM\"],\"vocab_size\":3,\"hidden_size\":2,\"num_hidden_layers\":1,\"intermediate_size\":2,"
-        "\"num_attention_heads\":1,\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":false}";
+    static const char config[] = "{\"architectures\":[\"LlamaForCausalLM\"],\"vocab_size\":3,\"hidden_size\":2,\"num_hidden_"
+                                 "layers\":1,\"intermediate_size\":2,"
+                                 "\"num_attention_heads\":1,\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":false}";
     snprintf(folder, sizeof folder, "%s/edgellm-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     require(mkdtemp(folder) != NULL, "the folder can be made");
     atexit(remove_folder);

@@ -27,21 +27,15 @@ static void write_value(struct el_buf *b, const struct el_json *v)
     int64_t n;
     const char *comma = "";
     switch (el_json_type(v)) {
-    case EL_JSON_NULL:
-        el_buf_add_str(b, "null");
-        break;
-    case EL_JSON_BOOL:
-        el_buf_add_str(b, el_json_bool(v) ? "true" : "false");
-        break;
+    case EL_JSON_NULL: el_buf_add_str(b, "null"); break;
+    case EL_JSON_BOOL: el_buf_add_str(b, el_json_bool(v) ? "true" : "false"); break;
     case EL_JSON_NUMBER:
         if (el_json_int(v, &n))
             el_buf_addf(b, "%s%" PRId64, n == 0 && signbit(el_json_num(v)) ? "-" : "", n);
         else
             el_buf_addf(b, "%.17g", el_json_num(v));
         break;
-    case EL_JSON_STR:
-        el_buf_add_json_str(b, el_json_str(v), strlen(el_json_str(v)));
-        break;
+    case EL_JSON_STR: el_buf_add_json_str(b, el_json_str(v), strlen(el_json_str(v))); break;
     case EL_JSON_ARRAY:
     case EL_JSON_OBJECT:
         el_buf_add_byte(b, el_json_is(v, EL_JSON_ARRAY) ? '[' : '{');

@@ -1,6 +1,6 @@
 /*
- * A safetensors file: 8 bytes of length, header, data. Property 1: no crash, no read outside. Property 2: the tensors of an accepted
- * header cover the data exactly. Property 3: the header written again from them is accepted and says the same.
+ * A safetensors file: 8 bytes of length, header, data. Property 1: no crash, no read outside. Property 2: the tensors of an
+ * accepted header cover the data exactly. Property 3: the header written again from them is accepted and says the same.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -28,15 +28,16 @@ static void write_again(const struct el_st_header *h, uint64_t data_nbytes, uint
     el_st_begin_header(&b);
     for (size_t i = 0; i < h->n_tensors; i++) {
         const struct el_st_tensor *const t = &h->tensors[i];
-        el_st_add_tensor(&b, t->name, el_st_dtype_of_enc(&t->enc), t->n_dims, t->dims, t->offset - offset, t->offset - offset + t->nbytes);
+        el_st_add_tensor(&b, t->name, el_st_dtype_of_enc(&t->enc), t->n_dims, t->dims, t->offset - offset,
+                         t->offset - offset + t->nbytes);
     }
     el_buf_add_byte(&b, '}');
     require(el_st_parse(b.data, b.nbytes, offset, data_nbytes, &again, NULL) == EL_OK, "what is written can be read");
     require(again.n_tensors == h->n_tensors, "as many tensors");
     for (size_t i = 0; i < h->n_tensors; i++) {
         const struct el_st_tensor *const x = &h->tensors[i], *const y = &again.tensors[i];
-        require(strcmp(x->name, y->name) == 0 && el_enc_equal(&x->enc, &y->enc) && x->n_dims == y->n_dims && x->offset == y->offset &&
-                    x->nbytes == y->nbytes && memcmp(x->dims, y->dims, sizeof x->dims) == 0,
+        require(strcmp(x->name, y->name) == 0 && el_enc_equal(&x->enc, &y->enc) && x->n_dims == y->n_dims &&
+                    x->offset == y->offset && x->nbytes == y->nbytes && memcmp(x->dims, y->dims, sizeof x->dims) == 0,
                 "tensors are the same");
     }
     el_st_header_release(&again);

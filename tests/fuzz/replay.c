@@ -23,7 +23,7 @@ static uint64_t next_random(uint64_t *state)
 static void run_exact(const uint8_t *data, size_t nbytes)
 {
     /* An exact-size copy, so that a read past the end is seen by AddressSanitizer. */
-    uint8_t *copy = malloc(nbytes ? nbytes : 1);
+    uint8_t *copy = calloc(nbytes ? nbytes : 1, 1);
     if (!copy)
         abort();
     memcpy(copy, data, nbytes);

@@ -75,7 +75,10 @@ static const struct {
     enum el_status code;
     const char *says;
 } cases[] = {
-#define CONFIG(name, old, new, code, says) {name, "llama", "config.json", old, new, code, says}
+#define CONFIG(name, old, new, code, says)                                                                                       \
+    {                                                                                                                            \
+        name, "llama", "config.json", old, new, code, says                                                                       \
+    }
     CONFIG("no config", NULL, NULL, EL_E_FORMAT, "is a folder without config.json"),
     CONFIG("config empty", NULL, "", EL_E_FORMAT, "config.json: not valid JSON at byte 0: it ends too early"),
     CONFIG("config cut", NULL, "{\"architectures\": [\"Ll", EL_E_FORMAT, "string without an end"),
@@ -89,7 +92,8 @@ static const struct {
     CONFIG("size 0", "\"hidden_size\": 32", "\"hidden_size\": 0", EL_E_FORMAT, "llama.embedding_length"),
     CONFIG("size 2^32", "\"hidden_size\": 32", "\"hidden_size\": 4294967296", EL_E_FORMAT, "hidden_size is not an integer"),
     CONFIG("size another", "\"hidden_size\": 32", "\"hidden_size\": 64", EL_E_FORMAT, "config.json makes it [288, 64]"),
-    CONFIG("twice the same key", "\"hidden_size\": 32", "\"hidden_size\": 32, \"hidden_size\": 64", EL_E_FORMAT, "'hidden_size' occurs twice"),
+    CONFIG("twice the same key", "\"hidden_size\": 32", "\"hidden_size\": 32, \"hidden_size\": 64", EL_E_FORMAT,
+           "'hidden_size' occurs twice"),
     CONFIG("no layers", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 0", EL_E_FORMAT, "llama.block_count"),
     CONFIG("a layer too many", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", EL_E_FORMAT,
            "9 problems: tensor 'model.layers.2.input_layernorm.weight' is missing"),
@@ -97,39 +101,52 @@ static const struct {
            "9 problems: tensor 'model.layers.1.input_layernorm.weight' is not one of a llama model"),
     CONFIG("5,000 layers", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 5000", EL_E_FORMAT, "llama.block_count"),
     CONFIG("heads 0", "\"num_attention_heads\": 4", "\"num_attention_heads\": 0", EL_E_FORMAT, "llama.attention.head_count"),
-    CONFIG("KV heads do not divide", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3", EL_E_FORMAT, "head_count_kv is 3"),
+    CONFIG("KV heads do not divide", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3", EL_E_FORMAT,
+           "head_count_kv is 3"),
     CONFIG("KV heads another", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4", EL_E_FORMAT, "4 problems: tensor"),
     CONFIG("vocabulary 0", "\"vocab_size\": 288", "\"vocab_size\": 0", EL_E_FORMAT, "vocab_size"),
     CONFIG("eps a string", "\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": \"small\"", EL_E_FORMAT, "rms_norm_eps is not a number"),
     CONFIG("eps infinite", "\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": 1e999", EL_E_FORMAT, "'rms_norm_eps' is not finite"),
     CONFIG("theta 0", "\"rope_theta\": 10000.0", "\"rope_theta\": 0", EL_E_FORMAT, "rope.freq_base"),
-    CONFIG("scaling unknown", "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}", EL_E_UNSUPPORTED, "'yarn'"),
-    CONFIG("scaling without factor", "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"linear\"}", EL_E_FORMAT, "no factor"),
-    CONFIG("activation unknown", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"relu\"", EL_E_UNSUPPORTED, "hidden_act is 'relu'"),
+    CONFIG("scaling unknown", "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}", EL_E_UNSUPPORTED,
+           "'yarn'"),
+    CONFIG("scaling without factor", "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"linear\"}", EL_E_FORMAT,
+           "no factor"),
+    CONFIG("activation unknown", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"relu\"", EL_E_UNSUPPORTED,
+           "hidden_act is 'relu'"),
     CONFIG("untied, and no lm_head", "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": false, \"x\": 1", EL_OK, ""),
-    {"tied says no, lm_head missing", "qwen2-tied", "config.json", "\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false",
-     EL_E_FORMAT, "tensor 'lm_head.weight' is missing"},
-    {"experts too few", "mixtral", "config.json", "\"num_local_experts\": 8", "\"num_local_experts\": 7", EL_E_UNSUPPORTED, "8 problems: "},
-    {"experts too many", "mixtral", "config.json", "\"num_local_experts\": 8", "\"num_local_experts\": 9", EL_E_FORMAT, "8 problems: "},
-    {"more experts in use than there are", "mixtral", "config.json", "\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9", EL_E_FORMAT,
-     "expert_used_count"},
-    {"experts without end", "mixtral", "config.json", "\"num_local_experts\": 8", "\"num_local_experts\": 4294967295", EL_E_FORMAT,
-     "expert_count"},
-#define MODEL(name, old, new, code, says) {name, "llama", "model.safetensors", old, new, code, says}
+    {"tied says no, lm_head missing", "qwen2-tied", "config.json", "\"tie_word_embeddings\": true",
+     "\"tie_word_embeddings\": false", EL_E_FORMAT, "tensor 'lm_head.weight' is missing"},
+    {"experts too few", "mixtral", "config.json", "\"num_local_experts\": 8", "\"num_local_experts\": 7", EL_E_UNSUPPORTED,
+     "8 problems: "},
+    {"experts too many", "mixtral", "config.json", "\"num_local_experts\": 8", "\"num_local_experts\": 9", EL_E_FORMAT,
+     "8 problems: "},
+    {"more experts in use than there are", "mixtral", "config.json", "\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9",
+     EL_E_FORMAT, "expert_used_count"},
+    {"experts without end", "mixtral", "config.json", "\"num_local_experts\": 8", "\"num_local_experts\": 4294967295",
+     EL_E_FORMAT, "expert_count"},
+#define MODEL(name, old, new, code, says)                                                                                        \
+    {                                                                                                                            \
+        name, "llama", "model.safetensors", old, new, code, says                                                                 \
+    }
     MODEL("no weights", NULL, NULL, EL_E_FORMAT, "neither model.safetensors nor model.safetensors.index.json"),
     MODEL("weights empty", NULL, "", EL_E_FORMAT, "truncated: 0 bytes"),
-    MODEL("weights a pointer", NULL, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", EL_E_FORMAT, "model.safetensors': header of"),
+    MODEL("weights a pointer", NULL, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", EL_E_FORMAT,
+          "model.safetensors': header of"),
     MODEL("a tensor renamed", "model.norm.weight", "model.morn.weight", EL_E_UNSUPPORTED,
           "2 problems: tensor 'model.morn.weight' is not one of a llama model;tensor 'model.norm.weight' is missing"),
-    MODEL("a layer number with a zero", "model.layers.0.mlp.up_proj.weight", "model.layers.00.mlp.up_proj.weigh", EL_E_UNSUPPORTED,
-          "'model.layers.00.mlp.up_proj.weigh' is not one of"),
-    MODEL("integers for weights", "\"model.norm.weight\":{\"dtype\":\"F32\"", "\"model.norm.weight\":{\"dtype\":\"I32\"", EL_E_UNSUPPORTED,
-          "tensor 'model.norm.weight' is I32, weights must be F32, F16 or BF16"),
-    MODEL("a vector in two dimensions", "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[32]", "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[ 32]",
-          EL_E_FORMAT, "model.safetensors'"),
+    MODEL("a layer number with a zero", "model.layers.0.mlp.up_proj.weight", "model.layers.00.mlp.up_proj.weigh",
+          EL_E_UNSUPPORTED, "'model.layers.00.mlp.up_proj.weigh' is not one of"),
+    MODEL("integers for weights", "\"model.norm.weight\":{\"dtype\":\"F32\"", "\"model.norm.weight\":{\"dtype\":\"I32\"",
+          EL_E_UNSUPPORTED, "tensor 'model.norm.weight' is I32, weights must be F32, F16 or BF16"),
+    MODEL("a vector in two dimensions", "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[32]",
+          "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[ 32]", EL_E_FORMAT, "model.safetensors'"),
     {"an expert of another type", "mixtral", "model.safetensors", "experts.7.w3.weight\":{\"dtype\":\"F32\",\"shape\":[32,32]",
      "experts.7.w3.weight\":{\"dtype\":\"F16\",\"shape\":[64,32]", EL_E_FORMAT, "config.json makes it [32, 32]"},
-#define INDEX(name, old, new, code, says) {name, "llama-sharded", "model.safetensors.index.json", old, new, code, says}
+#define INDEX(name, old, new, code, says)                                                                                        \
+    {                                                                                                                            \
+        name, "llama-sharded", "model.safetensors.index.json", old, new, code, says                                              \
+    }
     INDEX("index gone", NULL, NULL, EL_E_FORMAT, "neither model.safetensors nor"),
     INDEX("index empty", NULL, "", EL_E_FORMAT, "model.safetensors.index.json: not valid JSON"),
     INDEX("index a string", NULL, "\"x\"", EL_E_FORMAT, "model.safetensors.index.json: is not an object"),
@@ -137,20 +154,29 @@ static const struct {
     INDEX("map an array", NULL, "{\"weight_map\": []}", EL_E_FORMAT, "no weight_map, or it is not an object"),
     INDEX("map empty", NULL, "{\"weight_map\": {}}", EL_E_FORMAT, "weight_map: names no file"),
     INDEX("file a number", NULL, "{\"weight_map\": {\"a\": 1}}", EL_E_FORMAT, "weight_map: the file of 'a' is not a string"),
-    INDEX("file in another folder", NULL, "{\"weight_map\": {\"a\": \"../../etc/passwd\"}}", EL_E_FORMAT, "'../../etc/passwd' is not a plain file name"),
-    INDEX("file absolute", NULL, "{\"weight_map\": {\"a\": \"/etc/passwd\"}}", EL_E_FORMAT, "'/etc/passwd' is not a plain file name"),
+    INDEX("file in another folder", NULL, "{\"weight_map\": {\"a\": \"../../etc/passwd\"}}", EL_E_FORMAT,
+          "'../../etc/passwd' is not a plain file name"),
+    INDEX("file absolute", NULL, "{\"weight_map\": {\"a\": \"/etc/passwd\"}}", EL_E_FORMAT,
+          "'/etc/passwd' is not a plain file name"),
     INDEX("file of Windows", NULL, "{\"weight_map\": {\"a\": \"..\\\\x\"}}", EL_E_FORMAT, "is not a plain file name"),
-    INDEX("file with an escape code", NULL, "{\"weight_map\": {\"a\": \"\\u001b[2J\"}}", EL_E_FORMAT, "'\\x1b[2J' is not a plain file name"),
+    INDEX("file with an escape code", NULL, "{\"weight_map\": {\"a\": \"\\u001b[2J\"}}", EL_E_FORMAT,
+          "'\\x1b[2J' is not a plain file name"),
     INDEX("file the folder itself", NULL, "{\"weight_map\": {\"a\": \".\"}}", EL_E_FORMAT, "is not a plain file name"),
-    INDEX("file missing", "model-00003-of-00003", "model-00004-of-00003", EL_E_FORMAT, "file 'model-00004-of-00003.safetensors' is missing"),
+    INDEX("file missing", "model-00003-of-00003", "model-00004-of-00003", EL_E_FORMAT,
+          "file 'model-00004-of-00003.safetensors' is missing"),
     INDEX("tensor in another shard", "\"model.norm.weight\": \"model-00003", "\"model.norm.weight\": \"model-00001", EL_E_FORMAT,
-          "tensor 'model.norm.weight' is in file 'model-00003-of-00003.safetensors', the index says 'model-00001-of-00003.safetensors'"),
-    INDEX("tensor not in the index", "\"model.norm.weight\": \"model-00003-of-00003.safetensors\"", "\"x\": \"model-00003-of-00003.safetensors\"",
-          EL_E_FORMAT, "2 problems: tensor 'model.norm.weight' of file 'model-00003-of-00003.safetensors' is not in the index;tensor 'x' is not in file"),
-    INDEX("twice the same tensor", "\"weight_map\": {", "\"weight_map\": {\"lm_head.weight\": \"x\", ", EL_E_FORMAT, "'lm_head.weight' occurs twice"),
+          "tensor 'model.norm.weight' is in file 'model-00003-of-00003.safetensors', the index says "
+          "'model-00001-of-00003.safetensors'"),
+    INDEX("tensor not in the index", "\"model.norm.weight\": \"model-00003-of-00003.safetensors\"",
+          "\"x\": \"model-00003-of-00003.safetensors\"", EL_E_FORMAT,
+          "2 problems: tensor 'model.norm.weight' of file 'model-00003-of-00003.safetensors' is not in the index;tensor 'x' is "
+          "not in file"),
+    INDEX("twice the same tensor", "\"weight_map\": {", "\"weight_map\": {\"lm_head.weight\": \"x\", ", EL_E_FORMAT,
+          "'lm_head.weight' occurs twice"),
     {"a shard gone", "llama-sharded", "model-00002-of-00003.safetensors", NULL, NULL, EL_E_FORMAT,
      "file 'model-00002-of-00003.safetensors' is missing"},
-    {"a shard cut", "llama-sharded", "model-00002-of-00003.safetensors", NULL, "xxxxxxx", EL_E_FORMAT, "model-00002-of-00003.safetensors': truncated"},
+    {"a shard cut", "llama-sharded", "model-00002-of-00003.safetensors", NULL, "xxxxxxx", EL_E_FORMAT,
+     "model-00002-of-00003.safetensors': truncated"},
     {"tokenizer empty", "llama", "tokenizer.json", NULL, "", EL_E_FORMAT, "not valid JSON"},
     {"tokenizer an array", "llama", "tokenizer.json", NULL, "[]", EL_E_FORMAT, "tokenizer"},
     {"tokenizer configuration broken", "llama", "tokenizer_config.json", NULL, "{", EL_E_FORMAT, "not valid JSON"},
@@ -167,7 +193,7 @@ TEST(bad_hf, table)
         snprintf(from, sizeof from, "%s", test_data(name));
         REQUIRE(copy_folder(from, folder));
         const char *const path = in(folder, cases[i].file);
-        const bool changed = cases[i].old  ? replace(path, cases[i].old, cases[i].new)
+        const bool changed = cases[i].old   ? replace(path, cases[i].old, cases[i].new)
                              : cases[i].new ? test_write(path, cases[i].new, strlen(cases[i].new))
                                             : unlink(path) == 0;
         if (!changed)
@@ -176,8 +202,8 @@ TEST(bad_hf, table)
         struct el_source *s;
         const enum el_status status = el_source_open(folder, NULL, &s, &err);
         if (status != cases[i].code || !strstr(err.text, cases[i].says))
-            test_fail(__FILE__, __LINE__, "%s: status %d, '%s', wanted %d, '%s'", cases[i].name, (int)status, err.text, (int)cases[i].code,
-                      cases[i].says);
+            test_fail(__FILE__, __LINE__, "%s: status %d, '%s', wanted %d, '%s'", cases[i].name, (int)status, err.text,
+                      (int)cases[i].code, cases[i].says);
         el_source_close(s);
         CHECK_EQ_INT(el_source_open(folder, NULL, &s, NULL), cases[i].code);
         el_source_close(s);

@@ -13,7 +13,7 @@ static const struct {
     uint32_t version; /* of the file that is damaged */
     size_t at;        /* offset of a 32-bit number that becomes value; SIZE_MAX: none */
     uint32_t value;
-    size_t n;         /* the file is cut to so many bytes; 0: not */
+    size_t n; /* the file is cut to so many bytes; 0: not */
     enum el_status code;
     const char *says;
 } cases[] = {
@@ -63,8 +63,8 @@ TEST(bad_llama2c, table)
         const enum el_status status = el_source_open(path, &(struct el_source_opts){.format = "llama2c"}, &s, &err);
         CHECK(s == NULL);
         if (status != cases[i].code || !strstr(err.text, cases[i].says) || !strstr(err.text, "bad-llama2c.bin'"))
-            test_fail(__FILE__, __LINE__, "%s: status %d, '%s', wanted %d, '%s'", cases[i].name, (int)status, err.text, (int)cases[i].code,
-                      cases[i].says);
+            test_fail(__FILE__, __LINE__, "%s: status %d, '%s', wanted %d, '%s'", cases[i].name, (int)status, err.text,
+                      (int)cases[i].code, cases[i].says);
     }
 }
 

@@ -1,6 +1,6 @@
 /*
- * Damaged and hostile safetensors files. Each row of the table makes one, and says which status and which words it must be refused
- * with. Besides: every truncation of a small file, and every bit of its header flipped.
+ * Damaged and hostile safetensors files. Each row of the table makes one, and says which status and which words it must be
+ * refused with. Besides: every truncation of a small file, and every bit of its header flipped.
  */
 #include "test.h"
 
@@ -24,7 +24,7 @@ static void header(struct el_buf *b, const char *json, size_t n_data)
     file(b, strlen(json), json, strlen(json), n_data);
 }
 
-#define T(dtype, shape, place) "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" place "}"
+#define T(dtype, shape, place)   "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" place "}"
 #define ONE(dtype, shape, place) "{\"x\":" T(dtype, shape, place) "}"
 
 /* Builders of what does not fit a line of the table. */
@@ -90,14 +90,14 @@ static const struct {
     {"cut JSON", "{\"x\":{", 0, NULL, 0, EL_E_FORMAT, "it ends too early"},
     {"a tensor twice", "{\"x\":" T("F32", "[1]", "[0,4]") ",\"x\":" T("F32", "[1]", "[0,4]") "}", 4, NULL, 0, EL_E_FORMAT,
      "key 'x' occurs twice"},
-    {"a tensor twice by escapes", "{\"x\":" T("F32", "[1]", "[0,4]") ",\"\\u0078\":" T("F32", "[1]", "[4,8]") "}", 8, NULL, 0, EL_E_FORMAT,
-     "key 'x' occurs twice"},
+    {"a tensor twice by escapes", "{\"x\":" T("F32", "[1]", "[0,4]") ",\"\\u0078\":" T("F32", "[1]", "[4,8]") "}", 8, NULL, 0,
+     EL_E_FORMAT, "key 'x' occurs twice"},
     {"dtype twice", "{\"x\":{\"dtype\":\"F32\",\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, NULL, 0, EL_E_FORMAT,
      "key 'dtype' occurs twice"},
     {"keys of another case", "{\"x\":{\"Dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, NULL, 0, EL_E_FORMAT,
      "tensor 'x': unknown field 'Dtype'"},
-    {"a field too many", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"code\":\"x\"}}", 4, NULL, 0, EL_E_FORMAT,
-     "unknown field 'code', known are dtype, shape, data_offsets"},
+    {"a field too many", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"code\":\"x\"}}", 4, NULL, 0,
+     EL_E_FORMAT, "unknown field 'code', known are dtype, shape, data_offsets"},
     {"NUL in a name", "{\"a\\u0000b\":" T("F32", "[1]", "[0,4]") "}", 4, NULL, 0, EL_E_FORMAT, "\\u0000 in a string"},
     {"lone surrogate", "{\"\\ud800\":" T("F32", "[1]", "[0,4]") "}", 4, NULL, 0, EL_E_FORMAT, "lone high surrogate"},
     {"invalid UTF-8", "{\"\xc0\xaf\":" T("F32", "[1]", "[0,4]") "}", 4, NULL, 0, EL_E_FORMAT, "invalid UTF-8"},
@@ -105,16 +105,19 @@ static const struct {
     {"long name", NULL, 4, long_name, 0, EL_E_FORMAT, "name of 256 bytes, at most 255"},
     {"too many tensors", NULL, 0, many_tensors, 0, EL_E_FORMAT, "1048577 tensors, at most 1048576"},
     {"metadata no object", "{\"__metadata__\":7}", 0, NULL, 0, EL_E_FORMAT, "__metadata__ is not an object"},
-    {"metadata no string", "{\"__metadata__\":{\"a\":\"b\",\"n\":1}}", 0, NULL, 0, EL_E_FORMAT, "__metadata__: value of 'n' is not a string"},
+    {"metadata no string", "{\"__metadata__\":{\"a\":\"b\",\"n\":1}}", 0, NULL, 0, EL_E_FORMAT,
+     "__metadata__: value of 'n' is not a string"},
     {"tensor no object", "{\"x\":[1]}", 0, NULL, 0, EL_E_FORMAT, "tensor 'x': its value is not an object"},
     {"no dtype", "{\"x\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, NULL, 0, EL_E_FORMAT, "no dtype, or it is not a string"},
-    {"dtype a number", "{\"x\":{\"dtype\":3,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, NULL, 0, EL_E_FORMAT, "no dtype, or it is not a string"},
+    {"dtype a number", "{\"x\":{\"dtype\":3,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, NULL, 0, EL_E_FORMAT,
+     "no dtype, or it is not a string"},
     {"dtype unknown", ONE("F31", "[1]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "unknown dtype 'F31', known are F32"},
     {"dtype in small letters", ONE("f32", "[1]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "unknown dtype 'f32'"},
     {"dtype with an escape code", ONE("\\u001b[2J", "[1]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "unknown dtype '\\x1b[2J'"},
     {"dtype below a byte", ONE("F4", "[3]", "[0,2]"), 2, NULL, 0, EL_E_UNSUPPORTED, "dtype F4 is not supported"},
     {"dtype complex", ONE("C64", "[1]", "[0,8]"), 8, NULL, 0, EL_E_UNSUPPORTED, "dtype C64 is not supported"},
-    {"no shape", "{\"x\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, NULL, 0, EL_E_FORMAT, "no shape, or it is not an array"},
+    {"no shape", "{\"x\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, NULL, 0, EL_E_FORMAT,
+     "no shape, or it is not an array"},
     {"shape a number", ONE("F32", "1", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "no shape, or it is not an array"},
     {"dimension negative", ONE("F32", "[-1]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "dimension 0 is not an integer"},
     {"dimension 1.5", ONE("F32", "[2,1.5]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "dimension 1 is not an integer"},
@@ -126,15 +129,19 @@ static const struct {
     {"product wraps beside a 0", ONE("F32", "[0,4294967296,4294967296]", "[0,0]"), 0, NULL, 0, EL_E_FORMAT, "overflows 64 bits"},
     {"product wraps to 4", ONE("U8", "[4294967297,4294967296,1]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "overflows 64 bits"},
     {"5 dimensions", ONE("U8", "[1,1,1,1,1]", "[0,1]"), 1, NULL, 0, EL_E_UNSUPPORTED, "5 dimensions, at most 4"},
-    {"no offsets", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, NULL, 0, EL_E_FORMAT, "no data_offsets, or they are not an array of two"},
+    {"no offsets", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, NULL, 0, EL_E_FORMAT,
+     "no data_offsets, or they are not an array of two"},
     {"one offset", ONE("F32", "[1]", "[4]"), 4, NULL, 0, EL_E_FORMAT, "not an array of two"},
     {"three offsets", ONE("F32", "[1]", "[0,2,4]"), 4, NULL, 0, EL_E_FORMAT, "not an array of two"},
     {"offset negative", ONE("F32", "[1]", "[-4,0]"), 4, NULL, 0, EL_E_FORMAT, "data_offsets are not integers"},
     {"offset a float", ONE("F32", "[1]", "[0,4.5]"), 4, NULL, 0, EL_E_FORMAT, "data_offsets are not integers"},
     {"end before begin", ONE("F32", "[1]", "[4,0]"), 4, NULL, 0, EL_E_FORMAT, "data_offsets [4, 0] end before they begin"},
-    {"end past the file", ONE("F32", "[2]", "[0,8]"), 4, NULL, 0, EL_E_FORMAT, "truncated: data_offsets [0, 8], the file has 4 bytes of data"},
-    {"too few bytes for the shape", ONE("F32", "[2]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "data_offsets hold 4 bytes, dtype and shape need 8"},
-    {"too many bytes for the shape", ONE("F16", "[1]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT, "data_offsets hold 4 bytes, dtype and shape need 2"},
+    {"end past the file", ONE("F32", "[2]", "[0,8]"), 4, NULL, 0, EL_E_FORMAT,
+     "truncated: data_offsets [0, 8], the file has 4 bytes of data"},
+    {"too few bytes for the shape", ONE("F32", "[2]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT,
+     "data_offsets hold 4 bytes, dtype and shape need 8"},
+    {"too many bytes for the shape", ONE("F16", "[1]", "[0,4]"), 4, NULL, 0, EL_E_FORMAT,
+     "data_offsets hold 4 bytes, dtype and shape need 2"},
     {"a hole", "{\"a\":" T("U8", "[1]", "[0,1]") ",\"b\":" T("U8", "[1]", "[3,4]") "}", 4, NULL, 0, EL_E_FORMAT,
      "tensor 'b': begins at byte 3 of the data, 2 bytes before it belong to no tensor"},
     {"a hole at the start", ONE("U8", "[1]", "[3,4]"), 4, NULL, 0, EL_E_FORMAT, "3 bytes before it belong to no tensor"},
@@ -154,7 +161,8 @@ TEST(bad_safetensors, table)
         if (cases[i].build)
             cases[i].build(&b);
         else
-            file(&b, cases[i].announced ? cases[i].announced : strlen(cases[i].json), cases[i].json, strlen(cases[i].json), cases[i].n_data);
+            file(&b, cases[i].announced ? cases[i].announced : strlen(cases[i].json), cases[i].json, strlen(cases[i].json),
+                 cases[i].n_data);
         const char *const path = test_tmp("bad.safetensors");
         REQUIRE(test_write(path, b.data, b.nbytes));
         el_buf_release(&b);
@@ -163,15 +171,15 @@ TEST(bad_safetensors, table)
         const enum el_status status = el_source_open(path, NULL, &s, &err);
         CHECK(s == NULL);
         if (status != cases[i].code || !strstr(err.text, cases[i].says) || !strstr(err.text, "bad.safetensors'"))
-            test_fail(__FILE__, __LINE__, "%s: status %d, '%s', wanted %d, '%s'", cases[i].name, (int)status, err.text, (int)cases[i].code,
-                      cases[i].says);
+            test_fail(__FILE__, __LINE__, "%s: status %d, '%s', wanted %d, '%s'", cases[i].name, (int)status, err.text,
+                      (int)cases[i].code, cases[i].says);
         CHECK_EQ_INT(el_source_open(path, NULL, &s, NULL), cases[i].code); /* nobody asks for the text */
     }
 }
 
 #define SMALL                                                                                                                    \
-    "{\"__metadata__\":{\"format\":\"pt\"},\"a\":" T("F32", "[2,2]", "[0,16]") ",\"b\":" T("BF16", "[3]", "[16,22]") ",\"c\":"     \
-    T("I8", "[]", "[22,23]") "}"
+    "{\"__metadata__\":{\"format\":\"pt\"},\"a\":" T("F32", "[2,2]", "[0,16]") ",\"b\":" T(                                      \
+        "BF16", "[3]", "[16,22]") ",\"c\":" T("I8", "[]", "[22,23]") "}"
 
 TEST(bad_safetensors, every_truncation)
 {

@@ -12,7 +12,7 @@
 struct problem {
     struct el_matrix w;
     struct el_act x;
-    uint8_t *weights;
+    uint8_t *weights; /* NULL: in parts */
     float *f32;
     int8_t *q8;
     float *scale;
@@ -22,8 +22,9 @@ struct problem {
 
 enum { EXACT, REAL };
 
-static const char *const types[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K"};
-enum { N_TYPES = sizeof types / sizeof types[0] };
+static const char *const types[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "G2_32", "G3_64Z",
+                                    "G4_32", "G4_128Z", "G5_32Z", "G6_ROW", "G7_128", "G8_ROWZ", "G8_32"};
+enum { N_TYPES = sizeof types / sizeof types[0], N_SINGLE = 8 }; /* the first N_SINGLE have one part */
 
 static void put_f16(uint8_t *p, float v)
 {
@@ -96,6 +97,20 @@ static void make_act(struct problem *p, uint64_t n, uint64_t n_in, int kind, uin
         .n = n, .n_in = n_in, .n_pad = n_pad, .f32 = p->f32, .f32_stride = stride, .q8 = p->q8, .scale = p->scale, .sum = p->sum};
 }
 
+/* The group encoding's parts: any codes, scales as for blocks, any zero points. */
+static void fill_group(struct el_matrix *w, const struct el_part_shape *parts, uint32_t n_parts, int kind, uint64_t *seed)
+{
+    for (uint32_t i = 0; i < n_parts; i++) {
+        uint8_t *const p = trap_alloc(parts[i].nbytes);
+        for (uint64_t j = 0; j < parts[i].nbytes; j++)
+            p[j] = (uint8_t)test_rand(seed);
+        for (uint64_t j = 0; i == 1 && j < parts[1].nbytes; j += 2)
+            put_f16(p + j, small_scale(seed, kind));
+        w->data[i] = p;
+        w->row_nbytes[i] = parts[i].row_nbytes;
+    }
+}
+
 static bool make_problem(struct problem *p, const char *type, uint64_t n_rows, uint64_t n_tokens, uint64_t n_in, int kind, uint64_t seed)
 {
     struct el_err err;
@@ -104,18 +119,22 @@ static bool make_problem(struct problem *p, const char *type, uint64_t n_rows, u
         return false;
     struct el_part_shape parts[EL_MAX_PARTS];
     uint32_t n_parts;
-    if (!p->w.enc.e->parts(&p->w.enc, n_rows, n_in, parts, &n_parts) || n_parts != 1)
+    if (!p->w.enc.e->parts(&p->w.enc, n_rows, n_in, parts, &n_parts))
         return false;
-    p->weights = trap_alloc(parts[0].nbytes);
-    if (p->w.enc.e->flags & EL_ENC_FLOAT)
-        fill_floats(type, p->weights, n_rows * n_in, kind, &seed);
-    else
-        fill_blocks(type, p->weights, parts[0].nbytes, kind, &seed);
     p->w.n_rows = n_rows;
     p->w.n_in = n_in;
-    p->w.data[0] = p->weights;
-    p->w.row_nbytes[0] = parts[0].row_nbytes;
-    p->w_extra = type[1] == '4' || type[1] == '5' ? 2 * 63 * 0.025f : strcmp(type, "Q6_K") == 0 ? 32 * 0.025f : 0;
+    if (type[0] == 'G') {
+        fill_group(&p->w, parts, n_parts, kind, &seed);
+    } else {
+        p->weights = trap_alloc(parts[0].nbytes);
+        p->w.data[0] = p->weights;
+        p->w.row_nbytes[0] = parts[0].row_nbytes;
+        if (p->w.enc.e->flags & EL_ENC_FLOAT)
+            fill_floats(type, p->weights, n_rows * n_in, kind, &seed);
+        else
+            fill_blocks(type, p->weights, parts[0].nbytes, kind, &seed);
+    }
+    p->w_extra = type[0] == 'G' ? 2 * 255 * 0.025f : type[1] == '4' || type[1] == '5' ? 2 * 63 * 0.025f : strcmp(type, "Q6_K") == 0 ? 32 * 0.025f : 0;
     make_act(p, n_tokens, n_in, kind, &seed);
     return true;
 }
@@ -215,7 +234,7 @@ static void check_shape(const char *type, uint64_t n_rows, uint64_t n_tokens, ui
 
 static uint64_t block_of(const char *type)
 {
-    return strchr(type, 'K') ? 256 : type[0] == 'Q' ? 32 : 1;
+    return type[0] != 'Q' ? 1 : strchr(type, 'K') ? 256 : 32;
 }
 
 TEST(matmul, every_length)
@@ -253,7 +272,7 @@ TEST(matmul, many_rows)
 /* In a mapped file a matrix may begin at any byte. */
 TEST(matmul, weights_at_odd_addresses)
 {
-    for (int i = 0; i < N_TYPES; i++) {
+    for (int i = 0; i < N_SINGLE; i++) {
         struct problem p;
         REQUIRE(make_problem(&p, types[i], 5, 5, block_of(types[i]) == 1 ? 75 : block_of(types[i]) * 3, REAL, 21));
         const uint64_t nbytes = p.w.n_rows * p.w.row_nbytes[0];
@@ -300,36 +319,22 @@ TEST(matmul, row_range_and_stride)
 /* An encoding without a kernel is decoded: the result is that of the float32 kernel on the decoded matrix, for any split. */
 TEST(matmul, decoding_fallback)
 {
-    const char *const names[] = {"G4_32", "G3_64Z", "G8_ROW"};
+    static const char *const names[] = {"G4_32", "G3_64Z", "Q6_K"};
     for (int i = 0; i < 3; i++) {
-        enum { ROWS = 11, TOKENS = 5, N_IN = 150 };
-        struct el_err err;
-        uint64_t seed = 3;
+        enum { ROWS = 11, TOKENS = 5, MAX_IN = 256 };
+        const uint64_t n_in = names[i][0] == 'Q' ? 256 : 150;
         struct problem p;
-        memset(&p, 0, sizeof p);
-        make_act(&p, TOKENS, N_IN, REAL, &seed);
-        REQUIRE_OK(el_enc_parse(names[i], &p.w.enc, &err), err);
-        struct el_part_shape parts[EL_MAX_PARTS];
-        uint32_t n_parts;
-        REQUIRE(p.w.enc.e->parts(&p.w.enc, ROWS, N_IN, parts, &n_parts));
-        float dense[ROWS * N_IN];
-        for (int j = 0; j < ROWS * N_IN; j++)
-            dense[j] = test_randf(&seed);
-        uint8_t *out[EL_MAX_PARTS] = {NULL};
-        p.w.n_rows = ROWS;
-        p.w.n_in = N_IN;
-        for (uint32_t j = 0; j < n_parts; j++) {
-            p.w.data[j] = out[j] = trap_alloc(parts[j].nbytes);
-            p.w.row_nbytes[j] = parts[j].row_nbytes;
-        }
-        p.w.enc.e->encode(&p.w.enc, dense, NULL, ROWS, N_IN, EL_ENCODE_NEAREST, out);
+        REQUIRE(make_problem(&p, names[i], ROWS, TOKENS, n_in, REAL, 3));
+        float dense[ROWS * MAX_IN];
         el_matrix_decode(&p.w, 0, ROWS, dense);
-        const struct el_matrix decoded = {.enc = el_enc_f32(), .n_rows = ROWS, .n_in = N_IN,
-                                          .data = {(const uint8_t *)dense}, .row_nbytes = {N_IN * 4}};
-        void *const scratch = trap_alloc(el_matmul_scratch_nbytes(N_IN));
+        const struct el_matrix decoded = {.enc = el_enc_f32(), .n_rows = ROWS, .n_in = n_in,
+                                          .data = {(const uint8_t *)dense}, .row_nbytes = {n_in * 4}};
+        void *const scratch = trap_alloc(el_matmul_scratch_nbytes(n_in));
         FOR_EACH_LEVEL(k)
         {
             float want[TOKENS * ROWS], y[TOKENS * ROWS];
+            k.matmul[el_encoding_index(p.w.enc.e)].fn = NULL;
+            k.matmul[el_encoding_index(p.w.enc.e)].form = EL_ACT_F32;
             CHECK_EQ_INT(el_matmul_form(&k, &p.w.enc), EL_ACT_F32);
             el_matmul(&k, &decoded, 0, ROWS, &p.x, want, ROWS, NULL);
             el_matmul(&k, &p.w, 0, ROWS, &p.x, y, ROWS, scratch);
@@ -337,6 +342,7 @@ TEST(matmul, decoding_fallback)
             el_matmul(&k, &p.w, 0, 5, &p.x, y, ROWS, scratch);
             el_matmul(&k, &p.w, 5, 6, &p.x, y + 5, ROWS, scratch);
             CHECK(same_bits(y, want, TOKENS * ROWS));
+            check_real(&k, names[i], &p, y);
         }
         trap_free_all();
     }
@@ -471,7 +477,7 @@ TEST(matmul, zeros_subnormals_and_large_weights)
         }
     }
     /* A block scale of 0: the product is 0. */
-    for (int type = 3; type < N_TYPES; type++) {
+    for (int type = 3; type < N_SINGLE; type++) {
         struct problem p;
         REQUIRE(make_problem(&p, types[type], 3, 3, 512, REAL, 4));
         memset(p.weights, 0, p.w.n_rows * p.w.row_nbytes[0]);

@@ -12,7 +12,7 @@
 #include "test.h"
 
 struct store {
-    float **values; /* [n_tensors] */
+    uint8_t *(*parts)[EL_MAX_PARTS]; /* [n_tensors] */
 };
 
 static void need(bool ok, const char *what)
@@ -23,25 +23,28 @@ static void need(bool ok, const char *what)
     abort();
 }
 
-static float *values_of(struct el_source *s, const struct el_tensor *t)
+static uint8_t **parts_of(struct el_source *s, const struct el_tensor *t)
 {
     const struct store *const store = s->priv;
-    return store->values[t - s->tensors];
+    return store->parts[t - s->tensors];
+}
+
+static float *values_of(struct el_source *s, const struct el_tensor *t)
+{
+    return (float *)(void *)parts_of(s, t)[0];
 }
 
 static enum el_status read_part(struct el_source *s, const struct el_tensor *t, uint32_t part, uint64_t offset, void *out, uint64_t nbytes,
                                 struct el_err *err)
 {
-    (void)part;
     (void)err;
-    memcpy(out, (const char *)values_of(s, t) + offset, nbytes);
+    memcpy(out, parts_of(s, t)[part] + offset, nbytes);
     return EL_OK;
 }
 
 static const uint8_t *map_part(struct el_source *s, const struct el_tensor *t, uint32_t part)
 {
-    (void)part;
-    return (const uint8_t *)values_of(s, t);
+    return parts_of(s, t)[part];
 }
 
 static const char *file_name(struct el_source *s, uint32_t i)
@@ -54,8 +57,9 @@ static void close_store(struct el_source *s)
 {
     struct store *const store = s->priv;
     for (size_t i = 0; i < s->n_tensors; i++)
-        free(store->values[i]);
-    free(store->values);
+        for (int p = 0; p < EL_MAX_PARTS; p++)
+            free(store->parts[i][p]);
+    free(store->parts);
     free(store);
 }
 
@@ -89,12 +93,14 @@ float *mem_source_add(struct el_source *s, const char *name, uint32_t n_dims, co
     need(el_tensor_complete(&t, &err) == EL_OK, "bad shape");
     t.name = t.file_name = el_strdup(name);
     s->tensors = el_realloc_array(s->tensors, s->n_tensors + 1, sizeof t);
-    store->values = realloc(store->values, (s->n_tensors + 1) * sizeof *store->values);
-    float *const values = calloc(t.n_rows * t.n_in, sizeof *values);
-    need(t.name && s->tensors && store->values && values, "out of memory");
-    store->values[s->n_tensors] = values;
+    store->parts = realloc(store->parts, (s->n_tensors + 1) * sizeof *store->parts);
+    need(t.name && s->tensors && store->parts, "out of memory");
+    memset(store->parts[s->n_tensors], 0, sizeof *store->parts);
+    uint8_t *const values = calloc(t.n_rows * t.n_in, sizeof(float));
+    need(values, "out of memory");
+    store->parts[s->n_tensors][0] = values;
     s->tensors[s->n_tensors++] = t;
-    return values;
+    return (float *)(void *)values;
 }
 
 void mem_source_remove(struct el_source *s, const char *name)
@@ -105,10 +111,32 @@ void mem_source_remove(struct el_source *s, const char *name)
     char *owned;
     memcpy(&owned, &s->tensors[i].name, sizeof owned); /* owned here, const for everyone else */
     el_free(owned);
-    free(store->values[i]);
+    for (int p = 0; p < EL_MAX_PARTS; p++)
+        free(store->parts[i][p]);
     s->n_tensors--;
     memmove(s->tensors + i, s->tensors + i + 1, (s->n_tensors - i) * sizeof *s->tensors);
-    memmove(store->values + i, store->values + i + 1, (s->n_tensors - i) * sizeof *store->values);
+    memmove(store->parts + i, store->parts + i + 1, (s->n_tensors - i) * sizeof *store->parts);
+}
+
+void mem_source_encode(struct el_source *s, const char *type)
+{
+    struct el_err err;
+    struct el_enc enc;
+    need(el_enc_parse(type, &enc, &err) == EL_OK, "no such encoding");
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        struct el_tensor *const t = &s->tensors[i];
+        struct el_tensor coded = *t;
+        uint8_t *parts[EL_MAX_PARTS] = {NULL}, **const at = parts_of(s, t);
+        coded.enc = enc;
+        if (t->n_dims == 1 || el_tensor_complete(&coded, &err) != EL_OK)
+            continue;
+        for (uint32_t p = 0; p < coded.n_parts; p++)
+            need((parts[p] = malloc(coded.parts[p].nbytes)) != NULL, "out of memory");
+        enc.e->encode(&enc, values_of(s, t), NULL, t->n_rows, t->n_in, EL_ENCODE_NEAREST, parts);
+        free(at[0]);
+        memcpy(at, parts, sizeof parts);
+        *t = coded;
+    }
 }
 
 float *mem_source_values(struct el_source *s, const char *name)

@@ -1,6 +1,6 @@
 /*
- * Sources that live in memory: a model whose weights a test can read and change. All tensors are F32 in canonical row order, and map
- * gives their place, so a change after opening a model is seen by that model too.
+ * Sources that live in memory: a model whose weights a test can read and change. Tensors are F32 until they are encoded, in canonical
+ * row order, and map gives their place, so a change after opening a model is seen by that model too.
  */
 #ifndef EL_TESTS_MEM_SOURCE_H
 #define EL_TESTS_MEM_SOURCE_H
@@ -20,6 +20,9 @@ float *mem_source_add(struct el_source *s, const char *name, uint32_t n_dims, co
 void mem_source_remove(struct el_source *s, const char *name);
 /* Values of a tensor, NULL when there is none. */
 float *mem_source_values(struct el_source *s, const char *name);
+
+/* Stores every matrix whose rows fit it in another encoding, to the nearest. The source must be F32. */
+void mem_source_encode(struct el_source *s, const char *type);
 
 /* The same model, every tensor decoded. */
 struct el_source *mem_source_copy(struct el_source *from);

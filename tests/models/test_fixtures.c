@@ -213,6 +213,58 @@ TEST(fixtures, both_spellings_of_rope_scaling)
     }
 }
 
+/* Converts as it is; false when that fails. */
+static bool convert(const char *from, const char *format, const char *to)
+{
+    struct el_err err;
+    struct el_source *source = NULL;
+    struct el_plan *plan = NULL;
+    struct el_sink *sink = NULL;
+    const struct el_plan_opts plan_opts = {.type = "COPY", .for_convert = true};
+    const struct el_sink_opts sink_opts = {.format = format};
+    const struct el_pack_opts pack_opts = {.n_threads = 1};
+    enum el_status status = el_source_open(from, NULL, &source, &err);
+    if (status == EL_OK)
+        status = el_plan_make(source, &plan_opts, &plan, &err);
+    if (status == EL_OK)
+        status = el_sink_open(to, &sink_opts, &sink, &err);
+    if (status == EL_OK)
+        status = el_pack(source, plan, sink, &pack_opts, &err);
+    if (status == EL_OK)
+        status = el_sink_commit(sink, &err);
+    CHECK_OK(status, err);
+    el_sink_close(sink);
+    el_plan_free(plan);
+    el_source_close(source);
+    return status == EL_OK;
+}
+
+/* What we write of a fixture is the same model: folder to GGUF to folder, and llama.cpp's GGUF to folder. */
+TEST(fixtures, converted_models_have_the_same_logits)
+{
+    char names[MAX_FIXTURES][64];
+    const size_t n = fixtures(names);
+    for (size_t i = 0; i < n; i++) {
+        struct reference ref;
+        char steps[3][128];
+        REQUIRE(fixture_reference(names[i], &ref));
+        snprintf(steps[0], sizeof steps[0], "%s-0.gguf", names[i]);
+        snprintf(steps[1], sizeof steps[1], "%s-1", names[i]);
+        snprintf(steps[2], sizeof steps[2], "%s-2", names[i]);
+        const bool peer = exists(in_fixture(names[i], "model-f32.gguf"));
+        CHECK(convert(in_fixture(names[i], ""), "gguf", test_tmp(steps[0])));
+        CHECK(convert(test_tmp(steps[0]), "hf", test_tmp(steps[1])));
+        CHECK(!peer || convert(in_fixture(names[i], "model-f32.gguf"), "hf", test_tmp(steps[2])));
+        for (int step = 0; step < (peer ? 3 : 2); step++) {
+            const struct run run = {.path = test_tmp(steps[step]), .chunk = 64, .n_threads = 1};
+            const double diff = difference(&run, &ref);
+            if (!(diff < 1e-4 * ref.largest))
+                test_fail(__FILE__, __LINE__, "%s: logits differ by %g, at most %g", steps[step], diff, 1e-4 * ref.largest);
+        }
+        free(ref.file);
+    }
+}
+
 TEST(fixtures, every_feature_that_is_left_out_moves_the_logits)
 {
     static const struct {

@@ -1,6 +1,7 @@
 /* Sessions on small random models: batches, chunks, threads, rolling back, errors, observers, memory. */
 #include <math.h>
 
+#include "base/cpu.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "edgellm.h"
@@ -193,12 +194,22 @@ TEST(session, options)
     close_all(&o);
 }
 
+/* Largest difference over largest logit. */
+static double moved(const float *a, const float *b)
+{
+    double diff = 0, largest = 0;
+    for (int i = 0; i < N_IDS * N_VOCAB; i++) {
+        diff = fmax(diff, fabs((double)a[i] - (double)b[i]));
+        largest = fmax(largest, fabs((double)a[i]));
+    }
+    return diff / largest;
+}
+
 TEST(session, f16_store_is_close_and_not_the_same)
 {
     float exact[N_IDS * N_VOCAB], half[N_IDS * N_VOCAB];
     struct opened o;
     struct el_session_opts opts = f32_opts();
-    double diff = 0, largest = 0;
     REQUIRE(open_all(&o, mem_source_random("llama", false, 9), NULL, &opts));
     feed(o.session, 0, N_IDS, N_IDS, exact);
     close_all(&o);
@@ -206,11 +217,98 @@ TEST(session, f16_store_is_close_and_not_the_same)
     REQUIRE(open_all(&o, mem_source_random("llama", false, 9), NULL, &opts));
     feed(o.session, 0, N_IDS, N_IDS, half);
     close_all(&o);
-    for (int i = 0; i < N_IDS * N_VOCAB; i++) {
-        diff = fmax(diff, fabs((double)exact[i] - (double)half[i]));
-        largest = fmax(largest, fabs((double)exact[i]));
+    CHECK(moved(exact, half) > 0 && moved(exact, half) < 0.01);
+}
+
+/* In every encoding and at every level a row's bits do not depend on its batch; and the model is the one whose weights are decoded. */
+TEST(session, encoded_weights)
+{
+    static const struct {
+        const char *type;
+        double most;
+    } cases[] = {{"F16", 1e-5}, {"BF16", 1e-5}, {"Q8_0", 0.15}, {"Q4_0", 0.15}, {"G4_32Z", 0.15}, {"G3_ROW", 0.15}};
+    float whole[N_IDS * N_VOCAB], other[N_IDS * N_VOCAB];
+    for (int f = 0; f < N_FAMILIES; f++) {
+        for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+            struct el_source *const coded = mem_source_random(families[f], false, 3);
+            mem_source_encode(coded, cases[c].type);
+            for (int level = 0; level <= (int)el_cpu_detected(); level++) {
+                struct opened a, b;
+                struct el_session_opts opts = f32_opts();
+                CHECK(el_cpu_force((enum el_cpu_level)level));
+                opts.n_threads = 2;
+                REQUIRE(open_all(&a, coded, NULL, &opts));
+                feed(a.session, 0, N_IDS, N_IDS, whole);
+                feed(a.session, 1, N_IDS, 5, other);
+                el_session_rewind(a.session, 1, 0);
+                el_session_rewind(a.session, 0, 0);
+                feed(a.session, 0, N_IDS, 1, other);
+                CHECK(memcmp(whole, other, sizeof whole) == 0);
+                REQUIRE(open_all(&b, mem_source_copy(coded), NULL, &opts));
+                feed(b.session, 0, N_IDS, N_IDS, other);
+                if (!(moved(other, whole) < cases[c].most))
+                    test_fail(__FILE__, __LINE__, "%s in %s at %s: logits move by %g", families[f], cases[c].type, el_cpu_level(),
+                              moved(other, whole));
+                close_all(&b);
+                a.source = NULL;
+                close_all(&a);
+            }
+            el_source_close(coded);
+        }
     }
-    CHECK(diff > 0 && diff < 0.01 * largest);
+    el_cpu_force(el_cpu_detected());
+}
+
+/* Logits [16, 4096] of the bundled model. */
+static void feed_books(struct el_source *source, uint32_t chunk, float *logits)
+{
+    struct opened o;
+    struct el_err err;
+    const struct el_session_opts opts = {.n_ctx = 16, .n_threads = 2};
+    REQUIRE(open_all(&o, source, NULL, &opts));
+    for (uint32_t at = 0; at < 16; at += chunk) {
+        struct el_row rows[16];
+        for (uint32_t i = 0; i < chunk; i++)
+            rows[i] = (struct el_row){(int32_t)(331 * (at + i) * (at + i) % 4096), 0, at + i, true};
+        REQUIRE_OK(el_session_decode(o.session, rows, chunk, &err), err);
+        for (uint32_t i = 0; i < chunk; i++)
+            memcpy(logits + (at + i) * 4096, el_session_logits(o.session, i), 4096 * sizeof(float));
+    }
+    o.source = NULL;
+    close_all(&o);
+}
+
+/* The same for the encodings whose blocks are wider than the toys' rows. */
+TEST(session, wide_blocks)
+{
+    const char *const types[] = {"Q4_K", "Q6_K"};
+    struct el_err err;
+    struct el_source *books = NULL;
+    const size_t n = 16 * 4096;
+    float *const whole = malloc(n * sizeof *whole), *const other = malloc(n * sizeof *other);
+    REQUIRE_OK(el_source_open(test_data("books-4m"), NULL, &books, &err), err);
+    for (int i = 0; i < 2; i++) {
+        struct el_source *const coded = mem_source_copy(books);
+        mem_source_encode(coded, types[i]);
+        struct el_source *const decoded = mem_source_copy(coded);
+        for (int level = 0; level <= (int)el_cpu_detected(); level++) {
+            CHECK(el_cpu_force((enum el_cpu_level)level));
+            feed_books(coded, 16, whole);
+            feed_books(coded, 1, other);
+            CHECK(memcmp(whole, other, n * sizeof *whole) == 0);
+            feed_books(decoded, 16, other);
+            double diff = 0;
+            for (size_t k = 0; k < n; k++)
+                diff = fmax(diff, fabs((double)whole[k] - (double)other[k]));
+            CHECK(diff > 0 && diff < 0.5);
+        }
+        el_source_close(decoded);
+        el_source_close(coded);
+    }
+    el_cpu_force(el_cpu_detected());
+    el_source_close(books);
+    free(whole);
+    free(other);
 }
 
 TEST(session, decoding_allocates_nothing)

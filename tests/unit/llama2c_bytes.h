@@ -36,7 +36,7 @@ static void llama2c_build(struct el_buf *b, uint32_t version, const struct llama
         el_buf_add_u32(b, version);
     }
     for (unsigned i = 0; i < 7; i++)
-        el_buf_add_u32(b, i == 5 && !version && s->own_classifier ? (uint32_t)-(int32_t)numbers[i] : numbers[i]);
+        el_buf_add_u32(b, i == 5 && !version && s->own_classifier ? (uint32_t) - (int32_t)numbers[i] : numbers[i]);
     if (version) {
         el_buf_add_byte(b, !s->own_classifier);
         while (b->nbytes < 256)

@@ -1,4 +1,6 @@
-/* Copies a source into a new file or folder tensor by tensor, as pack would do without changing anything. For tests of formats. */
+/*
+ * Copies a source into a new file or folder tensor by tensor, as pack would do without changing anything. For tests of formats.
+ */
 #ifndef EL_TESTS_MODEL_COPY_H
 #define EL_TESTS_MODEL_COPY_H
 
@@ -8,7 +10,8 @@
 #include <stdlib.h>
 
 /* One tensor in the sink's row order, in strips of so many rows that strips end within heads and experts. */
-static enum el_status copy_tensor(struct el_source *source, size_t i, struct el_sink *sink, const struct el_tensor *to, struct el_err *err)
+static enum el_status copy_tensor(struct el_source *source, size_t i, struct el_sink *sink, const struct el_tensor *to,
+                                  struct el_err *err)
 {
     const struct el_tensor *const t = &source->tensors[i];
     const uint64_t strip = t->n_rows > 7 ? 7 : t->n_rows;

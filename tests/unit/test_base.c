@@ -151,7 +151,8 @@ TEST(checked, overflow_leaves_the_result)
 
 TEST(cursor, reads_little_endian_and_stops_at_the_end)
 {
-    static const uint8_t bytes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 128, 63, 0, 0, 0, 0, 0, 0, 240, 63, 9};
+    static const uint8_t bytes[] = {1,  2, 3, 4,   5,  6, 7, 8, 9, 10, 11, 12,  13, 14,
+                                    15, 0, 0, 128, 63, 0, 0, 0, 0, 0,  0,  240, 63, 9};
     struct el_cursor c = el_cursor_init(bytes, sizeof bytes);
     CHECK_EQ_INT(el_cursor_u8(&c), 1);
     CHECK_EQ_INT(el_cursor_u16(&c), 0x0302);
@@ -361,8 +362,17 @@ TEST(utf8, round_trip_of_every_code_point)
 
 TEST(utf8, invalid_bytes)
 {
-    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xe2\x82z", "\xc3"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xff",
+                                      "\xe2\x82z",
+                                      "\xc3"};
     uint32_t cp;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK_EQ_INT(el_utf8_decode(bad[i], strlen(bad[i]), &cp), 0);

@@ -1,4 +1,7 @@
-/* GGUF: what is written is read, by value and by byte; split sets, the parts container, row orders, and what goes wrong on the way. */
+/*
+ * GGUF: what is written is read, by value and by byte; split sets, the parts container, row orders, and what goes wrong on the
+ * way.
+ */
 #include "test.h"
 
 #include <dirent.h>
@@ -53,8 +56,8 @@ static enum el_status write_tensors(struct el_sink *k, struct el_err *err)
 }
 
 /* Writes tensors with the bytes of byte_of. */
-static enum el_status write_file(const char *path, const struct el_sink_opts *opts, const struct el_meta *meta, struct el_tensor *tensors,
-                                 size_t n, struct el_err *err)
+static enum el_status write_file(const char *path, const struct el_sink_opts *opts, const struct el_meta *meta,
+                                 struct el_tensor *tensors, size_t n, struct el_err *err)
 {
     struct el_sink *k = NULL;
     const struct el_sink_opts plain = {.format = "gguf"};
@@ -298,9 +301,10 @@ static struct el_meta *some_meta(void)
 TEST(gguf, writes_what_it_reads)
 {
     struct el_meta *const meta = some_meta();
-    struct el_tensor t[] = {tensor("w", "F32", 2, 3, 5, 0),      tensor("stack", "F16", 3, 2, 3, 4), tensor("v", "BF16", 1, 7, 0, 0),
-                            tensor("q", "Q4_K", 2, 2, 512, 0),   tensor("p", "Q6_K", 2, 3, 256, 0),  tensor("e", "F32", 2, 0, 3, 0),
-                            tensor("q8", "Q8_0", 2, 5, 96, 0),   tensor("n", "F32", 2, 3, 0, 0)};
+    struct el_tensor t[] = {tensor("w", "F32", 2, 3, 5, 0),    tensor("stack", "F16", 3, 2, 3, 4),
+                            tensor("v", "BF16", 1, 7, 0, 0),   tensor("q", "Q4_K", 2, 2, 512, 0),
+                            tensor("p", "Q6_K", 2, 3, 256, 0), tensor("e", "F32", 2, 0, 3, 0),
+                            tensor("q8", "Q8_0", 2, 5, 96, 0), tensor("n", "F32", 2, 3, 0, 0)};
     const char *const path = test_tmp("written.gguf");
     struct el_err err;
     REQUIRE_OK(write_file(path, NULL, meta, t, 8, &err), err);
@@ -364,7 +368,8 @@ TEST(gguf, keeps_the_alignment_of_the_metadata)
         struct el_meta *const meta = el_meta_new();
         struct el_err err;
         CHECK_OK(el_meta_set_u32(meta, "general.alignment", alignments[i], &err), err);
-        struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("b", "G3_32", 2, 3, 50, 0), tensor("c", "F32", 1, 1, 0, 0)};
+        struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("b", "G3_32", 2, 3, 50, 0),
+                                tensor("c", "F32", 1, 1, 0, 0)};
         const char *const path = test_tmp("aligned.gguf");
         const struct el_sink_opts opts = {.format = "gguf", .overwrite = true};
         REQUIRE_OK(write_file(path, &opts, meta, t, 3, &err), err);
@@ -397,8 +402,8 @@ TEST(gguf, writes_files_without_tensors)
 TEST(gguf, stores_own_encodings_as_plain_tensors)
 {
     struct el_meta *const meta = some_meta();
-    struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("w a w", "G4_32Z", 3, 2, 4, 100), tensor("b", "G8_ROW", 2, 5, 33, 0),
-                            tensor("c", "F16", 1, 4, 0, 0)};
+    struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("w a w", "G4_32Z", 3, 2, 4, 100),
+                            tensor("b", "G8_ROW", 2, 5, 33, 0), tensor("c", "F16", 1, 4, 0, 0)};
     const char *const path = test_tmp("parts.gguf");
     struct el_err err;
     REQUIRE_OK(write_file(path, NULL, meta, t, 4, &err), err);
@@ -453,7 +458,7 @@ static void check_set(const char *name_of_part, const struct el_meta *meta, size
 TEST(gguf, split_sets_open_by_any_part)
 {
     struct el_meta *const meta = some_meta();
-    struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0),     tensor("w", "G4_32", 2, 4, 100, 0), tensor("b", "F16", 1, 4, 0, 0),
+    struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("w", "G4_32", 2, 4, 100, 0), tensor("b", "F16", 1, 4, 0, 0),
                             tensor("c", "Q8_0", 2, 3, 32, 0), tensor("d", "F32", 1, 1, 0, 0)};
     const struct el_sink_opts opts = {.format = "gguf", .split_max_tensors = 2};
     struct el_err err;
@@ -496,9 +501,16 @@ TEST(gguf, split_names)
     CHECK_EQ_INT(el_gguf_split_prefix("dir/m-00002-of-00003.gguf", &no, &count), 5);
     CHECK_EQ_INT(no, 1);
     CHECK_EQ_INT(count, 3);
-    static const char *const none[] = {"m.gguf", "-00001-of-00002.gguf", "m-00000-of-00002.gguf", "m-00003-of-00002.gguf",
-                                       "m-0000a-of-00002.gguf", "m-00001-of-000b2.gguf", "m_00001-of-00002.gguf",
-                                       "m-00001-to-00002.gguf", "m-00001-of-00002.ggux", ""};
+    static const char *const none[] = {"m.gguf",
+                                       "-00001-of-00002.gguf",
+                                       "m-00000-of-00002.gguf",
+                                       "m-00003-of-00002.gguf",
+                                       "m-0000a-of-00002.gguf",
+                                       "m-00001-of-000b2.gguf",
+                                       "m_00001-of-00002.gguf",
+                                       "m-00001-to-00002.gguf",
+                                       "m-00001-of-00002.ggux",
+                                       ""};
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         CHECK_EQ_INT(el_gguf_split_prefix(none[i], &no, &count), 0);
     char *const path = el_gguf_split_path("a/b", 1, 12);
@@ -516,9 +528,9 @@ static struct el_meta *llama_meta(void)
     static const struct {
         const char *key;
         uint32_t v;
-    } numbers[] = {{"llama.block_count", 1},           {"llama.context_length", 64},        {"llama.embedding_length", 8},
-                   {"llama.feed_forward_length", 12},  {"llama.attention.head_count", 4},   {"llama.attention.head_count_kv", 2},
-                   {"llama.rope.dimension_count", 2},  {"llama.vocab_size", 10}};
+    } numbers[] = {{"llama.block_count", 1},          {"llama.context_length", 64},      {"llama.embedding_length", 8},
+                   {"llama.feed_forward_length", 12}, {"llama.attention.head_count", 4}, {"llama.attention.head_count_kv", 2},
+                   {"llama.rope.dimension_count", 2}, {"llama.vocab_size", 10}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         CHECK_OK(el_meta_set_u32(m, numbers[i].key, numbers[i].v, &err), err);
     CHECK_OK(el_meta_set_f32(m, "llama.attention.layer_norm_rms_epsilon", 1e-5f, &err), err);
@@ -566,6 +578,46 @@ TEST(gguf, unknown_families_and_odd_shapes_have_no_order)
     el_gguf_set_orders(meta, &q, 1);
     CHECK_EQ_INT(q.order.kind, EL_ROWS_CANONICAL);
     el_meta_free(meta);
+}
+
+/* Rows 0..n of a tensor in canonical order: malloc'ed. */
+static uint8_t *canonical_rows(struct el_source *s, size_t i)
+{
+    static const struct el_row_order canonical = {EL_ROWS_CANONICAL, 0, 0};
+    struct el_err err;
+    uint8_t *const data = malloc((size_t)s->tensors[i].parts[0].nbytes + 1);
+    uint8_t *const parts[EL_MAX_PARTS] = {data};
+    CHECK_OK(el_source_read_parts(s, &s->tensors[i], &canonical, 0, s->tensors[i].n_rows, parts, &err), err);
+    return data;
+}
+
+/* The files of llama.cpp's converter hold the weights of the Hugging Face folders, rows and biases of q and k reordered. */
+TEST(gguf, row_orders_agree_with_llama_cpp)
+{
+    static const char *const names[] = {"llama", "llama-bias", "llama-mha-tied", "mixtral", "qwen2", "gpt-bigcode"};
+    for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
+        char path[96];
+        struct el_err err;
+        struct el_source *hf = NULL;
+        snprintf(path, sizeof path, "fixtures/%s", names[n]);
+        CHECK_OK(el_source_open(test_data(path), NULL, &hf, &err), err);
+        snprintf(path, sizeof path, "fixtures/%s/model-f32.gguf", names[n]);
+        struct el_source *const gguf = open_at(test_data(path), true);
+        REQUIRE(hf != NULL && gguf != NULL);
+        CHECK_EQ_INT(gguf->n_tensors, hf->n_tensors);
+        for (size_t i = 0; i < gguf->n_tensors; i++) {
+            const size_t k = el_source_find(hf, gguf->tensors[i].name);
+            REQUIRE(k != SIZE_MAX);
+            REQUIRE(el_tensor_nbytes(&hf->tensors[k]) == el_tensor_nbytes(&gguf->tensors[i]));
+            uint8_t *const x = canonical_rows(gguf, i), *const y = canonical_rows(hf, k);
+            if (memcmp(x, y, (size_t)el_tensor_nbytes(&gguf->tensors[i])) != 0)
+                test_fail(__FILE__, __LINE__, "%s: rows of '%s' differ", names[n], gguf->tensors[i].name);
+            free(x);
+            free(y);
+        }
+        el_source_close(gguf);
+        el_source_close(hf);
+    }
 }
 
 /* ---- what goes wrong while writing ---- */

@@ -1,6 +1,6 @@
 /* Hugging Face folders: reading, the way there and back through GGUF, shards, and what is left when it goes wrong. */
-#include "formats/hf.h"
 #include "base/mem.h"
+#include "formats/hf.h"
 #include "model_copy.h"
 #include "test.h"
 
@@ -11,9 +11,18 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const fixtures[] = {"fixtures/llama",       "fixtures/llama-mha-tied", "fixtures/llama-bias",  "fixtures/llama-linear-rope",
-                                       "fixtures/llama3-rope", "fixtures/qwen2",          "fixtures/qwen2-tied",  "fixtures/qwen2-window",
-                                       "fixtures/gpt-bigcode", "fixtures/gpt-bigcode-mha", "fixtures/mixtral",    "fixtures/mixtral-window",
+static const char *const fixtures[] = {"fixtures/llama",
+                                       "fixtures/llama-mha-tied",
+                                       "fixtures/llama-bias",
+                                       "fixtures/llama-linear-rope",
+                                       "fixtures/llama3-rope",
+                                       "fixtures/qwen2",
+                                       "fixtures/qwen2-tied",
+                                       "fixtures/qwen2-window",
+                                       "fixtures/gpt-bigcode",
+                                       "fixtures/gpt-bigcode-mha",
+                                       "fixtures/mixtral",
+                                       "fixtures/mixtral-window",
                                        "books-4m"};
 enum { N_FIXTURES = sizeof fixtures / sizeof fixtures[0] };
 
@@ -41,13 +50,9 @@ static double gist(const struct el_meta *m, size_t i)
 {
     size_t n = 0;
     switch (el_meta_type(m, i)) {
-    case EL_META_STR:
-        (void)el_meta_str(m, i, 0, &n);
-        return (double)n;
-    case EL_META_ARR:
-        return (double)el_meta_n_elems(m, i);
-    default:
-        return el_meta_float(m, i, 0);
+    case EL_META_STR: (void)el_meta_str(m, i, 0, &n); return (double)n;
+    case EL_META_ARR: return (double)el_meta_n_elems(m, i);
+    default: return el_meta_float(m, i, 0);
     }
 }
 
@@ -357,7 +362,8 @@ TEST(hf, every_failed_allocation_is_an_error)
     snprintf(path, sizeof path, "%s", test_tmp("oom"));
     for (uint64_t i = 1; i < 100000; i += 1 + i / 64) {
         el_mem_fail_after(i);
-        const enum el_status status = copy_model(source, path, &(struct el_sink_opts){.format = "hf", .split_max_nbytes = 100000}, &err);
+        const enum el_status status =
+            copy_model(source, path, &(struct el_sink_opts){.format = "hf", .split_max_nbytes = 100000}, &err);
         el_mem_fail_after(0);
         if (status == EL_OK)
             break;

@@ -35,9 +35,11 @@ static void count(const char *folder, unsigned *n_plain, unsigned *n_hidden)
         closedir(d);
 }
 
-static const char *folder_of(const char *name)
+static const char *folder_of(const char *name, const char *tag)
 {
-    const char *const folder = test_tmp(name);
+    char full[64];
+    snprintf(full, sizeof full, "%s%s", name, tag);
+    const char *const folder = test_tmp(full);
     return mkdir(folder, 0777) == 0 ? folder : NULL;
 }
 
@@ -74,9 +76,24 @@ static void holds(const char *path, const char *want)
     free(got);
 }
 
-TEST(outfile, appears_on_commit)
+/* The tests that follow run on both kinds of file systems. */
+#define TEST_BOTH(name)                                                                                                          \
+    static void name(const char *tag);                                                                                           \
+    TEST(outfile, name)                                                                                                          \
+    {                                                                                                                            \
+        name("");                                                                                                                \
+    }                                                                                                                            \
+    TEST(outfile_named, name)                                                                                                    \
+    {                                                                                                                            \
+        el_outfile_force_named(true);                                                                                            \
+        name("-named");                                                                                                          \
+        el_outfile_force_named(false);                                                                                           \
+    }                                                                                                                            \
+    static void name(const char *tag)
+
+TEST_BOTH(appears_on_commit)
 {
-    const char *const folder = folder_of("out1");
+    const char *const folder = folder_of("out1", tag);
     REQUIRE(folder);
     const char *const path = join(folder, "a");
     struct el_err err = {0};
@@ -99,9 +116,9 @@ TEST(outfile, appears_on_commit)
     CHECK_EQ_INT(n_hidden, 0);
 }
 
-TEST(outfile, nothing_is_left_without_commit)
+TEST_BOTH(nothing_is_left_without_commit)
 {
-    const char *const folder = folder_of("out2");
+    const char *const folder = folder_of("out2", tag);
     REQUIRE(folder);
     struct el_err err = {0};
     struct el_outfile *f;
@@ -114,9 +131,9 @@ TEST(outfile, nothing_is_left_without_commit)
     CHECK_EQ_INT(n_plain + n_hidden, 0);
 }
 
-TEST(outfile, replaces_only_when_asked)
+TEST_BOTH(replaces_only_when_asked)
 {
-    const char *const folder = folder_of("out3");
+    const char *const folder = folder_of("out3", tag);
     REQUIRE(folder);
     const char *const path = join(folder, "a");
     struct el_err err = {0};
@@ -132,9 +149,9 @@ TEST(outfile, replaces_only_when_asked)
     CHECK_EQ_INT(n_hidden, 0);
 }
 
-TEST(outfile, two_runs_at_once)
+TEST_BOTH(two_runs_at_once)
 {
-    const char *const folder = folder_of("out4");
+    const char *const folder = folder_of("out4", tag);
     REQUIRE(folder);
     const char *const path = join(folder, "a");
     struct el_err err = {0};
@@ -175,7 +192,7 @@ static void refuses(const char *path, bool overwrite, const char *want)
 
 TEST(outfile, refuses_bad_places)
 {
-    const char *const folder = folder_of("out5");
+    const char *const folder = folder_of("out5", "");
     REQUIRE(folder);
     REQUIRE(mkfifo(join(folder, "fifo"), 0666) == 0 && mkdir(join(folder, "sub"), 0777) == 0);
     REQUIRE(symlink("nowhere", join(folder, "dangling")) == 0);
@@ -200,15 +217,15 @@ TEST(outfile, read_only_folder)
 {
     if (geteuid() == 0)
         SKIP("root may write everywhere");
-    const char *const folder = folder_of("out6");
+    const char *const folder = folder_of("out6", "");
     REQUIRE(folder && chmod(folder, 0555) == 0);
     refuses(join(folder, "a"), true, "Permission denied");
     chmod(folder, 0755);
 }
 
-TEST(outfile, keeps_links_and_long_names)
+TEST_BOTH(keeps_links_and_long_names)
 {
-    const char *const folder = folder_of("out7");
+    const char *const folder = folder_of("out7", tag);
     REQUIRE(folder);
     struct el_err err = {0};
     REQUIRE(test_write(join(folder, "real"), "old", 3) && symlink("real", join(folder, "link")) == 0);
@@ -225,9 +242,9 @@ TEST(outfile, keeps_links_and_long_names)
     REQUIRE_OK(put(join(folder, "not utf8 \xff"), false, "x", &err), err);
 }
 
-TEST(outfile, knows_its_input)
+TEST_BOTH(knows_its_input)
 {
-    const char *const folder = folder_of("out8");
+    const char *const folder = folder_of("out8", tag);
     REQUIRE(folder);
     struct el_err err = {0};
     REQUIRE(test_write(join(folder, "in"), "in", 2) && link(join(folder, "in"), join(folder, "hard")) == 0);
@@ -247,12 +264,13 @@ TEST(outfile, knows_its_input)
     el_file_close(&in);
 }
 
-TEST(outfile, stale_temporaries_go_and_live_ones_stay)
+TEST_BOTH(stale_temporaries_go_and_live_ones_stay)
 {
-    const char *const folder = folder_of("out9");
+    const char *const folder = folder_of("out9", tag);
     REQUIRE(folder);
     struct el_err err = {0};
-    static const char *const names[] = {".a.123-0123abcd.tmp", ".a.124-0123abcd.tmp", ".a.x-0123abcd.tmp", ".b.123-0123abcd.tmp", ".a.tmp"};
+    static const char *const names[] = {".a.123-0123abcd.tmp", ".a.124-0123abcd.tmp", ".a.x-0123abcd.tmp", ".b.123-0123abcd.tmp",
+                                        ".a.tmp"};
     for (size_t i = 0; i < 5; i++)
         REQUIRE(test_write(join(folder, names[i]), "", 0));
     const int live = open(join(folder, names[1]), O_RDONLY);
@@ -264,9 +282,9 @@ TEST(outfile, stale_temporaries_go_and_live_ones_stay)
     close(live);
 }
 
-TEST(outfile, disk_full_and_size_limit)
+TEST_BOTH(disk_full_and_size_limit)
 {
-    const char *const folder = folder_of("out10");
+    const char *const folder = folder_of("out10", tag);
     REQUIRE(folder);
     struct el_err err = {0};
     struct el_outfile *f;
@@ -298,7 +316,7 @@ TEST(outfile, disk_full_and_size_limit)
 
 TEST(outfile, the_guard_removes_and_is_stopped)
 {
-    const char *const folder = folder_of("out11");
+    const char *const folder = folder_of("out11", "");
     REQUIRE(folder);
     for (int stop = 0; stop <= 1; stop++) {
         REQUIRE(test_write(join(folder, "left"), "", 0));
@@ -327,7 +345,7 @@ TEST(outfile, the_guard_removes_and_is_stopped)
 
 TEST(outfile, the_guard_removes_a_folder)
 {
-    const char *const folder = folder_of("out12");
+    const char *const folder = folder_of("out12", "");
     REQUIRE(folder && mkdir(join(folder, "sub"), 0777) == 0 && test_write(join(folder, "sub/x"), "", 0));
     const pid_t child = fork();
     REQUIRE(child >= 0);
@@ -345,9 +363,9 @@ TEST(outfile, the_guard_removes_a_folder)
 }
 
 /* Writes over the same file for ever, and is killed at a random moment. */
-TEST(outfile, kills_leave_the_old_or_the_new)
+TEST_BOTH(kills_leave_the_old_or_the_new)
 {
-    const char *const folder = folder_of("out13");
+    const char *const folder = folder_of("out13", tag);
     REQUIRE(folder);
     const char *const path = join(folder, "a");
     struct el_err err = {0};

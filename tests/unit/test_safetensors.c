@@ -1,7 +1,7 @@
 /* Single safetensors files: reading every number type, writing, arrays; formats found by themselves. */
-#include "formats/safetensors.h"
 #include "base/mem.h"
 #include "formats/format.h"
+#include "formats/safetensors.h"
 #include "model_copy.h"
 #include "test.h"
 
@@ -54,7 +54,8 @@ TEST(safetensors, every_number_type)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char json[256];
-        snprintf(json, sizeof json, "{\"x\":{\"dtype\":\"%s\",\"shape\":[],\"data_offsets\":[0,%u]}}", cases[i].dtype, cases[i].nbytes);
+        snprintf(json, sizeof json, "{\"x\":{\"dtype\":\"%s\",\"shape\":[],\"data_offsets\":[0,%u]}}", cases[i].dtype,
+                 cases[i].nbytes);
         const char *const path = test_tmp("types");
         REQUIRE(write_st(path, json, cases[i].bytes, cases[i].nbytes));
         struct el_err err = {0};
@@ -80,9 +81,11 @@ TEST(safetensors, empty_tensors_and_no_tensors)
     REQUIRE_OK(el_source_open(path, NULL, &s, &err), err);
     CHECK_EQ_INT(s->n_tensors, 0);
     el_source_close(s);
-    REQUIRE(write_st(path, "{\"z\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[0,0]},"
-                           "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
-                           "\"y\":{\"dtype\":\"F32\",\"shape\":[3,0],\"data_offsets\":[1,1]},\"__metadata__\":{\"k\":\"v\"}}  ", "x", 1));
+    REQUIRE(write_st(path,
+                     "{\"z\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[0,0]},"
+                     "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+                     "\"y\":{\"dtype\":\"F32\",\"shape\":[3,0],\"data_offsets\":[1,1]},\"__metadata__\":{\"k\":\"v\"}}  ",
+                     "x", 1));
     REQUIRE_OK(el_source_open(path, NULL, &s, &err), err);
     CHECK_EQ_INT(s->n_tensors, 3);
     for (size_t i = 0; i < 3; i++) {
@@ -114,7 +117,8 @@ TEST(safetensors, writes_what_the_library_writes)
     CHECK_EQ_INT(copy_model(back, path, &(struct el_sink_opts){.format = "safetensors", .overwrite = true}, &err), EL_E_USAGE);
     CHECK(strstr(err.text, "input and output are the same file"));
     struct el_sink *sink;
-    CHECK_EQ_INT(el_sink_open(path, &(struct el_sink_opts){.format = "safetensors", .split_max_nbytes = 5}, &sink, &err), EL_E_USAGE);
+    CHECK_EQ_INT(el_sink_open(path, &(struct el_sink_opts){.format = "safetensors", .split_max_nbytes = 5}, &sink, &err),
+                 EL_E_USAGE);
     struct el_tensor t = back->tensors[0];
     REQUIRE_OK(el_enc_parse("Q8_0", &t.enc, &err), err);
     REQUIRE_OK(el_sink_open(test_tmp("q"), &opts, &sink, &err), err);
@@ -181,7 +185,8 @@ TEST(safetensors, out_of_memory)
     REQUIRE(s);
     for (uint64_t i = 1; i < 5000; i++) {
         el_mem_fail_after(i);
-        const enum el_status status = copy_model(s, test_tmp("oom.safetensors"), &(struct el_sink_opts){.format = "safetensors"}, &err);
+        const enum el_status status =
+            copy_model(s, test_tmp("oom.safetensors"), &(struct el_sink_opts){.format = "safetensors"}, &err);
         el_mem_fail_after(0);
         if (status == EL_OK)
             break;
@@ -238,11 +243,18 @@ TEST(format, says_what_a_wrong_file_is)
         CASE("x.h5", "\x89HDF\r\n", EL_E_UNSUPPORTED, "HDF5"),
         CASE("x.gz", "\x1f\x8b\x08", EL_E_UNSUPPORTED, "gzip"),
         CASE("x.zst", "\x28\xb5\x2f\xfd", EL_E_UNSUPPORTED, "zstd"),
-        CASE("x.xz", "\xfd" "7zXZ", EL_E_UNSUPPORTED, "xz"),
+        CASE("x.xz",
+             "\xfd"
+             "7zXZ",
+             EL_E_UNSUPPORTED, "xz"),
         CASE("x.bz2", "BZh9", EL_E_UNSUPPORTED, "bzip2"),
-        CASE("x.so", "\x7f" "ELF\x02", EL_E_UNSUPPORTED, "is a program"),
+        CASE("x.so",
+             "\x7f"
+             "ELF\x02",
+             EL_E_UNSUPPORTED, "is a program"),
         CASE("config.json", " {\"model_type\": \"llama\", \"vocab_size\": 7}", EL_E_FORMAT, "is JSON, but no tokenizer.json"),
-        CASE("x.txt", "just text, long enough to be looked at", EL_E_FORMAT, "not recognised, known formats are gguf, safetensors, hf, llama2c"),
+        CASE("x.txt", "just text, long enough to be looked at", EL_E_FORMAT,
+             "not recognised, known formats are gguf, safetensors, hf, llama2c"),
         CASE("one", "x", EL_E_FORMAT, "not recognised"),
         CASE("x.bin", "\x03\0\0\0\x01\0\0", EL_E_FORMAT, "not recognised"),
 #undef CASE
@@ -254,7 +266,8 @@ TEST(format, says_what_a_wrong_file_is)
         struct el_source *s;
         const enum el_status status = el_source_open(path, NULL, &s, &err);
         if (status != cases[i].code || !strstr(err.text, cases[i].says))
-            test_fail(__FILE__, __LINE__, "%s: status %d, '%s', wanted '%s'", cases[i].name, (int)status, err.text, cases[i].says);
+            test_fail(__FILE__, __LINE__, "%s: status %d, '%s', wanted '%s'", cases[i].name, (int)status, err.text,
+                      cases[i].says);
     }
     struct el_err err = {0};
     struct el_source *s;

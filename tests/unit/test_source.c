@@ -22,7 +22,8 @@ static enum el_status fake_read(struct el_source *s, const struct el_tensor *t, 
         return el_fail(err, EL_E_IO, "broken");
     const size_t i = (size_t)(t - s->tensors);
     if (offset + nbytes > t->parts[part].nbytes)
-        return el_fail(err, EL_E_FAILED, "read of %llu at %llu is outside", (unsigned long long)nbytes, (unsigned long long)offset);
+        return el_fail(err, EL_E_FAILED, "read of %llu at %llu is outside", (unsigned long long)nbytes,
+                       (unsigned long long)offset);
     memcpy(out, f->data[i] + f->part_offset[i][part] + offset, (size_t)nbytes);
     return EL_OK;
 }
@@ -82,7 +83,7 @@ TEST(source, rope_pairs_order)
 {
     const struct el_row_order o = {EL_ROWS_ROPE_PAIRS, 2, 6};
     static const uint64_t want[] = {0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11}; /* file row of canonical row r */
-    for (uint64_t r = 0; r < 36; r++) { /* a stack of three */
+    for (uint64_t r = 0; r < 36; r++) {                                    /* a stack of three */
         CHECK_EQ_INT(el_row_order_map(&o, r), r / 12 * 12 + want[r % 12]);
         CHECK_EQ_INT(el_row_order_unmap(&o, el_row_order_map(&o, r)), r);
     }
@@ -120,7 +121,8 @@ TEST(source, every_order_is_a_permutation)
 
 TEST(source, void_orders_change_nothing)
 {
-    const struct el_row_order odd = {EL_ROWS_ROPE_PAIRS, 2, 3}, none = {EL_ROWS_ROPE_PAIRS, 0, 4}, canonical = {EL_ROWS_CANONICAL, 0, 0};
+    const struct el_row_order odd = {EL_ROWS_ROPE_PAIRS, 2, 3}, none = {EL_ROWS_ROPE_PAIRS, 0, 4},
+                              canonical = {EL_ROWS_CANONICAL, 0, 0};
     const struct el_row_order strange = {(enum el_row_order_kind)77, 2, 4}, pairs = {EL_ROWS_ROPE_PAIRS, 2, 4};
     const struct el_row_order other = {EL_ROWS_ROPE_PAIRS, 4, 2}, qkv = {EL_ROWS_QKV_BY_HEAD, 2, 4};
     for (uint64_t r = 0; r < 8; r++) {
@@ -138,7 +140,8 @@ TEST(source, void_orders_change_nothing)
 
 /* ---- shapes ---- */
 
-static enum el_status complete(const char *enc, uint32_t n_dims, uint64_t a, uint64_t b, uint64_t c, struct el_tensor *t, struct el_err *err)
+static enum el_status complete(const char *enc, uint32_t n_dims, uint64_t a, uint64_t b, uint64_t c, struct el_tensor *t,
+                               struct el_err *err)
 {
     memset(t, 0, sizeof *t);
     t->n_dims = n_dims;
@@ -280,7 +283,8 @@ static void fill_f32(struct el_source *s, size_t i)
 }
 
 /* Reads rows row0..+n in the order `want` and counts values that are not those of the canonical rows they must be. */
-static unsigned wrong_rows(struct el_source *s, const struct el_tensor *t, const struct el_row_order *want, uint64_t row0, uint64_t n)
+static unsigned wrong_rows(struct el_source *s, const struct el_tensor *t, const struct el_row_order *want, uint64_t row0,
+                           uint64_t n)
 {
     struct el_err err;
     unsigned wrong = 0;

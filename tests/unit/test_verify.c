@@ -43,7 +43,8 @@ static void expect(const struct found *f, char severity, const char *words)
         if (f->severity[i] == severity && strstr(f->text[i], words))
             return;
     }
-    test_fail(__FILE__, __LINE__, "no '%c' problem '%s' among %zu, the first is '%s'", severity, words, f->n, f->n ? f->text[0] : "");
+    test_fail(__FILE__, __LINE__, "no '%c' problem '%s' among %zu, the first is '%s'", severity, words, f->n,
+              f->n ? f->text[0] : "");
 }
 
 static struct el_source *open_source(const char *path)
@@ -60,7 +61,8 @@ static struct found *verify(struct el_source *s, enum el_status want)
     struct found *const f = calloc(1, sizeof *f);
     const enum el_status got = el_verify(s, on_problem, f, on_progress, f, &err);
     if (got != want)
-        test_fail(__FILE__, __LINE__, "status %d '%s', must be %d; first problem '%s'", (int)got, err.text, (int)want, f->n ? f->text[0] : "");
+        test_fail(__FILE__, __LINE__, "status %d '%s', must be %d; first problem '%s'", (int)got, err.text, (int)want,
+                  f->n ? f->text[0] : "");
     if (got == EL_E_FORMAT)
         CHECK(strstr(err.text, " error") != NULL && strstr(err.text, s->path) != NULL);
     CHECK((got == EL_E_FORMAT) == (f->n_errors > 0));

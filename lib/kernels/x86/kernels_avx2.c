@@ -215,6 +215,7 @@ void el_kernels_init_avx2(struct el_kernels *k)
 {
     el_matmul_init_avx2(k);
     el_matmul_q_init_avx2(k);
+    el_matmul_group_init_avx2(k);
     el_attn_init_avx2(k);
     k->quantize_act = quantize_act_avx2;
     k->rmsnorm = rmsnorm_avx2;

@@ -288,6 +288,7 @@ EL_DEFINE_TILED_MATMUL(matmul_q6_k_vnni, tile_q6_k, 0, EL_AVX512VNNI, MAX_ROWS, 
 
 void el_kernels_init_avx512vnni(struct el_kernels *k)
 {
+    el_matmul_group_init_vnni(k);
     k->matmul[EL_ENC_IDX_q8_0].fn = matmul_q8_0_vnni;
     k->matmul[EL_ENC_IDX_q4_0].fn = matmul_q4_0_vnni;
     k->matmul[EL_ENC_IDX_q4_k].fn = matmul_q4_k_vnni;

@@ -17,7 +17,7 @@ rc 2 "$EDGELLM" convert --split-max-size 0 a b
 rc 2 "$EDGELLM" convert --split-max-size 5X a b
 rc 2 "$EDGELLM" convert --split-max-size 99999999T a b
 rc 2 "$EDGELLM" convert --type q4 a b
-has err "'q4' is none of copy, f32, f16, bf16"
+has err "'q4' is none of auto, copy, f32, f16, bf16"
 rc 2 "$EDGELLM" convert a
 has err "usage: edgellm convert"
 rc 2 "$EDGELLM" convert a b c
