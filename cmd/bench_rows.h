@@ -1,7 +1,6 @@
 /*
  * Results of bench, and their five output formats. Field names are llama-bench's where it has the thing, so that scripts which
- * read it
- * go on working; ours come after.
+ * read it go on working; ours come after.
  */
 #ifndef CMD_BENCH_ROWS_H
 #define CMD_BENCH_ROWS_H

@@ -1,7 +1,6 @@
 /*
  * A subcommand: one file cmd_<id>.c (or eval_<id>.c) with one `const struct command`, and one line of commands.def. The command
- * says
- * what it accepts; parsing, --help, completion and the checks of the man page follow from that.
+ * says what it accepts; parsing, --help, completion and the checks of the man page follow from that.
  */
 #ifndef CMD_COMMAND_H
 #define CMD_COMMAND_H

@@ -1,7 +1,6 @@
 /*
  * The edgellm program: one binary, subcommands. The command is the first word (eval: the first two), or the name by which the
- * program was
- * called: a link edgellm-quantize is "edgellm quantize".
+ * program was called: a link edgellm-quantize is "edgellm quantize".
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +91,7 @@ static enum el_status run_command(const struct command *cmd, int argc, char **ar
             status = cmd->run(args, words, err);
     }
     free(words.v);
+    opts_release(cmd, args);
     free(args);
     return status;
 }

@@ -16,9 +16,9 @@ typedef enum el_status eval_token_fn(void *user, const struct eval_window *w, ui
                                      struct el_err *err);
 
 /*
- * All windows from empty contexts; several short ones share a batch. The sessions need n_ctx of at least the longest window
- * minus one.
- * Results do not depend on n_batch, n_seqs or threads. EL_E_FORMAT: an id that the models' vocabulary of n_vocab does not have.
+ * All windows from empty contexts; several short ones share a batch. The sessions need n_ctx of at least the longest window minus
+ * one. Results do not depend on n_batch, n_seqs or threads. EL_E_FORMAT: an id that the models' vocabulary of n_vocab does not
+ * have.
  */
 enum el_status eval_run(struct el_session *const *sessions, size_t n_sessions, uint32_t n_seqs, size_t n_vocab,
                         const struct eval_windows *windows, eval_token_fn *fn, void *user, struct el_err *err);

@@ -26,19 +26,16 @@ const char *eval_protocol_name(enum eval_protocol p);
 uint32_t eval_protocol_ctx(enum eval_protocol p);
 
 /*
- * llama.cpp: windows of n_ctx ids without overlap, the last part dropped; bos >= 0 replaces the first id of each; scored are
- * the ids at
- * positions n_ctx / 2 + 1 and up, those predicted from the second half.
- * gptq: the same windows, bos unused, every id but the first scored.
- * max_windows 0: all.
+ * llama.cpp: windows of n_ctx ids without overlap, the last part dropped; bos >= 0 replaces the first id of each; scored are the
+ * ids at positions n_ctx / 2 + 1 and up, those predicted from the second half. gptq: the same windows, bos unused, every id but
+ * the first scored. max_windows 0: all.
  */
 void eval_windows_fixed(struct eval_windows *out, enum eval_protocol p, const int32_t *ids, size_t n_ids, uint32_t n_ctx,
                         int32_t bos, size_t max_windows);
 
 /*
  * documents: each document is BOS and its ids, cut to n_ctx ids; every id but BOS is scored. doc_ids[i] [doc_n[i]] are without
- * BOS.
- * max_scored 0: no limit, else the list ends after so many scored ids. Documents without ids are left out.
+ * BOS. max_scored 0: no limit, else the list ends after so many scored ids. Documents without ids are left out.
  */
 void eval_windows_documents(struct eval_windows *out, int32_t *const *doc_ids, const size_t *doc_n, size_t n_docs, int32_t bos,
                             uint32_t n_ctx, size_t max_scored);
@@ -51,8 +48,7 @@ uint32_t eval_windows_longest(const struct eval_windows *w);
 
 /*
  * The pieces of text between occurrences of separator, without white space at both ends; empty ones are left out. Pieces point
- * into
- * text; *starts and *lens are malloc'ed. Returns their number.
+ * into text; *starts and *lens are malloc'ed. Returns their number.
  */
 size_t eval_split_documents(const char *text, size_t nbytes, const char *separator, const char ***starts, size_t **lens);
 /* The same stripping for one string. */

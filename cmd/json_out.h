@@ -1,7 +1,6 @@
 /*
  * A JSON writer: commas and indentation by itself, strings escaped (control characters, DEL; invalid UTF-8 becomes U+FFFD),
- * numbers
- * that read back as the same double, NaN and infinity as null. Two spaces of indentation; compact = true writes one line.
+ * numbers that read back as the same double, NaN and infinity as null. Two spaces of indentation; compact = true writes one line.
  */
 #ifndef CMD_JSON_OUT_H
 #define CMD_JSON_OUT_H

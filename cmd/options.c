@@ -342,6 +342,16 @@ enum el_status opts_parse(const struct command *cmd, int argc, char **argv, void
     return check_words(cmd, words, err);
 }
 
+void opts_release(const struct command *cmd, void *args)
+{
+    for (const struct opt *o = cmd->opts; !is_end(o); o++)
+        if (o->type == OPT_LIST) {
+            struct opt_list *const list = (struct opt_list *)(void *)((char *)args + o->offset);
+            free(list->v);
+            *list = (struct opt_list){.v = NULL};
+        }
+}
+
 /* ---- help ----------------------------------------------------------------------------------------------------------------- */
 
 /* "  -ctk, --kv-type-k, --cache-type-k TYPE" to out. */

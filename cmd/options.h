@@ -3,9 +3,8 @@
  * page.
  *
  * Spelling: "-t 4", "--threads 4", "--threads=4"; "--" ends the options; "-" alone is a word. Short names may have several
- * letters
- * (-ctk) as in llama.cpp, so they are not bundled. Options and words may be mixed. Given twice, the last one counts (a list
- * grows).
+ * letters (-ctk) as in llama.cpp, so they are not bundled. Options and words may be mixed. Given twice, the last one counts (a
+ * list grows).
  */
 #ifndef CMD_OPTIONS_H
 #define CMD_OPTIONS_H
@@ -49,47 +48,26 @@ struct opt {
 };
 
 /* Rows that several commands share. T is the struct of the settings. */
-#define OPT_END                                                                                                                  \
-    {                                                                                                                            \
-        .name = NULL                                                                                                             \
-    }
-#define OPT_MODEL(T)                                                                                                             \
-    {                                                                                                                            \
-        OPT_STR, "m", "model", "FILE", "model file or folder", offsetof(T, model), 0, 0, NULL                                    \
-    }
+/* clang-format off */
+#define OPT_END {.name = NULL}
+#define OPT_MODEL(T) {OPT_STR, "m", "model", "FILE", "model file or folder", offsetof(T, model), 0, 0, NULL}
 #define OPT_TOKENIZER(T)                                                                                                         \
-    {                                                                                                                            \
-        OPT_STR, NULL, "tokenizer", "FILE", "tokenizer file, when it is not in or beside the model", offsetof(T, tokenizer), 0,  \
-            0, NULL                                                                                                              \
-    }
+    {OPT_STR, NULL, "tokenizer", "FILE", "tokenizer file, when it is not in or beside the model", offsetof(T, tokenizer), 0, 0,  \
+     NULL}
 #define OPT_THREADS(T)                                                                                                           \
-    {                                                                                                                            \
-        OPT_UINT, "t", "threads", "N", "threads (0: all cores); results do not depend on it", offsetof(T, n_threads), 0, 1024,   \
-            NULL                                                                                                                 \
-    }
+    {OPT_UINT, "t", "threads", "N", "threads (0: all cores); results do not depend on it", offsetof(T, n_threads), 0, 1024, NULL}
 #define OPT_CPU(T)                                                                                                               \
-    {                                                                                                                            \
-        OPT_STR, NULL, "cpu", "LEVEL", "use no more of the CPU than this: ref, avx2, avx512, avx512vnni, native",                \
-            offsetof(T, cpu), 0, 0, NULL                                                                                         \
-    }
-#define OPT_JSON(T)                                                                                                              \
-    {                                                                                                                            \
-        OPT_FLAG, NULL, "json", NULL, "print JSON", offsetof(T, json), 0, 0, NULL                                                \
-    }
-#define OPT_FORCE(T)                                                                                                             \
-    {                                                                                                                            \
-        OPT_FLAG, NULL, "force", NULL, "replace an output that exists", offsetof(T, force), 0, 0, NULL                           \
-    }
+    {OPT_STR, NULL, "cpu", "LEVEL", "use no more of the CPU than this: ref, avx2, avx512, avx512vnni, native", offsetof(T, cpu), \
+     0, 0, NULL}
+#define OPT_JSON(T) {OPT_FLAG, NULL, "json", NULL, "print JSON", offsetof(T, json), 0, 0, NULL}
+#define OPT_FORCE(T) {OPT_FLAG, NULL, "force", NULL, "replace an output that exists", offsetof(T, force), 0, 0, NULL}
 #define OPT_OVERRIDE(T)                                                                                                          \
-    {                                                                                                                            \
-        OPT_LIST, NULL, "override-kv", "KEY=TYPE:VALUE",                                                                         \
-            "set a metadata value; TYPE is int, float, bool or str; may be repeated", offsetof(T, overrides), 0, 0, NULL         \
-    }
+    {OPT_LIST, NULL, "override-kv", "KEY=TYPE:VALUE",                                                                            \
+     "set a metadata value; TYPE is int, float, bool or str; may be repeated", offsetof(T, overrides), 0, 0, NULL}
 #define OPT_KV_TYPES(T)                                                                                                          \
     {OPT_CHOICE, "ctk", "kv-type-k|cache-type-k", "TYPE", "type of the cached keys", offsetof(T, kv_k), 0, 0, "f16|f32"},        \
-    {                                                                                                                            \
-        OPT_CHOICE, "ctv", "kv-type-v|cache-type-v", "TYPE", "type of the cached values", offsetof(T, kv_v), 0, 0, "f16|f32"     \
-    }
+    {OPT_CHOICE, "ctv", "kv-type-v|cache-type-v", "TYPE", "type of the cached values", offsetof(T, kv_v), 0, 0, "f16|f32"}
+/* clang-format on */
 
 /* Options that every command has, parsed into this. */
 struct opt_common {
@@ -100,11 +78,12 @@ const struct opt *opts_common(void);
 /*
  * Parses argv[0..argc) (without the command's name) into args (the command's settings) and common; words gets the rest, in argv's
  * strings. EL_E_USAGE: unknown option (with the nearest), missing or bad argument, too few or too many words. --help stops
- * parsing.
- * Lists and words live as long as the process.
+ * parsing. words->v is the caller's to free, the lists opts_release's.
  */
 enum el_status opts_parse(const struct command *cmd, int argc, char **argv, void *args, struct opt_common *common,
                           struct words *words, struct el_err *err);
+/* Frees the lists in a command's settings. */
+void opts_release(const struct command *cmd, void *args);
 /* The help text. */
 void opts_help(const struct command *cmd, FILE *f);
 

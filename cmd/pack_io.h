@@ -15,9 +15,8 @@ struct pack_job {
 };
 
 /*
- * Carries the job out. Fallbacks are always printed on standard error; with verbose one row per tensor goes there too. A dry
- * run prints
- * the table on standard output and writes nothing. json: one object on standard output at the end.
+ * Carries the job out. Fallbacks are always printed on standard error; with verbose one row per tensor goes there too. A dry run
+ * prints the table on standard output and writes nothing. json: one object on standard output at the end.
  */
 enum el_status pack_io_run(const struct pack_job *job, struct el_err *err);
 

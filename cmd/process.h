@@ -6,17 +6,15 @@
 
 /*
  * Once, first in main. Descriptors 0 to 2 that are closed are given to /dev/null, so that no file is opened in their place;
- * writing to a
- * closed standard output stays an error. SIGINT, SIGTERM and SIGHUP call el_interrupt(), a second one ends the process; SIGPIPE
- * ends it
- * quietly; SIGBUS (a mapped file that shrank) ends it with a message and EL_E_IO; SIGXFSZ is ignored, so that write() says EFBIG.
+ * writing to a closed standard output stays an error. SIGINT, SIGTERM and SIGHUP call el_interrupt(), a second one ends the
+ * process; SIGPIPE ends it quietly; SIGBUS (a mapped file that shrank) ends it with a message and EL_E_IO; SIGXFSZ is ignored, so
+ * that write() says EFBIG.
  */
 void process_setup(void);
 
 /*
- * Exit code for the status of a command: 128 + signal after a signal. Flushes standard output; a failure there is EL_E_IO and
- * is said
- * on standard error.
+ * Exit code for the status of a command: 128 + signal after a signal. Flushes standard output; a failure there is EL_E_IO and is
+ * said on standard error.
  */
 int process_exit_code(enum el_status status, const char *name);
 

@@ -24,7 +24,7 @@ bool progress_is_quiet(void)
 
 void progress_init(struct progress *p, const char *unit)
 {
-    *p = (struct progress){.tty = isatty(2) == 1, .off = quiet_mode, .unit = unit, .start_ns = now_ns()};
+    *p = (struct progress){.f = stderr, .tty = isatty(2) == 1, .off = quiet_mode, .unit = unit, .start_ns = now_ns()};
     p->next_ns = p->start_ns + (p->tty ? 200000000u : 10000000000u);
 }
 
@@ -52,12 +52,12 @@ void progress_step(void *user, const char *what, uint64_t done, uint64_t total)
     format_rate(p, seconds > 0 ? (double)done / seconds : 0, rate);
     if (p->tty) {
         const int full = (int)(fraction * BAR_WIDTH);
-        (void)fprintf(stderr, "\r%-32s [%.*s%*s] %3.0f %%  %s  %d:%02d left   ", name, full, "########################",
+        (void)fprintf(p->f, "\r%-32s [%.*s%*s] %3.0f %%  %s  %d:%02d left   ", name, full, "########################",
                       BAR_WIDTH - full, "", 100 * fraction, rate, (int)(left / 60), (int)left % 60);
-        (void)fflush(stderr);
+        (void)fflush(p->f);
         p->drawn = true;
     } else {
-        (void)fprintf(stderr, "%s: %.0f %%, %s, %.0f s left\n", name, 100 * fraction, rate, left);
+        (void)fprintf(p->f, "%s: %.0f %%, %s, %.0f s left\n", name, 100 * fraction, rate, left);
     }
     free(name);
 }
@@ -65,6 +65,6 @@ void progress_step(void *user, const char *what, uint64_t done, uint64_t total)
 void progress_end(struct progress *p)
 {
     if (p->drawn)
-        (void)fprintf(stderr, "\r%110s\r", "");
+        (void)fprintf(p->f, "\r%110s\r", "");
     p->drawn = false;
 }

@@ -1,7 +1,6 @@
 /*
  * Progress on standard error: a bar with rate and time left on a terminal; elsewhere one line every ten seconds, so that logs
- * stay
- * short. Nothing with --quiet. No colours and no cursor movement but carriage return, so NO_COLOR and dumb terminals need no
+ * stay short. Nothing with --quiet. No colours and no cursor movement but carriage return, so NO_COLOR and dumb terminals need no
  * case.
  */
 #ifndef CMD_PROGRESS_H
@@ -9,8 +8,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct progress {
+    FILE *f; /* standard error */
     bool tty, off;
     bool drawn; /* a bar stands on the terminal */
     uint64_t start_ns, next_ns;

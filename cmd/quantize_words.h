@@ -12,8 +12,7 @@ struct quantize_words {
 
 /*
  * Reads 2 to 4 words. Of three, IN TYPE THREADS is meant when the second names a type and the last is digits, else IN OUT TYPE
- * (where
- * TYPE may be one of llama.cpp's numbers). An OUT that begins with a digit is a file name like any other. EL_E_USAGE.
+ * (where TYPE may be one of llama.cpp's numbers). An OUT that begins with a digit is a file name like any other. EL_E_USAGE.
  */
 enum el_status quantize_words_read(struct words words, struct quantize_words *q, struct el_err *err);
 

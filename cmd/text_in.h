@@ -6,10 +6,8 @@
 
 /*
  * The text of `word` (an argument; "-" is standard input), else of the file (may be NULL; "-" likewise), else of standard input
- * when
- * that is no terminal. `what` names the missing thing in the error: a command never waits for a person to type. *text is
- * el_free'd by
- * the caller. EL_E_USAGE when word and file are both given, or none is and standard input is a terminal.
+ * when that is no terminal. `what` names the missing thing in the error: a command never waits for a person to type. *text is
+ * el_free'd by the caller. EL_E_USAGE when word and file are both given, or none is and standard input is a terminal.
  */
 enum el_status text_in_read(const char *word, const char *file, const char *what, char **text, size_t *nbytes,
                             struct el_err *err);

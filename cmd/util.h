@@ -22,9 +22,8 @@ enum el_status cmd_fail(struct el_err *err, enum el_status code, const char *fmt
     } while (0)
 
 /*
- * Memory of n * size bytes (zeroed, at least one byte). A command cannot go on without its few small tables: when there is
- * none, these
- * say so and end the process with exit code 5. Large buffers belong to the library. Free with free().
+ * Memory of n * size bytes (zeroed, at least one byte). A command cannot go on without its few small tables: when there is none,
+ * these say so and end the process with exit code 5. Large buffers belong to the library. Free with free().
  */
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t n, size_t size);

@@ -76,13 +76,14 @@ enum el_status el_problems_finish(struct el_problems *p, const char *path, struc
     if (p->n == 1) {
         status = el_fail(err, p->code, "'%s': %s", path, p->text.data);
     } else if (p->n > 1) {
-        for (size_t i = 0; i < p->text.nbytes; i += strlen(p->text.data + i) + 1)
+        struct el_buf list;
+        el_buf_init(&list);
+        for (size_t i = 0; i < p->text.nbytes; i += strlen(p->text.data + i) + 1) {
             el_warn("'%s': %s", path, p->text.data + i);
-        for (size_t i = 0; i < p->text.nbytes; i++) {
-            if (p->text.data[i] == '\0')
-                p->text.data[i] = ';';
+            el_buf_addf(&list, "%s%s", i ? "; " : "", p->text.data + i);
         }
-        status = el_fail(err, p->code, "'%s': %zu problems: %s", path, p->n, p->text.data);
+        status = el_fail(err, p->code, "'%s': %zu problems: %s", path, p->n, list.data);
+        el_buf_release(&list);
     }
     if (p->text.failed && status != EL_OK)
         status = el_fail(err, EL_E_MEMORY, "'%s': out of memory for %zu problems", path, p->n);

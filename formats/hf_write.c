@@ -385,8 +385,8 @@ static enum el_status refuse_same_folder(const struct el_sink *s, struct el_err 
 }
 
 /*
- * Files of llama.cpp have llama3's RoPE scaling only as factors in a tensor, where config.json wants the parameters: those are found
- * again from the factors and added to our copy of the metadata.
+ * Files of llama.cpp have llama3's RoPE scaling only as factors in a tensor, where config.json wants the parameters: those are
+ * found again from the factors and added to our copy of the metadata.
  */
 static enum el_status adopt_rope_freqs(struct el_sink *s, const struct el_arch *arch, struct el_hparams *hp, struct el_err *err)
 {

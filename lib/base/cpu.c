@@ -49,11 +49,11 @@ EL_TARGET("xsave") static unsigned saved_state(void)
 
 static enum el_cpu_level detect_level(void)
 {
-    const unsigned osxsave = 1u << 27, avx = 1u << 28, fma = 1u << 12, f16c = 1u << 29;              /* leaf 1 ecx */
-    const unsigned avx2 = 1u << 5;                                                                   /* leaf 7 ebx */
-    const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;                    /* F DQ CD BW VL */
-    const unsigned vnni = 1u << 11;                                                                  /* leaf 7 ecx */
-    const unsigned ymm_state = 0x6, zmm_state = 0xe6;                                                /* XCR0 */
+    const unsigned osxsave = 1u << 27, avx = 1u << 28, fma = 1u << 12, f16c = 1u << 29; /* leaf 1 ecx */
+    const unsigned avx2 = 1u << 5;                                                      /* leaf 7 ebx */
+    const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;       /* F DQ CD BW VL */
+    const unsigned vnni = 1u << 11;                                                     /* leaf 7 ecx */
+    const unsigned ymm_state = 0x6, zmm_state = 0xe6;                                   /* XCR0 */
     const struct regs r1 = cpuid(1, 0), r7 = cpuid(7, 0);
     const unsigned need1 = osxsave | avx | fma | f16c;
     if ((r1.c & need1) != need1 || !(r7.b & avx2))
@@ -94,9 +94,7 @@ static void detect(void)
     detect_model();
 }
 #else
-static void detect(void)
-{
-}
+static void detect(void) {}
 #endif
 
 enum el_cpu_level el_cpu_detected(void)

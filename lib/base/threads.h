@@ -21,16 +21,16 @@ unsigned el_pool_n(const struct el_pool *pool);
 unsigned el_n_cpus(void);
 
 /*
- * CPUs that the cgroup v2 limits of a process amount to, rounded up: the least quota / period of its group and all groups above it.
- * proc_cgroup_path: "/proc/self/cgroup"; mount: where the hierarchy is ("/sys/fs/cgroup"). 0: no limit. For el_n_cpus and
+ * CPUs that the cgroup v2 limits of a process amount to, rounded up: the least quota / period of its group and all groups above
+ * it. proc_cgroup_path: "/proc/self/cgroup"; mount: where the hierarchy is ("/sys/fs/cgroup"). 0: no limit. For el_n_cpus and
  * its tests.
  */
 unsigned el_cgroup_cpus(const char *proc_cgroup_path, const char *mount);
 
 /*
- * fn(arg, begin, end, thread) for chunks covering [0, n_items); thread < el_pool_n is for scratch only. Returns when all are done;
- * what fn wrote is then visible to the caller. pool may be NULL: everything runs in the caller, chunk after chunk. A pool serves one
- * caller at a time, and fn must not run the same pool.
+ * fn(arg, begin, end, thread) for chunks covering [0, n_items); thread < el_pool_n is for scratch only. Returns when all are
+ * done; what fn wrote is then visible to the caller. pool may be NULL: everything runs in the caller, chunk after chunk. A pool
+ * serves one caller at a time, and fn must not run the same pool.
  */
 typedef void el_task_fn(void *arg, uint64_t begin, uint64_t end, unsigned thread);
 void el_pool_run(struct el_pool *pool, uint64_t n_items, uint64_t chunk, el_task_fn *fn, void *arg);

@@ -1,6 +1,6 @@
 /*
- * Where things lie in the blocks that kernels read. Decoding is defined in lib/tensor/enc_*.c; tests compare the two. Blocks lie at any
- * address, so everything is read by bytes, memcpy or unaligned loads.
+ * Where things lie in the blocks that kernels read. Decoding is defined in lib/tensor/enc_*.c; tests compare the two. Blocks lie
+ * at any address, so everything is read by bytes, memcpy or unaligned loads.
  *
  *   Q8_0, 32 columns: f16 d, 32 int8 q                                      w = d q
  *   Q4_0, 32 columns: f16 d, 16 bytes; column i < 16 low nibble of byte i,
@@ -20,11 +20,21 @@
 #include "base/f16.h"
 
 enum {
-    EL_Q8_0_NBYTES = 34, EL_Q8_0_QS = 2,
-    EL_Q4_0_NBYTES = 18, EL_Q4_0_QS = 2,
-    EL_Q4_K_NBYTES = 144, EL_Q4_K_DMIN = 2, EL_Q4_K_SCALES = 4, EL_Q4_K_QS = 16,
-    EL_Q5_K_NBYTES = 176, EL_Q5_K_QH = 16, EL_Q5_K_QS = 48, /* the rest as in Q4_K */
-    EL_Q6_K_NBYTES = 210, EL_Q6_K_QH = 128, EL_Q6_K_SCALES = 192, EL_Q6_K_D = 208,
+    EL_Q8_0_NBYTES = 34,
+    EL_Q8_0_QS = 2,
+    EL_Q4_0_NBYTES = 18,
+    EL_Q4_0_QS = 2,
+    EL_Q4_K_NBYTES = 144,
+    EL_Q4_K_DMIN = 2,
+    EL_Q4_K_SCALES = 4,
+    EL_Q4_K_QS = 16,
+    EL_Q5_K_NBYTES = 176,
+    EL_Q5_K_QH = 16,
+    EL_Q5_K_QS = 48, /* the rest as in Q4_K */
+    EL_Q6_K_NBYTES = 210,
+    EL_Q6_K_QH = 128,
+    EL_Q6_K_SCALES = 192,
+    EL_Q6_K_D = 208,
 };
 
 static inline uint16_t el_block_u16(const uint8_t *p)
@@ -47,8 +57,9 @@ static inline float el_block_f16(const uint8_t *p)
 }
 
 /*
- * The 6-bit scales and mins of a Q4_K or Q5_K block, one byte each, the first in the lowest byte. The first four are the low six bits of
- * bytes 0-3 and 4-7; the last four have their low four bits in bytes 8-11 and their high two bits on top of bytes 0-3 and 4-7.
+ * The 6-bit scales and mins of a Q4_K or Q5_K block, one byte each, the first in the lowest byte. The first four are the low six
+ * bits of bytes 0-3 and 4-7; the last four have their low four bits in bytes 8-11 and their high two bits on top of bytes 0-3
+ * and 4-7.
  */
 static inline void el_q4_k_scales(const uint8_t *packed, uint64_t *scales, uint64_t *mins)
 {

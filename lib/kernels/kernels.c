@@ -89,8 +89,8 @@ enum el_act_form el_matmul_form(const struct el_kernels *k, const struct el_enc 
     return k->matmul[el_encoding_index(enc->e)].form;
 }
 
-void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
-               uint64_t y_stride, void *scratch)
+void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x,
+               float *y, uint64_t y_stride, void *scratch)
 {
     assert(x->n_in == w->n_in);
     el_matmul_fn *const fn = k->matmul[el_encoding_index(w->enc.e)].fn;
@@ -98,8 +98,7 @@ void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t r
         fn(w, row0, n_rows, x, y, y_stride, scratch);
         return;
     }
-    struct el_matrix strip = {
-        .enc = el_enc_f32(), .n_in = w->n_in, .data = {scratch}, .row_nbytes = {w->n_in * sizeof(float)}};
+    struct el_matrix strip = {.enc = el_enc_f32(), .n_in = w->n_in, .data = {scratch}, .row_nbytes = {w->n_in * sizeof(float)}};
     for (uint64_t r = 0; r < n_rows; r += DECODE_ROWS) {
         strip.n_rows = n_rows - r < DECODE_ROWS ? n_rows - r : DECODE_ROWS;
         el_matrix_decode(w, row0 + r, strip.n_rows, scratch);

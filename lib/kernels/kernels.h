@@ -1,9 +1,10 @@
 /*
- * Kernels: pure functions over pointers. Nothing here knows a model, a file or a thread pool; all ranges are chosen by the caller.
+ * Kernels: pure functions over pointers. Nothing here knows a model, a file or a thread pool; all ranges are chosen by the
+ * caller.
  *
  * One table of function pointers, filled by el_kernels_init for a CPU level: first every _ref, then a ladder of better variants
- * (x86/kernels_avx2.c ...). A variant is one function and one line in its level's init. tests/kernels walks all levels and compares every
- * pointer that changed with _ref. Results of a kernel do not depend on how the caller splits rows or tokens.
+ * (x86/kernels_avx2.c ...). A variant is one function and one line in its level's init. tests/kernels walks all levels and
+ * compares every pointer that changed with _ref. Results of a kernel do not depend on how the caller splits rows or tokens.
  */
 #ifndef EL_KERNELS_KERNELS_H
 #define EL_KERNELS_KERNELS_H
@@ -18,9 +19,9 @@ enum { EL_ACT_BLOCK = 32 }; /* columns per scale of an int8 activation */
  *   f32    [n, n_in], row stride f32_stride elements
  *   q8     [n, n_pad] int8, n_pad = n_in rounded up to EL_ACT_BLOCK, zero filled; scale [n, n_pad / 32] f32: x ~ scale * q8
  *   sum    [n, n_pad / 16] int32: sum of q8 over each 16 columns (mins, zero points and unsigned weights need it)
- * Rule, the same for every batch size and CPU level, to the bit: scale = max|x| / 127 over the block, q = round to nearest even of
- * x / scale, held within +-127 (a subnormal scale is coarse); all 0 when scale is 0. A block with a NaN or an infinity has scale NaN
- * and q 0, so that the product is NaN and nothing hides it.
+ * Rule, the same for every batch size and CPU level, to the bit: scale = max|x| / 127 over the block, q = round to nearest even
+ * of x / scale, held within +-127 (a subnormal scale is coarse); all 0 when scale is 0. A block with a NaN or an infinity has
+ * scale NaN and q 0, so that the product is NaN and nothing hides it.
  */
 struct el_act {
     uint64_t n, n_in, n_pad;
@@ -38,23 +39,24 @@ enum el_act_form { EL_ACT_F32, EL_ACT_Q8 };
  * W any encoding; x in the form that the table names for it. scratch: el_matmul_scratch_nbytes() bytes, 64-aligned, per thread.
  * The bits of one y depend on its row of W and its row of x only, not on what else is in the call.
  */
-typedef void el_matmul_fn(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                          void *scratch);
+typedef void el_matmul_fn(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                          uint64_t y_stride, void *scratch);
 
 /*
  * Attention of one query row for one head over its visible positions: out = sum_p softmax(scale q K^T)_p V_p. Online softmax
- * (Milakov and Gimelshein 2018, arXiv:1805.02867) over chunks of EL_ATTN_CHUNK positions: no more scores than that exist at a time.
+ * (Milakov and Gimelshein 2018, arXiv:1805.02867) over chunks of EL_ATTN_CHUNK positions: no more scores than that exist at a
+ * time.
  */
 enum { EL_ATTN_CHUNK = 256 };
 struct el_attn_args {
-    const float *q;     /* [d] f32, already rotated */
-    const void *k, *v;  /* first visible position; rows of d elements of kv type */
+    const float *q;                            /* [d] f32, already rotated */
+    const void *k, *v;                         /* first visible position; rows of d elements of kv type */
     uint64_t k_stride_nbytes, v_stride_nbytes; /* between positions */
-    uint64_t n_pos;     /* visible positions, >= 1 */
+    uint64_t n_pos;                            /* visible positions, >= 1 */
     uint32_t d;
-    float scale;        /* 1 / sqrt(d) */
-    bool k_f16, v_f16;  /* else f32 */
-    float *out;         /* [d] f32, not overlapping the inputs */
+    float scale;       /* 1 / sqrt(d) */
+    bool k_f16, v_f16; /* else f32 */
+    float *out;        /* [d] f32, not overlapping the inputs */
 };
 typedef void el_attn_fn(const struct el_attn_args *a);
 
@@ -80,8 +82,8 @@ struct el_kernels {
     void (*silu_mul)(const float *gate, const float *up, uint64_t n, float *y);
     /* y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); y may be x */
     void (*gelu_tanh)(const float *x, uint64_t n, float *y);
-    void (*add)(float *y, const float *x, uint64_t n);            /* y += x */
-    void (*axpy)(float *y, float a, const float *x, uint64_t n);  /* y += a x */
+    void (*add)(float *y, const float *x, uint64_t n);           /* y += x */
+    void (*axpy)(float *y, float a, const float *x, uint64_t n); /* y += a x */
     /*
      * Rotates one head in place: pairs (x[i], x[i + n_rot/2]), i < n_rot/2, by the angles whose cos, sin [n_rot/2] are given.
      */
@@ -98,8 +100,8 @@ const struct el_kernels *el_kernels(void);
 /* Scratch per thread for any matmul on rows of n_in columns. */
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in);
 /* Multiplies by the table, decoding when the encoding has no kernel of its own. */
-void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
-               uint64_t y_stride, void *scratch);
+void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x,
+               float *y, uint64_t y_stride, void *scratch);
 /* Which form el_matmul needs for this encoding. */
 enum el_act_form el_matmul_form(const struct el_kernels *k, const struct el_enc *enc);
 

@@ -4,24 +4,24 @@
 
 #include "kernels/kernels.h"
 
-void el_matmul_f32_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                       void *scratch);
-void el_matmul_f16_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                       void *scratch);
-void el_matmul_bf16_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                        void *scratch);
-void el_matmul_q8_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                        void *scratch);
-void el_matmul_q4_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                        void *scratch);
-void el_matmul_q4_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                        void *scratch);
-void el_matmul_q5_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                        void *scratch);
-void el_matmul_q6_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                        void *scratch);
-void el_matmul_group_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                         void *scratch);
+void el_matmul_f32_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                       uint64_t y_stride, void *scratch);
+void el_matmul_f16_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                       uint64_t y_stride, void *scratch);
+void el_matmul_bf16_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                        uint64_t y_stride, void *scratch);
+void el_matmul_q8_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                        uint64_t y_stride, void *scratch);
+void el_matmul_q4_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                        uint64_t y_stride, void *scratch);
+void el_matmul_q4_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                        uint64_t y_stride, void *scratch);
+void el_matmul_q5_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                        uint64_t y_stride, void *scratch);
+void el_matmul_q6_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                        uint64_t y_stride, void *scratch);
+void el_matmul_group_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                         uint64_t y_stride, void *scratch);
 
 void el_quantize_act_ref(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int32_t *sum);
 void el_attn_ref(const struct el_attn_args *a);

@@ -1,6 +1,6 @@
 /*
- * Reference products. Float weights: products and sums in float64, rounded once. Blocks: exact integer sums per scale, then float32
- * in column order.
+ * Reference products. Float weights: products and sums in float64, rounded once. Blocks: exact integer sums per scale, then
+ * float32 in column order.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -59,8 +59,8 @@ FLOAT_MATMUL(el_matmul_bf16_ref, load_bf16)
         for (uint64_t r = 0; r < n_rows; r++) {                                                                                  \
             const uint8_t *const row = w->data[0] + (row0 + r) * w->row_nbytes[0];                                               \
             for (uint64_t t = 0; t < x->n; t++)                                                                                  \
-                y[t * y_stride + r] = dot(row, w->n_in, x->q8 + t * x->n_pad, x->scale + t * (x->n_pad / 32),                    \
-                                          x->sum + t * (x->n_pad / 16));                                                         \
+                y[t * y_stride + r] =                                                                                            \
+                    dot(row, w->n_in, x->q8 + t * x->n_pad, x->scale + t * (x->n_pad / 32), x->sum + t * (x->n_pad / 16));       \
         }                                                                                                                        \
     }
 
@@ -92,7 +92,8 @@ static float dot_q4_0(const uint8_t *row, uint64_t n_in, const int8_t *q8, const
 }
 
 /* A Q4_K block (qh NULL) or a Q5_K block, which has a fifth bit in qh, times 256 activations; q: its nibbles. */
-static float dot_q45_k(const uint8_t *block, const uint8_t *q, const uint8_t *qh, const int8_t *q8, const float *scale, const int32_t *sum)
+static float dot_q45_k(const uint8_t *block, const uint8_t *q, const uint8_t *qh, const int8_t *q8, const float *scale,
+                       const int32_t *sum)
 {
     const float d = el_block_f16(block), dmin = el_block_f16(block + EL_Q4_K_DMIN);
     uint64_t scales, mins;
@@ -177,11 +178,12 @@ static float dot_group(const struct el_matrix *w, uint64_t row, const int8_t *q8
     return y;
 }
 
-void el_matmul_group_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y, uint64_t y_stride,
-                         void *scratch)
+void el_matmul_group_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                         uint64_t y_stride, void *scratch)
 {
     (void)scratch;
     for (uint64_t r = 0; r < n_rows; r++)
         for (uint64_t t = 0; t < x->n; t++)
-            y[t * y_stride + r] = dot_group(w, row0 + r, x->q8 + t * x->n_pad, x->scale + t * (x->n_pad / 32), x->sum + t * (x->n_pad / 16));
+            y[t * y_stride + r] =
+                dot_group(w, row0 + r, x->q8 + t * x->n_pad, x->scale + t * (x->n_pad / 32), x->sum + t * (x->n_pad / 16));
 }

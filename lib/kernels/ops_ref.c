@@ -20,7 +20,7 @@ static void quantize_block(const float *x, uint64_t n, int8_t *q8, float *scale,
     sum[0] = sum[1] = 0;
     for (uint64_t i = 0; i < EL_ACT_BLOCK; i++) {
         float q = 0;
-        if (i < n && *scale > 0) {
+        if (i<n && * scale> 0) {
             q = rintf(x[i] / *scale);
             q = q > 127 ? 127 : q < -127 ? -127 : q;
         }

@@ -24,33 +24,33 @@ void el_tiles_run(const struct el_tiles *tiles, const struct el_matrix *w, uint6
  * Defines the four tile functions of an inline body BODY(KIND, n_rows, n_tokens, w, row, x, t, y, y_stride), their table and the
  * matmul function NAME. KIND is a constant for the body, TARGET the EL_TARGET macro of the level, ROWS and TOKENS the large tile.
  */
-#define EL_DEFINE_TILED_MATMUL(NAME, BODY, KIND, TARGET, ROWS, TOKENS)                                                          \
-    TARGET static void NAME##_rt(const struct el_matrix *w, uint64_t row, const struct el_act *x, uint64_t t, float *y,         \
-                                 uint64_t y_stride)                                                                             \
-    {                                                                                                                           \
-        BODY(KIND, ROWS, TOKENS, w, row, x, t, y, y_stride);                                                                    \
-    }                                                                                                                           \
-    TARGET static void NAME##_r1(const struct el_matrix *w, uint64_t row, const struct el_act *x, uint64_t t, float *y,         \
-                                 uint64_t y_stride)                                                                             \
-    {                                                                                                                           \
-        BODY(KIND, ROWS, 1, w, row, x, t, y, y_stride);                                                                         \
-    }                                                                                                                           \
-    TARGET static void NAME##_1t(const struct el_matrix *w, uint64_t row, const struct el_act *x, uint64_t t, float *y,         \
-                                 uint64_t y_stride)                                                                             \
-    {                                                                                                                           \
-        BODY(KIND, 1, TOKENS, w, row, x, t, y, y_stride);                                                                       \
-    }                                                                                                                           \
-    TARGET static void NAME##_11(const struct el_matrix *w, uint64_t row, const struct el_act *x, uint64_t t, float *y,         \
-                                 uint64_t y_stride)                                                                             \
-    {                                                                                                                           \
-        BODY(KIND, 1, 1, w, row, x, t, y, y_stride);                                                                            \
-    }                                                                                                                           \
-    static void NAME(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,               \
-                     uint64_t y_stride, void *scratch)                                                                          \
-    {                                                                                                                           \
-        static const struct el_tiles tiles = {ROWS, TOKENS, NAME##_rt, NAME##_r1, NAME##_1t, NAME##_11};                        \
-        (void)scratch;                                                                                                          \
-        el_tiles_run(&tiles, w, row0, n_rows, x, y, y_stride);                                                                  \
+#define EL_DEFINE_TILED_MATMUL(NAME, BODY, KIND, TARGET, ROWS, TOKENS)                                                           \
+    TARGET static void NAME##_rt(const struct el_matrix *w, uint64_t row, const struct el_act *x, uint64_t t, float *y,          \
+                                 uint64_t y_stride)                                                                              \
+    {                                                                                                                            \
+        BODY(KIND, ROWS, TOKENS, w, row, x, t, y, y_stride);                                                                     \
+    }                                                                                                                            \
+    TARGET static void NAME##_r1(const struct el_matrix *w, uint64_t row, const struct el_act *x, uint64_t t, float *y,          \
+                                 uint64_t y_stride)                                                                              \
+    {                                                                                                                            \
+        BODY(KIND, ROWS, 1, w, row, x, t, y, y_stride);                                                                          \
+    }                                                                                                                            \
+    TARGET static void NAME##_1t(const struct el_matrix *w, uint64_t row, const struct el_act *x, uint64_t t, float *y,          \
+                                 uint64_t y_stride)                                                                              \
+    {                                                                                                                            \
+        BODY(KIND, 1, TOKENS, w, row, x, t, y, y_stride);                                                                        \
+    }                                                                                                                            \
+    TARGET static void NAME##_11(const struct el_matrix *w, uint64_t row, const struct el_act *x, uint64_t t, float *y,          \
+                                 uint64_t y_stride)                                                                              \
+    {                                                                                                                            \
+        BODY(KIND, 1, 1, w, row, x, t, y, y_stride);                                                                             \
+    }                                                                                                                            \
+    static void NAME(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,                \
+                     uint64_t y_stride, void *scratch)                                                                           \
+    {                                                                                                                            \
+        static const struct el_tiles tiles = {ROWS, TOKENS, NAME##_rt, NAME##_r1, NAME##_1t, NAME##_11};                         \
+        (void)scratch;                                                                                                           \
+        el_tiles_run(&tiles, w, row0, n_rows, x, y, y_stride);                                                                   \
     }
 
 #endif

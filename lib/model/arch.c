@@ -104,26 +104,16 @@ const char *el_arch_key(const struct el_arch *arch, const char *fmt, char key[12
 uint64_t el_dim_size(enum el_dim d, const struct el_hparams *hp)
 {
     switch (d) {
-    case EL_D_VOCAB:
-        return hp->n_vocab;
-    case EL_D_EMBD:
-        return hp->n_embd;
-    case EL_D_CTX:
-        return hp->n_ctx_train;
-    case EL_D_Q:
-        return (uint64_t)hp->n_heads * hp->d_head;
-    case EL_D_KV:
-        return (uint64_t)hp->n_kv_heads * hp->d_head;
-    case EL_D_QKV:
-        return ((uint64_t)hp->n_heads + 2 * (uint64_t)hp->n_kv_heads) * hp->d_head;
-    case EL_D_FF:
-        return hp->n_ff;
-    case EL_D_EXPERTS:
-        return hp->n_experts;
-    case EL_D_ROT_HALF:
-        return hp->n_rot / 2;
-    case EL_D_NONE:
-        break;
+    case EL_D_VOCAB: return hp->n_vocab;
+    case EL_D_EMBD: return hp->n_embd;
+    case EL_D_CTX: return hp->n_ctx_train;
+    case EL_D_Q: return (uint64_t)hp->n_heads * hp->d_head;
+    case EL_D_KV: return (uint64_t)hp->n_kv_heads * hp->d_head;
+    case EL_D_QKV: return ((uint64_t)hp->n_heads + 2 * (uint64_t)hp->n_kv_heads) * hp->d_head;
+    case EL_D_FF: return hp->n_ff;
+    case EL_D_EXPERTS: return hp->n_experts;
+    case EL_D_ROT_HALF: return hp->n_rot / 2;
+    case EL_D_NONE: break;
     }
     return 1;
 }
@@ -191,7 +181,10 @@ struct el_row_order el_arch_hf_order(const struct el_arch *arch, const struct el
 {
     (void)arch;
     struct el_row_order order = {EL_ROWS_CANONICAL, 0, 0};
-    /* With one key/value head per query head GPT-BigCode stores q, k, v of a head together; with one for all they follow each other. */
+    /*
+     * With one key/value head per query head GPT-BigCode stores q, k, v of a head together; with one for all they follow each
+     * other.
+     */
     if ((rule->flags & EL_TF_QKV) && hp->n_kv_heads == hp->n_heads && hp->n_heads > 1) {
         order.kind = EL_ROWS_QKV_BY_HEAD;
         order.n_heads = hp->n_heads;
@@ -225,8 +218,8 @@ static enum el_status get_u32(const struct el_arch *arch, const struct el_meta *
     return el_meta_get_u32(meta, el_arch_key(arch, fmt, key), min, max, out, err);
 }
 
-static enum el_status get_u32_or(const struct el_arch *arch, const struct el_meta *meta, const char *fmt, uint32_t min, uint32_t max,
-                                 uint32_t missing, uint32_t *out, struct el_err *err)
+static enum el_status get_u32_or(const struct el_arch *arch, const struct el_meta *meta, const char *fmt, uint32_t min,
+                                 uint32_t max, uint32_t missing, uint32_t *out, struct el_err *err)
 {
     char key[128];
     return el_meta_get_u32_or(meta, el_arch_key(arch, fmt, key), min, max, missing, out, err);
@@ -260,14 +253,15 @@ static enum el_status vocab_size(const struct el_arch *arch, const struct el_met
 }
 
 /* n_heads, n_kv_heads, d_head. */
-static enum el_status head_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp, struct el_err *err)
+static enum el_status head_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp,
+                                   struct el_err *err)
 {
     const char *const a = arch->gguf_arch;
     EL_TRY(get_u32(arch, meta, "%s.attention.head_count", 1, EL_MAX_HEADS, &hp->n_heads, err));
     EL_TRY(get_u32_or(arch, meta, "%s.attention.head_count_kv", 1, EL_MAX_HEADS, hp->n_heads, &hp->n_kv_heads, err));
     if (hp->n_heads % hp->n_kv_heads != 0)
-        return el_fail(err, EL_E_FORMAT, "%s.attention.head_count_kv is %u, which does not divide the %u heads", a, hp->n_kv_heads,
-                       hp->n_heads);
+        return el_fail(err, EL_E_FORMAT, "%s.attention.head_count_kv is %u, which does not divide the %u heads", a,
+                       hp->n_kv_heads, hp->n_heads);
     uint32_t d_value = 0;
     EL_TRY(get_u32_or(arch, meta, "%s.attention.key_length", 1, MAX_D_HEAD, 0, &hp->d_head, err));
     if (hp->d_head == 0) {
@@ -276,20 +270,20 @@ static enum el_status head_hparams(const struct el_arch *arch, const struct el_m
                            hp->n_heads, hp->n_embd);
         hp->d_head = hp->n_embd / hp->n_heads;
         if (hp->d_head > MAX_D_HEAD)
-            return el_fail(err, EL_E_FORMAT, "%u columns in %u heads make heads of %u, at most %d", hp->n_embd, hp->n_heads, hp->d_head,
-                           MAX_D_HEAD);
+            return el_fail(err, EL_E_FORMAT, "%u columns in %u heads make heads of %u, at most %d", hp->n_embd, hp->n_heads,
+                           hp->d_head, MAX_D_HEAD);
     }
     EL_TRY(get_u32_or(arch, meta, "%s.attention.value_length", 1, MAX_D_HEAD, hp->d_head, &d_value, err));
     if (d_value != hp->d_head)
-        return el_fail(err, EL_E_UNSUPPORTED, "%s.attention.value_length is %u, keys have %u: only equal lengths are supported", a, d_value,
-                       hp->d_head);
+        return el_fail(err, EL_E_UNSUPPORTED, "%s.attention.value_length is %u, keys have %u: only equal lengths are supported",
+                       a, d_value, hp->d_head);
     if ((uint64_t)hp->n_heads * hp->d_head > EL_MAX_EMBD)
         return el_fail(err, EL_E_FORMAT, "%u heads of %u columns, together at most %d", hp->n_heads, hp->d_head, EL_MAX_EMBD);
     return EL_OK;
 }
 
-enum el_status el_arch_common_hparams(const struct el_arch *arch, const struct el_meta *meta, const char *eps_fmt, struct el_hparams *hp,
-                                      struct el_err *err)
+enum el_status el_arch_common_hparams(const struct el_arch *arch, const struct el_meta *meta, const char *eps_fmt,
+                                      struct el_hparams *hp, struct el_err *err)
 {
     char key[128];
     EL_TRY(get_u32(arch, meta, "%s.block_count", 1, EL_MAX_LAYERS, &hp->n_layers, err));
@@ -307,13 +301,14 @@ enum el_status el_arch_common_hparams(const struct el_arch *arch, const struct e
     EL_TRY(get_u32_or(arch, meta, "%s.expert_count", 0, EL_MAX_EXPERTS, 0, &hp->n_experts, err));
     EL_TRY(get_u32_or(arch, meta, "%s.expert_used_count", 0, EL_MAX_EXPERTS, 0, &hp->n_experts_used, err));
     if (hp->n_experts != 0 && (hp->n_experts_used == 0 || hp->n_experts_used > hp->n_experts))
-        return el_fail(err, EL_E_FORMAT, "%s.expert_used_count is %u, allowed are 1 to the %u experts", arch->gguf_arch, hp->n_experts_used,
-                       hp->n_experts);
+        return el_fail(err, EL_E_FORMAT, "%s.expert_used_count is %u, allowed are 1 to the %u experts", arch->gguf_arch,
+                       hp->n_experts_used, hp->n_experts);
     EL_TRY(get_u32_or(arch, meta, "%s.attention.sliding_window", 0, EL_MAX_CTX, 0, &hp->window, err));
     return get_u32_or(arch, meta, "%s.attention.sliding_window_first_layer", 0, EL_MAX_LAYERS, 0, &hp->window_from_layer, err);
 }
 
-enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp, struct el_err *err)
+enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp,
+                                    struct el_err *err)
 {
     const char *const a = arch->gguf_arch;
     char key[128];
@@ -321,11 +316,11 @@ enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_
     EL_TRY(get_f32_or(arch, meta, "%s.rope.freq_base", 0, 1e30f, 10000.0f, &hp->rope_theta, err));
     EL_TRY(get_u32_or(arch, meta, "%s.rope.dimension_count", 1, MAX_D_HEAD, hp->d_head, &hp->n_rot, err));
     if (hp->n_rot > hp->d_head || hp->n_rot % 2 != 0)
-        return el_fail(err, EL_E_FORMAT, "%s.rope.dimension_count is %u, allowed are even numbers up to the head's %u", a, hp->n_rot,
-                       hp->d_head);
+        return el_fail(err, EL_E_FORMAT, "%s.rope.dimension_count is %u, allowed are even numbers up to the head's %u", a,
+                       hp->n_rot, hp->d_head);
     if (arch->gguf_rope_pairs && hp->n_rot != hp->d_head)
-        return el_fail(err, EL_E_UNSUPPORTED, "%s.rope.dimension_count is %u: in this family whole heads of %u are rotated", a, hp->n_rot,
-                       hp->d_head);
+        return el_fail(err, EL_E_UNSUPPORTED, "%s.rope.dimension_count is %u: in this family whole heads of %u are rotated", a,
+                       hp->n_rot, hp->d_head);
     EL_TRY(el_meta_get_str_or(meta, el_arch_key(arch, "%s.rope.scaling.type", key), &type, err));
     if (type && strcmp(type, "none") != 0 && strcmp(type, "linear") != 0)
         return el_fail(err, EL_E_UNSUPPORTED, "%s.rope.scaling.type is '%.64s', known are none, linear", a, type);
@@ -351,7 +346,8 @@ enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_
     return EL_OK;
 }
 
-enum el_status el_arch_adopt_rope_freqs(const struct el_arch *arch, struct el_meta *meta, const float *values, size_t n, struct el_err *err)
+enum el_status el_arch_adopt_rope_freqs(const struct el_arch *arch, struct el_meta *meta, const float *values, size_t n,
+                                        struct el_err *err)
 {
     char key[128];
     struct el_hparams hp = {0};

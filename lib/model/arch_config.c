@@ -69,17 +69,15 @@ static enum el_status set_missing(const struct el_field *f, const char *key, str
     if (isnan(f->missing))
         return EL_OK;
     switch (f->type) {
-    case EL_FIELD_U32:
-        return el_meta_set_u32(meta, key, (uint32_t)f->missing, err);
-    case EL_FIELD_F32:
-        return el_meta_set_f32(meta, key, (float)f->missing, err);
-    case EL_FIELD_BOOL:
-        return el_meta_set_bool(meta, key, f->missing != 0, err);
+    case EL_FIELD_U32: return el_meta_set_u32(meta, key, (uint32_t)f->missing, err);
+    case EL_FIELD_F32: return el_meta_set_f32(meta, key, (float)f->missing, err);
+    case EL_FIELD_BOOL: return el_meta_set_bool(meta, key, f->missing != 0, err);
     }
     return EL_OK;
 }
 
-enum el_status el_arch_read_config(const struct el_arch *arch, const struct el_json *config, struct el_meta *meta, struct el_err *err)
+enum el_status el_arch_read_config(const struct el_arch *arch, const struct el_json *config, struct el_meta *meta,
+                                   struct el_err *err)
 {
     char key[128];
     struct el_hparams hp = {0};
@@ -131,7 +129,8 @@ enum el_status el_arch_config_name(const struct el_json *config, const char *key
 
 /* ---- RoPE scaling ---- */
 
-static enum el_status rope_number(const struct el_json *scaling, const char *name, double missing, double *out, struct el_err *err)
+static enum el_status rope_number(const struct el_json *scaling, const char *name, double missing, double *out,
+                                  struct el_err *err)
 {
     const struct el_json *const v = json_find(scaling, name);
     *out = missing;
@@ -153,16 +152,19 @@ static enum el_status llama3_from_config(const struct el_arch *arch, const struc
     EL_TRY(rope_number(scaling, "low_freq_factor", NAN, &low, err));
     EL_TRY(rope_number(scaling, "high_freq_factor", NAN, &high, err));
     const struct el_json *const outside = json_find(config, "original_max_position_embeddings");
-    EL_TRY(rope_number(scaling, "original_max_position_embeddings", outside ? el_json_num(outside) : (double)NAN, &original, err));
+    EL_TRY(
+        rope_number(scaling, "original_max_position_embeddings", outside ? el_json_num(outside) : (double)NAN, &original, err));
     if (!(original >= 1 && original <= UINT32_MAX))
-        return el_fail(err, EL_E_FORMAT, "rope_scaling.original_max_position_embeddings is %g, allowed are 1 to 4294967295", original);
+        return el_fail(err, EL_E_FORMAT, "rope_scaling.original_max_position_embeddings is %g, allowed are 1 to 4294967295",
+                       original);
     EL_TRY(el_meta_set_f32(meta, el_arch_key(arch, "%s.rope.llama3.factor", key), (float)factor, err));
     EL_TRY(el_meta_set_f32(meta, el_arch_key(arch, "%s.rope.llama3.low_freq_factor", key), (float)low, err));
     EL_TRY(el_meta_set_f32(meta, el_arch_key(arch, "%s.rope.llama3.high_freq_factor", key), (float)high, err));
     return el_meta_set_u32(meta, el_arch_key(arch, "%s.rope.llama3.original_context_length", key), (uint32_t)original, err);
 }
 
-enum el_status el_arch_rope_from_config(const struct el_arch *arch, const struct el_json *config, struct el_meta *meta, struct el_err *err)
+enum el_status el_arch_rope_from_config(const struct el_arch *arch, const struct el_json *config, struct el_meta *meta,
+                                        struct el_err *err)
 {
     static const char *const kinds[] = {"default", "linear", "llama3", NULL};
     char key[128];
@@ -196,7 +198,10 @@ EL_PRINTF(3, 4) static void format_c(char *out, size_t nbytes, const char *fmt, 
     va_end(args);
 }
 
-/* The shortest decimal that reads back as the same float32, always recognisable as a float: what the person wrote, in ordinary cases. */
+/*
+ * The shortest decimal that reads back as the same float32, always recognisable as a float: what the person wrote, in
+ * ordinary cases.
+ */
 static void add_f32(struct el_buf *json, float v)
 {
     char text[64];
@@ -259,8 +264,8 @@ static bool plain_path(const char *hf, char name[64])
     return true;
 }
 
-static enum el_status add_field(const struct el_arch *arch, const struct el_field *f, const struct el_meta *meta, struct el_buf *json,
-                                struct el_err *err)
+static enum el_status add_field(const struct el_arch *arch, const struct el_field *f, const struct el_meta *meta,
+                                struct el_buf *json, struct el_err *err)
 {
     char key[128], name[64];
     uint32_t n = 0;
@@ -305,7 +310,8 @@ static enum el_status fill_in(const struct el_arch *arch, const struct el_hparam
     return EL_OK;
 }
 
-static enum el_status add_token_id(const struct el_meta *meta, const char *key, const char *name, struct el_buf *json, struct el_err *err)
+static enum el_status add_token_id(const struct el_meta *meta, const char *key, const char *name, struct el_buf *json,
+                                   struct el_err *err)
 {
     uint32_t id = 0;
     if (el_meta_find(meta, key) == SIZE_MAX)
@@ -326,7 +332,8 @@ enum el_status el_arch_write_config(const struct el_arch *arch, const struct el_
         return el_fail(err, EL_E_MEMORY, "out of memory for config.json");
     EL_TRY_OUT(arch->hparams(full, &hp, err));
     EL_TRY_OUT(fill_in(arch, &hp, full, err));
-    el_buf_addf(json, "{\n  \"architectures\": [\n    \"%s\"\n  ],\n  \"model_type\": \"%s\"", arch->hf_classes[0], arch->hf_model_type);
+    el_buf_addf(json, "{\n  \"architectures\": [\n    \"%s\"\n  ],\n  \"model_type\": \"%s\"", arch->hf_classes[0],
+                arch->hf_model_type);
     for (const struct el_field *f = arch->fields; f->gguf; f++)
         EL_TRY_OUT(add_field(arch, f, full, json, err));
     if (arch->to_config)

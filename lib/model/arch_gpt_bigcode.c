@@ -1,6 +1,7 @@
 /*
- * GPT-BigCode: SantaCoder and StarCoder (Li et al., arXiv:2305.06161), Granite Code 20B and 34B (arXiv:2405.04324). Learned positions,
- * LayerNorm and linears with bias, GELU; q, k, v fused, with one key/value head for all query heads, or one for each.
+ * GPT-BigCode: SantaCoder and StarCoder (Li et al., arXiv:2305.06161), Granite Code 20B and 34B (arXiv:2405.04324). Learned
+ * positions, LayerNorm and linears with bias, GELU; q, k, v fused, with one key/value head for all query heads, or one for
+ * each.
  */
 #include <math.h>
 #include <string.h>
@@ -24,8 +25,8 @@ static const struct el_field fields[] = {
 };
 
 #define GLOBAL 0
-#define OPT EL_TF_OPTIONAL
-#define LAYER EL_TF_LAYER
+#define OPT    EL_TF_OPTIONAL
+#define LAYER  EL_TF_LAYER
 static const struct el_tensor_rule tensors[] = {
     {EL_R_TOKEN_EMBD, "token_embd.weight", "transformer.wte.weight", {EL_D_VOCAB, EL_D_EMBD}, GLOBAL},
     {EL_R_POS_EMBD, "position_embd.weight", "transformer.wpe.weight", {EL_D_CTX, EL_D_EMBD}, GLOBAL},
@@ -65,7 +66,8 @@ static enum el_status hparams(const struct el_meta *meta, struct el_hparams *hp,
     const char *act = NULL;
     EL_TRY(el_arch_common_hparams(&el_arch_gpt_bigcode, meta, "%s.attention.layer_norm_epsilon", hp, err));
     if (hp->n_embd != hp->n_heads * hp->d_head)
-        return el_fail(err, EL_E_FORMAT, "%u heads of %u columns do not make the embedding length %u", hp->n_heads, hp->d_head, hp->n_embd);
+        return el_fail(err, EL_E_FORMAT, "%u heads of %u columns do not make the embedding length %u", hp->n_heads, hp->d_head,
+                       hp->n_embd);
     hp->layer_norm = true;
     EL_TRY(el_meta_get_str_or(meta, "starcoder.hidden_act", &act, err));
     hp->gelu_erf = act && strcmp(act, "gelu") == 0;
@@ -87,8 +89,8 @@ static enum el_status from_config(const struct el_json *config, struct el_meta *
         return el_fail(err, EL_E_UNSUPPORTED, "scale_attn_weights is false, only true is supported");
     EL_TRY(el_meta_get_u32(meta, "starcoder.embedding_length", 0, UINT32_MAX, &n_embd, err));
     EL_TRY(el_meta_get_u32(meta, "starcoder.attention.head_count", 0, UINT32_MAX, &n_heads, err));
-    EL_TRY(el_meta_get_u32_or(meta, "starcoder.feed_forward_length", 0, UINT32_MAX, n_embd > UINT32_MAX / 4 ? n_embd : 4 * n_embd, &n_ff,
-                              err));
+    EL_TRY(el_meta_get_u32_or(meta, "starcoder.feed_forward_length", 0, UINT32_MAX, n_embd > UINT32_MAX / 4 ? n_embd : 4 * n_embd,
+                              &n_ff, err));
     EL_TRY(el_meta_set_u32(meta, "starcoder.feed_forward_length", n_ff, err));
     const struct el_json *const multi_query = el_json_get(config, "multi_query");
     const bool one_kv = !el_json_is(multi_query, EL_JSON_BOOL) || el_json_bool(multi_query);
@@ -101,7 +103,8 @@ static enum el_status to_config(const struct el_meta *meta, const struct el_hpar
     (void)meta;
     (void)roles;
     if (hp->n_kv_heads != 1 && hp->n_kv_heads != hp->n_heads)
-        return el_fail(err, EL_E_UNSUPPORTED, "%u key/value heads: a GPTBigCode config can say only 1 or %u", hp->n_kv_heads, hp->n_heads);
+        return el_fail(err, EL_E_UNSUPPORTED, "%u key/value heads: a GPTBigCode config can say only 1 or %u", hp->n_kv_heads,
+                       hp->n_heads);
     el_buf_addf(json,
                 ",\n  \"multi_query\": %s,\n  \"activation_function\": \"%s\",\n  \"scale_attn_weights\": true,\n"
                 "  \"attention_softmax_in_fp32\": true,\n  \"scale_attention_softmax_in_fp32\": true",

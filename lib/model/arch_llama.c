@@ -1,6 +1,6 @@
 /*
- * Llama 1 to 3.2 (Touvron et al., arXiv:2302.13971; Grattafiori et al., arXiv:2407.21783): RMSNorm, rotary positions, grouped queries,
- * SwiGLU; optionally biases on attention and MLP (Granite Code 3B and 8B, arXiv:2405.04324).
+ * Llama 1 to 3.2 (Touvron et al., arXiv:2302.13971; Grattafiori et al., arXiv:2407.21783): RMSNorm, rotary positions, grouped
+ * queries, SwiGLU; optionally biases on attention and MLP (Granite Code 3B and 8B, arXiv:2405.04324).
  */
 #include <math.h>
 
@@ -25,8 +25,8 @@ static const struct el_field fields[] = {
 };
 
 #define GLOBAL 0
-#define OPT EL_TF_OPTIONAL
-#define LAYER EL_TF_LAYER
+#define OPT    EL_TF_OPTIONAL
+#define LAYER  EL_TF_LAYER
 static const struct el_tensor_rule tensors[] = {
     {EL_R_TOKEN_EMBD, "token_embd.weight", "model.embed_tokens.weight", {EL_D_VOCAB, EL_D_EMBD}, GLOBAL},
     {EL_R_ROPE_FREQS, "rope_freqs.weight", NULL, {EL_D_ROT_HALF}, OPT},
@@ -94,7 +94,8 @@ static enum el_status to_config(const struct el_meta *meta, const struct el_hpar
     (void)meta;
     el_buf_add_str(json, ",\n  \"hidden_act\": \"silu\"");
     EL_TRY(add_bias_flag("attention_bias",
-                         one << EL_R_ATTN_Q_B | one << EL_R_ATTN_K_B | one << EL_R_ATTN_V_B | one << EL_R_ATTN_OUT_B, roles, json, err));
+                         one << EL_R_ATTN_Q_B | one << EL_R_ATTN_K_B | one << EL_R_ATTN_V_B | one << EL_R_ATTN_OUT_B, roles, json,
+                         err));
     EL_TRY(add_bias_flag("mlp_bias", one << EL_R_FFN_GATE_B | one << EL_R_FFN_UP_B | one << EL_R_FFN_DOWN_B, roles, json, err));
     el_arch_rope_to_config(hp, json);
     return EL_OK;

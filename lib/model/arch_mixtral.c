@@ -1,6 +1,6 @@
 /*
- * Mixtral (Jiang et al., arXiv:2401.04088): Llama's attention, and a mixture of SwiGLU experts of which a router chooses a few per token.
- * In GGUF the family is "llama" with an expert count.
+ * Mixtral (Jiang et al., arXiv:2401.04088): Llama's attention, and a mixture of SwiGLU experts of which a router chooses a
+ * few per token. In GGUF the family is "llama" with an expert count.
  */
 #include <math.h>
 
@@ -28,8 +28,8 @@ static const struct el_field fields[] = {
 };
 
 #define GLOBAL 0
-#define OPT EL_TF_OPTIONAL
-#define LAYER EL_TF_LAYER
+#define OPT    EL_TF_OPTIONAL
+#define LAYER  EL_TF_LAYER
 static const struct el_tensor_rule tensors[] = {
     {EL_R_TOKEN_EMBD, "token_embd.weight", "model.embed_tokens.weight", {EL_D_VOCAB, EL_D_EMBD}, GLOBAL},
     {EL_R_ROPE_FREQS, "rope_freqs.weight", NULL, {EL_D_ROT_HALF}, OPT},
@@ -39,13 +39,26 @@ static const struct el_tensor_rule tensors[] = {
     {EL_R_ATTN_V, "blk.%u.attn_v.weight", "model.layers.%u.self_attn.v_proj.weight", {EL_D_KV, EL_D_EMBD}, LAYER},
     {EL_R_ATTN_OUT, "blk.%u.attn_output.weight", "model.layers.%u.self_attn.o_proj.weight", {EL_D_EMBD, EL_D_Q}, LAYER},
     {EL_R_FFN_NORM, "blk.%u.ffn_norm.weight", "model.layers.%u.post_attention_layernorm.weight", {EL_D_EMBD}, LAYER},
-    {EL_R_FFN_ROUTER, "blk.%u.ffn_gate_inp.weight", "model.layers.%u.block_sparse_moe.gate.weight", {EL_D_EXPERTS, EL_D_EMBD}, LAYER},
-    {EL_R_FFN_GATE_EXPS, "blk.%u.ffn_gate_exps.weight", "model.layers.%u.block_sparse_moe.experts.%u.w1.weight",
-     {EL_D_EXPERTS, EL_D_FF, EL_D_EMBD}, LAYER | EL_TF_STACK},
-    {EL_R_FFN_UP_EXPS, "blk.%u.ffn_up_exps.weight", "model.layers.%u.block_sparse_moe.experts.%u.w3.weight",
-     {EL_D_EXPERTS, EL_D_FF, EL_D_EMBD}, LAYER | EL_TF_STACK},
-    {EL_R_FFN_DOWN_EXPS, "blk.%u.ffn_down_exps.weight", "model.layers.%u.block_sparse_moe.experts.%u.w2.weight",
-     {EL_D_EXPERTS, EL_D_EMBD, EL_D_FF}, LAYER | EL_TF_STACK},
+    {EL_R_FFN_ROUTER,
+     "blk.%u.ffn_gate_inp.weight",
+     "model.layers.%u.block_sparse_moe.gate.weight",
+     {EL_D_EXPERTS, EL_D_EMBD},
+     LAYER},
+    {EL_R_FFN_GATE_EXPS,
+     "blk.%u.ffn_gate_exps.weight",
+     "model.layers.%u.block_sparse_moe.experts.%u.w1.weight",
+     {EL_D_EXPERTS, EL_D_FF, EL_D_EMBD},
+     LAYER | EL_TF_STACK},
+    {EL_R_FFN_UP_EXPS,
+     "blk.%u.ffn_up_exps.weight",
+     "model.layers.%u.block_sparse_moe.experts.%u.w3.weight",
+     {EL_D_EXPERTS, EL_D_FF, EL_D_EMBD},
+     LAYER | EL_TF_STACK},
+    {EL_R_FFN_DOWN_EXPS,
+     "blk.%u.ffn_down_exps.weight",
+     "model.layers.%u.block_sparse_moe.experts.%u.w2.weight",
+     {EL_D_EXPERTS, EL_D_EMBD, EL_D_FF},
+     LAYER | EL_TF_STACK},
     {EL_R_OUTPUT_NORM, "output_norm.weight", "model.norm.weight", {EL_D_EMBD}, GLOBAL},
     {EL_R_OUTPUT, "output.weight", "lm_head.weight", {EL_D_VOCAB, EL_D_EMBD}, OPT},
     {EL_R_COUNT, NULL, NULL, {EL_D_NONE}, 0},

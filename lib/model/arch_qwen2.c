@@ -1,6 +1,6 @@
 /*
- * Qwen2 and Qwen2.5 (Yang et al., arXiv:2407.10671): Llama's block with biases on q, k, v, and optionally a sliding window in the upper
- * layers.
+ * Qwen2 and Qwen2.5 (Yang et al., arXiv:2407.10671): Llama's block with biases on q, k, v, and optionally a sliding window in
+ * the upper layers.
  */
 #include <math.h>
 #include <string.h>
@@ -26,8 +26,8 @@ static const struct el_field fields[] = {
 };
 
 #define GLOBAL 0
-#define OPT EL_TF_OPTIONAL
-#define LAYER EL_TF_LAYER
+#define OPT    EL_TF_OPTIONAL
+#define LAYER  EL_TF_LAYER
 static const struct el_tensor_rule tensors[] = {
     {EL_R_TOKEN_EMBD, "token_embd.weight", "model.embed_tokens.weight", {EL_D_VOCAB, EL_D_EMBD}, GLOBAL},
     {EL_R_ATTN_NORM, "blk.%u.attn_norm.weight", "model.layers.%u.input_layernorm.weight", {EL_D_EMBD}, LAYER},
@@ -100,7 +100,8 @@ static enum el_status from_config(const struct el_json *config, struct el_meta *
     EL_TRY(el_arch_config_name(config, "hidden_act", acts, NULL, err));
     EL_TRY(el_arch_heads_from_config(&el_arch_qwen2, meta, err));
     EL_TRY(el_arch_rope_from_config(&el_arch_qwen2, config, meta, err));
-    if (!el_json_bool(el_json_get(config, "use_sliding_window")) || el_json_is(el_json_get(config, "sliding_window"), EL_JSON_NULL))
+    if (!el_json_bool(el_json_get(config, "use_sliding_window")) ||
+        el_json_is(el_json_get(config, "sliding_window"), EL_JSON_NULL))
         return EL_OK;
     if (!el_json_int(el_json_get(config, "sliding_window"), &window) || window < 1 || window > INT32_MAX)
         return el_fail(err, EL_E_FORMAT, "sliding_window is not an integer from 1 to %d", INT32_MAX);
@@ -120,10 +121,11 @@ static enum el_status to_config(const struct el_meta *meta, const struct el_hpar
     (void)err;
     el_buf_add_str(json, ",\n  \"hidden_act\": \"silu\"");
     if (hp->window)
-        el_buf_addf(json, ",\n  \"use_sliding_window\": true,\n  \"sliding_window\": %u,\n  \"max_window_layers\": %u", hp->window,
-                    hp->window_from_layer);
+        el_buf_addf(json, ",\n  \"use_sliding_window\": true,\n  \"sliding_window\": %u,\n  \"max_window_layers\": %u",
+                    hp->window, hp->window_from_layer);
     else
-        el_buf_addf(json, ",\n  \"use_sliding_window\": false,\n  \"sliding_window\": null,\n  \"max_window_layers\": %u", hp->n_layers);
+        el_buf_addf(json, ",\n  \"use_sliding_window\": false,\n  \"sliding_window\": null,\n  \"max_window_layers\": %u",
+                    hp->n_layers);
     el_arch_rope_to_config(hp, json);
     return EL_OK;
 }

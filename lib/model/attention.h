@@ -1,9 +1,9 @@
 /*
  * attention: the second door. It owns the store of keys and values; architectures never index it.
  *
- * The store holds keys after RoPE. Layout [seq][layer][kv head][pos][d], so that a head reads one piece of memory. A row at position p
- * of sequence s sees positions max(0, p - window + 1) .. p of s, window 0 meaning all. Rolling back forgets positions; nothing is
- * cleared.
+ * The store holds keys after RoPE. Layout [seq][layer][kv head][pos][d], so that a head reads one piece of memory. A row at
+ * position p of sequence s sees positions max(0, p - window + 1) .. p of s, window 0 meaning all. Rolling back forgets
+ * positions; nothing is cleared.
  */
 #ifndef EL_MODEL_ATTENTION_H
 #define EL_MODEL_ATTENTION_H

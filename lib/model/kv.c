@@ -19,7 +19,8 @@ enum el_status el_kv_open(struct el_kv *kv, const struct el_kv_dims *dims, bool 
 {
     *kv = (struct el_kv){.dims = *dims, .k = {.f16 = k_f16}, .v = {.f16 = v_f16}};
     if (!half_size(&kv->k, dims) || !half_size(&kv->v, dims))
-        return el_fail(err, EL_E_MEMORY, "a KV cache of %u sequences of %u positions does not fit in memory", dims->n_seqs, dims->n_ctx);
+        return el_fail(err, EL_E_MEMORY, "a KV cache of %u sequences of %u positions does not fit in memory", dims->n_seqs,
+                       dims->n_ctx);
     kv->n_past = el_calloc_array(dims->n_seqs, sizeof *kv->n_past);
     kv->k.data = el_alloc_aligned((size_t)kv->k.nbytes);
     kv->v.data = el_alloc_aligned((size_t)kv->v.nbytes);

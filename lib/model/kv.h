@@ -10,14 +10,14 @@ struct el_kv_dims {
 /* One of keys or values. */
 struct el_kv_half {
     uint8_t *data;
-    bool f16;               /* else f32 */
+    bool f16; /* else f32 */
     uint64_t nbytes;
-    uint64_t row_nbytes;    /* one head at one position */
+    uint64_t row_nbytes; /* one head at one position */
 };
 struct el_kv {
     struct el_kv_dims dims;
     struct el_kv_half k, v;
-    uint32_t *n_past;       /* [n_seqs] positions held */
+    uint32_t *n_past; /* [n_seqs] positions held */
 };
 
 /* Takes all memory. EL_E_MEMORY says how much was wanted. */

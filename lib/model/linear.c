@@ -42,8 +42,8 @@ static void quantize_rows(void *arg, uint64_t begin, uint64_t end, unsigned thre
     const struct el_activation *const to = &job->run->act;
     const uint64_t per_scale = x->n_pad / EL_ACT_BLOCK, per_sum = x->n_pad / 16;
     (void)thread;
-    job->run->kernels->quantize_act(x->f32 + begin * x->f32_stride, x->f32_stride, end - begin, x->n_in, to->q8 + begin * x->n_pad,
-                                    to->scale + begin * per_scale, to->sum + begin * per_sum);
+    job->run->kernels->quantize_act(x->f32 + begin * x->f32_stride, x->f32_stride, end - begin, x->n_in,
+                                    to->q8 + begin * x->n_pad, to->scale + begin * per_scale, to->sum + begin * per_sum);
 }
 
 static struct el_act activation(struct el_run *run, enum el_buffer src, bool want_q8)
@@ -87,7 +87,10 @@ struct products {
     uint32_t n;
 };
 
-/* Rows per chunk: some 64 chunks for a large matrix, so that threads end together; never so few rows that a call costs more than its work. */
+/*
+ * Rows per chunk: some 64 chunks for a large matrix, so that threads end together; never so few rows that a call costs more
+ * than its work.
+ */
 static uint64_t chunk_rows(uint64_t n_out)
 {
     enum { MIN_ROWS = 16, N_CHUNKS = 64 };

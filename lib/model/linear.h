@@ -1,7 +1,7 @@
 /*
- * linear: the one function through which every multiplication with a weight goes. It picks the kernel by the weight's encoding, makes
- * the derived form of its input that the kernel reads once for all linears that share the input, tells the observers, and splits output
- * rows over the pool in chunks that depend only on the shape.
+ * linear: the one function through which every multiplication with a weight goes. It picks the kernel by the weight's
+ * encoding, makes the derived form of its input that the kernel reads once for all linears that share the input, tells the
+ * observers, and splits output rows over the pool in chunks that depend only on the shape.
  */
 #ifndef EL_MODEL_LINEAR_H
 #define EL_MODEL_LINEAR_H

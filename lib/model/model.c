@@ -44,7 +44,8 @@ static enum el_status open_model(struct el_model *m, const struct el_model_opts 
     return EL_OK;
 }
 
-enum el_status el_model_open(struct el_source *source, const struct el_model_opts *opts, struct el_model **model, struct el_err *err)
+enum el_status el_model_open(struct el_source *source, const struct el_model_opts *opts, struct el_model **model,
+                             struct el_err *err)
 {
     static const struct el_model_opts defaults = {.no_mmap = false};
     *model = NULL;

@@ -8,10 +8,10 @@
 
 struct el_model {
     const struct el_arch *arch;
-    struct el_hparams hp;   /* features that are off already taken out */
+    struct el_hparams hp; /* features that are off already taken out */
     struct el_source *source;
     struct el_weights weights;
-    unsigned off;           /* enum el_features */
+    unsigned off; /* enum el_features */
     uint64_t n_params, nbytes;
 };
 

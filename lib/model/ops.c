@@ -74,7 +74,8 @@ static void norm_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     }
 }
 
-static void norm(struct el_run *run, const struct el_weight *gain, const struct el_weight *bias, enum el_buffer src, enum el_buffer dst)
+static void norm(struct el_run *run, const struct el_weight *gain, const struct el_weight *bias, enum el_buffer src,
+                 enum el_buffer dst)
 {
     struct loop a = {.run = run, .w = gain, .bias = bias, .src = src, .dst = dst};
     over_rows(&a, run->b[src].n, norm_task);
@@ -89,8 +90,8 @@ static void rope_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     (void)thread;
     for (uint64_t r = begin; r < end; r++)
         for (uint32_t h = 0; h < a->n; h++)
-            run->kernels->rope(row_at(run, a->dst, r) + (uint64_t)h * d, run->rope_cos + r * (n_rot / 2), run->rope_sin + r * (n_rot / 2),
-                               n_rot);
+            run->kernels->rope(row_at(run, a->dst, r) + (uint64_t)h * d, run->rope_cos + r * (n_rot / 2),
+                               run->rope_sin + r * (n_rot / 2), n_rot);
 }
 
 static void rope(struct el_run *run, enum el_buffer x, uint32_t n_heads)
@@ -165,8 +166,8 @@ static void take_out_rows(struct el_run *run, enum el_buffer src, enum el_buffer
 /* ---- experts ---- */
 
 /*
- * The n_used largest logits of one row and their share of the softmax over all, renormalised: the softmax over the chosen, since the
- * common denominator falls out. A NaN is never larger, so that any input gives distinct experts.
+ * The n_used largest logits of one row and their share of the softmax over all, renormalised: the softmax over the chosen,
+ * since the common denominator falls out. A NaN is never larger, so that any input gives distinct experts.
  */
 static void route_row(const float *logits, uint32_t n_experts, uint32_t n_used, uint32_t *pick, float *p)
 {

@@ -1,7 +1,7 @@
 /*
- * Operations on the buffers of a run: all that an architecture may do. A table of pointers, so that another device, a tracer or a
- * backward pass can stand in. Every operation sets the row count of the buffer it writes. A row's result depends on that row only, so
- * it is the same in any batch and for any number of threads.
+ * Operations on the buffers of a run: all that an architecture may do. A table of pointers, so that another device, a tracer
+ * or a backward pass can stand in. Every operation sets the row count of the buffer it writes. A row's result depends on that
+ * row only, so it is the same in any batch and for any number of threads.
  */
 #ifndef EL_MODEL_OPS_H
 #define EL_MODEL_OPS_H
@@ -15,7 +15,8 @@ struct el_ops {
     /* dst += rows of w by the positions of the batch */
     void (*add_position_rows)(struct el_run *run, const struct el_weight *w, enum el_buffer dst);
     /* dst = norm(src) * gain (+ bias, NULL: none); RMSNorm, or LayerNorm where the model has that */
-    void (*norm)(struct el_run *run, const struct el_weight *gain, const struct el_weight *bias, enum el_buffer src, enum el_buffer dst);
+    void (*norm)(struct el_run *run, const struct el_weight *gain, const struct el_weight *bias, enum el_buffer src,
+                 enum el_buffer dst);
     /* Up to EL_MAX_JOBS products of one input; see model/linear.h. */
     void (*linear)(struct el_run *run, enum el_buffer src, const struct el_linear_job *jobs, uint32_t n_jobs);
     /* Rotates n_heads heads of every row in place by the row's position. */

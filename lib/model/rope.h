@@ -1,8 +1,9 @@
 /*
- * Rotary position embedding (Su et al., arXiv:2104.09864): the angle of pair i at position p is p * f_i, with
- * f_i = theta^(-2 i / n_rot) / s_i. Without scaling s_i is 1; linear scaling divides all by one factor; llama3 scaling has a factor
- * per pair: 1 for wavelengths below original / high, `factor` above original / low, and between them the blend
- * 1 / ((1 - t) / factor + t), t = (original / wavelength - low) / (high - low).
+ * Rotary position embedding (Su et al., arXiv:2104.09864). The angle of pair i at position p is p * f_i, with
+ *     f_i = theta^(-2 i / n_rot) / s_i
+ * Without scaling s_i is 1; linear scaling divides all by one factor; llama3 scaling has one per pair: 1 for wavelengths below
+ * original / high, `factor` above original / low, and between them the blend
+ *     s_i = 1 / ((1 - t) / factor + t),  t = (original / wavelength - low) / (high - low)
  * Angles are computed in float64 and rounded once.
  */
 #ifndef EL_MODEL_ROPE_H

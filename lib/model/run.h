@@ -12,13 +12,16 @@
 
 /* Buffers of activation rows. Q, K and V are column ranges of QKV, so that fused and separate projections end alike. */
 enum el_buffer {
-    EL_B_X,      /* [n, n_embd] the residual stream */
-    EL_B_H,      /* [n, n_embd] what a norm made of it */
-    EL_B_QKV,    /* [n, (n_heads + 2 n_kv_heads) d_head] */
-    EL_B_Q, EL_B_K, EL_B_V,
-    EL_B_ATTN,   /* [n, n_heads d_head] */
-    EL_B_Y,      /* [n, n_embd] output of a projection before it is added to x */
-    EL_B_GATE, EL_B_UP, /* [n, n_ff] */
+    EL_B_X,   /* [n, n_embd] the residual stream */
+    EL_B_H,   /* [n, n_embd] what a norm made of it */
+    EL_B_QKV, /* [n, (n_heads + 2 n_kv_heads) d_head] */
+    EL_B_Q,
+    EL_B_K,
+    EL_B_V,
+    EL_B_ATTN, /* [n, n_heads d_head] */
+    EL_B_Y,    /* [n, n_embd] output of a projection before it is added to x */
+    EL_B_GATE,
+    EL_B_UP,     /* [n, n_ff] */
     EL_B_ROUTER, /* [n, n_experts] */
     EL_B_EXPERT, /* [n, n_embd] rows gathered for one expert */
     EL_B_LOGITS, /* [n_out, n_vocab] */
@@ -38,12 +41,15 @@ struct el_activation {
     int32_t *sum;
 };
 
-/* The tokens of a batch by expert. Entry i: row row[i] goes to the expert with weight p[i]; expert e has entries start[e] .. start[e + 1]. */
+/*
+ * The tokens of a batch by expert. Entry i: row row[i] goes to the expert with weight p[i]; expert e has entries start[e] ..
+ * start[e + 1].
+ */
 struct el_routing {
     uint32_t *start; /* [n_experts + 1] */
     uint32_t *row;   /* [n * n_experts_used] */
     float *p;
-    uint32_t *pick;  /* [n, n_experts_used] scratch: experts of a row, and their weights */
+    uint32_t *pick; /* [n, n_experts_used] scratch: experts of a row, and their weights */
     float *pick_p;
 };
 
@@ -66,8 +72,8 @@ struct el_run {
 
     const struct el_row *rows; /* the batch */
     uint32_t n;
-    uint32_t n_out;            /* rows that asked for logits, and which: */
-    uint32_t *out_rows;        /* [n_batch] */
+    uint32_t n_out;     /* rows that asked for logits, and which: */
+    uint32_t *out_rows; /* [n_batch] */
 
     struct el_rows_buf b[EL_B_COUNT];
     struct el_activation act;

@@ -22,7 +22,7 @@ struct el_sampler {
     double *p;                    /* [n_vocab] */
     int32_t *last;                /* ring of the last penalty_last_n tokens */
     uint32_t n_last, last_at;
-    uint32_t *counts;             /* [n_vocab] how often a token is in the ring */
+    uint32_t *counts; /* [n_vocab] how often a token is in the ring */
 };
 
 struct el_sampler_opts el_sampler_defaults(void)
@@ -55,7 +55,8 @@ static enum el_status check_opts(const struct el_sampler_opts *o, size_t n_vocab
     return EL_OK;
 }
 
-enum el_status el_sampler_open(const struct el_sampler_opts *opts, size_t n_vocab, struct el_sampler **sampler, struct el_err *err)
+enum el_status el_sampler_open(const struct el_sampler_opts *opts, size_t n_vocab, struct el_sampler **sampler,
+                               struct el_err *err)
 {
     *sampler = NULL;
     const struct el_sampler_opts defaults = el_sampler_defaults();

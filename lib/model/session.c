@@ -19,17 +19,17 @@ struct el_session {
     struct el_kv kv;
     struct el_run run;
     uint32_t n_batch;
-    void *arena;             /* everything below and in run that is not the KV store */
+    void *arena; /* everything below and in run that is not the KV store */
     uint64_t arena_nbytes;
-    uint32_t *next_pos;      /* [n_seqs] while a batch is checked */
-    uint32_t *out_of_row;    /* [n_batch] index among the logits, UINT32_MAX for none */
-    uint32_t n_rows;         /* of the last decode that succeeded */
+    uint32_t *next_pos;   /* [n_seqs] while a batch is checked */
+    uint32_t *out_of_row; /* [n_batch] index among the logits, UINT32_MAX for none */
+    uint32_t n_rows;      /* of the last decode that succeeded */
 };
 
 /* ---- memory: the same walk twice, once to add up and once to hand out ---- */
 
 struct arena {
-    uint8_t *base;  /* NULL: only adding up */
+    uint8_t *base; /* NULL: only adding up */
     uint64_t nbytes;
     bool overflow;
 };

@@ -78,6 +78,8 @@ void el_utf8_repair(const char *text, size_t nbytes, struct el_buf *out)
 
 static enum el_status push_ids(struct encoder *e, const int32_t *ids, size_t n, struct el_err *err)
 {
+    if (n == 0)
+        return EL_OK;
     if (e->cap - e->n < n) {
         const size_t cap = e->cap + e->cap / 2 + n + 64;
         int32_t *const more = el_realloc_array(e->ids, cap, sizeof *more);

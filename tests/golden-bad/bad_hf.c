@@ -134,7 +134,7 @@ static const struct {
     MODEL("weights a pointer", NULL, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", EL_E_FORMAT,
           "model.safetensors': header of"),
     MODEL("a tensor renamed", "model.norm.weight", "model.morn.weight", EL_E_UNSUPPORTED,
-          "2 problems: tensor 'model.morn.weight' is not one of a llama model;tensor 'model.norm.weight' is missing"),
+          "2 problems: tensor 'model.morn.weight' is not one of a llama model; tensor 'model.norm.weight' is missing"),
     MODEL("a layer number with a zero", "model.layers.0.mlp.up_proj.weight", "model.layers.00.mlp.up_proj.weigh",
           EL_E_UNSUPPORTED, "'model.layers.00.mlp.up_proj.weigh' is not one of"),
     MODEL("integers for weights", "\"model.norm.weight\":{\"dtype\":\"F32\"", "\"model.norm.weight\":{\"dtype\":\"I32\"",
@@ -169,7 +169,7 @@ static const struct {
           "'model-00001-of-00003.safetensors'"),
     INDEX("tensor not in the index", "\"model.norm.weight\": \"model-00003-of-00003.safetensors\"",
           "\"x\": \"model-00003-of-00003.safetensors\"", EL_E_FORMAT,
-          "2 problems: tensor 'model.norm.weight' of file 'model-00003-of-00003.safetensors' is not in the index;tensor 'x' is "
+          "2 problems: tensor 'model.norm.weight' of file 'model-00003-of-00003.safetensors' is not in the index; tensor 'x' is "
           "not in file"),
     INDEX("twice the same tensor", "\"weight_map\": {", "\"weight_map\": {\"lm_head.weight\": \"x\", ", EL_E_FORMAT,
           "'lm_head.weight' occurs twice"),

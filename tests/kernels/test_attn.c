@@ -1,4 +1,7 @@
-/* Attention at every CPU level against float64, for float32 and float16 caches. Keys, values, query and result end at a guard page. */
+/*
+ * Attention at every CPU level against float64, for float32 and float16 caches. Keys, values, query and result end at a guard
+ * page.
+ */
 #include "kernels/trap.h"
 
 #include "base/f16.h"
@@ -43,8 +46,16 @@ static void fill(const struct cache *c, uint64_t n_pos, float size, uint64_t *se
 
 static struct el_attn_args make_args(const float *q, const struct cache *k, const struct cache *v, uint64_t n_pos, float *out)
 {
-    return (struct el_attn_args){.q = q, .k = k->rows, .v = v->rows, .k_stride_nbytes = k->stride, .v_stride_nbytes = v->stride,
-                                 .n_pos = n_pos, .d = k->d, .scale = 1.0f / sqrtf((float)k->d), .k_f16 = k->f16, .v_f16 = v->f16,
+    return (struct el_attn_args){.q = q,
+                                 .k = k->rows,
+                                 .v = v->rows,
+                                 .k_stride_nbytes = k->stride,
+                                 .v_stride_nbytes = v->stride,
+                                 .n_pos = n_pos,
+                                 .d = k->d,
+                                 .scale = 1.0f / sqrtf((float)k->d),
+                                 .k_f16 = k->f16,
+                                 .v_f16 = v->f16,
                                  .out = out};
 }
 
@@ -95,8 +106,8 @@ static void check_one(uint32_t d, uint64_t n_pos, bool k_f16, bool v_f16, float 
         for (uint32_t i = 0; i < d; i++)
             bad += !(fabs((double)out[i] - want[i]) <= bound[i]);
         if (bad)
-            test_fail(__FILE__, __LINE__, "%s: d %u, %u positions, k %s, v %s: %u elements out of bounds", el_cpu_name(level.level), d,
-                      (unsigned)n_pos, k_f16 ? "f16" : "f32", v_f16 ? "f16" : "f32", bad);
+            test_fail(__FILE__, __LINE__, "%s: d %u, %u positions, k %s, v %s: %u elements out of bounds",
+                      el_cpu_name(level.level), d, (unsigned)n_pos, k_f16 ? "f16" : "f32", v_f16 ? "f16" : "f32", bad);
     }
     trap_free_all();
 }
@@ -109,7 +120,8 @@ TEST(attn, every_number_of_positions)
 
 TEST(attn, head_sizes)
 {
-    static const uint32_t sizes[] = {1, 7, 8, 15, 16, 17, 24, 40, 48, 64, 72, 80, 96, 112, 120, 128, 136, 144, 160, 192, 256, 320};
+    static const uint32_t sizes[] = {1,  7,  8,   15,  16,  17,  24,  40,  48,  64,  72,
+                                     80, 96, 112, 120, 128, 136, 144, 160, 192, 256, 320};
     static const uint64_t positions[] = {1, 3, 4, 5, 16, 255, 256, 257, 600};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
         for (size_t p = 0; p < sizeof positions / sizeof positions[0]; p++)

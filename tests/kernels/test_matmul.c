@@ -1,7 +1,7 @@
 /*
  * Matrix products of every CPU level. Two kinds of data, and both are needed: small integers with powers of two as scales, where
- * every order of summation gives the same float, so that the reference must be met to the bit (a forgotten tail shows); and shaped
- * random data against a float64 sum within the bound of float32 summation. All inputs and outputs end at a guard page.
+ * every order of summation gives the same float, so that the reference must be met to the bit (a forgotten tail shows); and
+ * shaped random data against a float64 sum within the bound of float32 summation. All inputs and outputs end at a guard page.
  */
 #include "kernels/trap.h"
 
@@ -22,8 +22,8 @@ struct problem {
 
 enum { EXACT, REAL };
 
-static const char *const types[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "G2_32", "G3_64Z",
-                                    "G4_32", "G4_128Z", "G5_32Z", "G6_ROW", "G7_128", "G8_ROWZ", "G8_32"};
+static const char *const types[] = {"F32",    "F16",   "BF16",    "Q8_0",   "Q4_0",   "Q4_K",   "Q5_K",    "Q6_K", "G2_32",
+                                    "G3_64Z", "G4_32", "G4_128Z", "G5_32Z", "G6_ROW", "G7_128", "G8_ROWZ", "G8_32"};
 enum { N_TYPES = sizeof types / sizeof types[0], N_SINGLE = 8 }; /* the first N_SINGLE have one part */
 
 static void put_f16(uint8_t *p, float v)
@@ -111,7 +111,8 @@ static void fill_group(struct el_matrix *w, const struct el_part_shape *parts, u
     }
 }
 
-static bool make_problem(struct problem *p, const char *type, uint64_t n_rows, uint64_t n_tokens, uint64_t n_in, int kind, uint64_t seed)
+static bool make_problem(struct problem *p, const char *type, uint64_t n_rows, uint64_t n_tokens, uint64_t n_in, int kind,
+                         uint64_t seed)
 {
     struct el_err err;
     memset(p, 0, sizeof *p);
@@ -134,7 +135,10 @@ static bool make_problem(struct problem *p, const char *type, uint64_t n_rows, u
         else
             fill_blocks(type, p->weights, parts[0].nbytes, kind, &seed);
     }
-    p->w_extra = type[0] == 'G' ? 2 * 255 * 0.025f : type[1] == '4' || type[1] == '5' ? 2 * 63 * 0.025f : strcmp(type, "Q6_K") == 0 ? 32 * 0.025f : 0;
+    p->w_extra = type[0] == 'G'                     ? 2 * 255 * 0.025f
+                 : type[1] == '4' || type[1] == '5' ? 2 * 63 * 0.025f
+                 : strcmp(type, "Q6_K") == 0        ? 32 * 0.025f
+                                                    : 0;
     make_act(p, n_tokens, n_in, kind, &seed);
     return true;
 }
@@ -174,7 +178,8 @@ static void check_real(const struct el_kernels *k, const char *type, const struc
     }
     free(row);
     if (bad)
-        test_fail(__FILE__, __LINE__, "%s at %s, n_in %u: %u results out of bounds", type, el_cpu_name(k->level), (unsigned)n_in, bad);
+        test_fail(__FILE__, __LINE__, "%s at %s, n_in %u: %u results out of bounds", type, el_cpu_name(k->level), (unsigned)n_in,
+                  bad);
 }
 
 /* Every single result by itself, and some splits of rows and tokens, have the bits of the whole. */
@@ -327,8 +332,8 @@ TEST(matmul, decoding_fallback)
         REQUIRE(make_problem(&p, names[i], ROWS, TOKENS, n_in, REAL, 3));
         float dense[ROWS * MAX_IN];
         el_matrix_decode(&p.w, 0, ROWS, dense);
-        const struct el_matrix decoded = {.enc = el_enc_f32(), .n_rows = ROWS, .n_in = n_in,
-                                          .data = {(const uint8_t *)dense}, .row_nbytes = {n_in * 4}};
+        const struct el_matrix decoded = {
+            .enc = el_enc_f32(), .n_rows = ROWS, .n_in = n_in, .data = {(const uint8_t *)dense}, .row_nbytes = {n_in * 4}};
         void *const scratch = trap_alloc(el_matmul_scratch_nbytes(n_in));
         FOR_EACH_LEVEL(k)
         {
@@ -387,8 +392,8 @@ TEST(matmul, quantized_activations_are_the_same_everywhere)
 
 TEST(matmul, quantized_activations_of_special_values)
 {
-    static const float specials[] = {0.0f,    -0.0f,   1e-45f,  -1e-45f, 2.5e-43f, 1e-40f, 1.17549435e-38f, 3.4028235e38f,
-                                     INFINITY, -INFINITY, NAN,   0.5f,   -63.5f,  127.0f, -127.0f, 1e-30f};
+    static const float specials[] = {0.0f,     -0.0f,     1e-45f, -1e-45f, 2.5e-43f, 1e-40f, 1.17549435e-38f, 3.4028235e38f,
+                                     INFINITY, -INFINITY, NAN,    0.5f,    -63.5f,   127.0f, -127.0f,         1e-30f};
     uint64_t seed = 1;
     for (size_t s = 0; s < sizeof specials / sizeof specials[0]; s++) {
         for (int place = 0; place < 32; place += 5) {

@@ -1,6 +1,6 @@
 /*
- * Everything but products and attention, at every CPU level: equal to the reference to the bit where no sum is involved, else within
- * a few units in the last place of a float64 computation. Any length, any split, inputs and outputs up to a guard page.
+ * Everything but products and attention, at every CPU level: equal to the reference to the bit where no sum is involved, else
+ * within a few units in the last place of a float64 computation. Any length, any split, inputs and outputs up to a guard page.
  */
 #include "kernels/trap.h"
 
@@ -115,7 +115,8 @@ TEST(ops, rmsnorm)
     }
 }
 
-static void check_layernorm(const struct el_kernels *k, const float *x, const float *gain, const float *bias, uint64_t n, uint64_t d)
+static void check_layernorm(const struct el_kernels *k, const float *x, const float *gain, const float *bias, uint64_t n,
+                            uint64_t d)
 {
     float *const y = trap_alloc(n * d * 4), *const in_place = copy_floats(x, n * d);
     k->layernorm(x, gain, bias, 1e-5f, n, d, y);
@@ -131,7 +132,8 @@ static void check_layernorm(const struct el_kernels *k, const float *x, const fl
         const double r = 1 / sqrt(var + 1e-5);
         for (uint64_t i = 0; i < d; i++) {
             const double b = bias ? (double)bias[i] : 0, v = ((double)xt[i] - mean) * r * (double)gain[i];
-            const double bound = 4 * 0x1p-24 * (fabs(v) + fabs(b) + (fabs((double)xt[i]) + fabs(mean)) * r * fabs((double)gain[i]));
+            const double bound =
+                4 * 0x1p-24 * (fabs(v) + fabs(b) + (fabs((double)xt[i]) + fabs(mean)) * r * fabs((double)gain[i]));
             CHECK_NEAR(y[t * d + i], v + b, bound + 1e-30);
         }
     }
@@ -335,7 +337,8 @@ static void check_exp(void (*fn)(const float *x, float *y))
     }
     if (!(worst <= 2.0))
         test_fail(__FILE__, __LINE__, "exp: %g ulp", worst);
-    const float special[16] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 88.722f, 88.723f, 89.5f, 3e38f, -103.9f, -104.5f, -3e38f, 1e-45f};
+    const float special[16] = {0.0f,  -0.0f, INFINITY, -INFINITY, NAN,    88.722f, 88.723f,
+                               89.5f, 3e38f, -103.9f,  -104.5f,   -3e38f, 1e-45f};
     fn(special, y);
     CHECK(y[0] == 1 && y[1] == 1 && y[12] == 1);
     CHECK(y[2] == INFINITY && y[7] == INFINITY && y[8] == INFINITY);

@@ -1,6 +1,6 @@
 /*
- * Memory that ends where reading traps: a kernel that touches one byte too many does not survive. Also what all kernel tests share:
- * the walk over the CPU levels.
+ * Memory that ends where reading traps: a kernel that touches one byte too many does not survive. Also what all kernel tests
+ * share: the walk over the CPU levels.
  */
 #ifndef EL_TESTS_KERNELS_TRAP_H
 #define EL_TESTS_KERNELS_TRAP_H

@@ -34,8 +34,8 @@ static float *values_of(struct el_source *s, const struct el_tensor *t)
     return (float *)(void *)parts_of(s, t)[0];
 }
 
-static enum el_status read_part(struct el_source *s, const struct el_tensor *t, uint32_t part, uint64_t offset, void *out, uint64_t nbytes,
-                                struct el_err *err)
+static enum el_status read_part(struct el_source *s, const struct el_tensor *t, uint32_t part, uint64_t offset, void *out,
+                                uint64_t nbytes, struct el_err *err)
 {
     (void)err;
     memcpy(out, parts_of(s, t)[part] + offset, nbytes);
@@ -205,7 +205,8 @@ struct el_source *mem_source_random(const char *arch_name, bool tied, uint64_t s
     struct el_hparams hp = {0};
     struct el_err err;
     need(arch, "no such architecture");
-    need(el_meta_set_str(s->meta, "general.architecture", arch->gguf_arch, strlen(arch->gguf_arch), NULL) == EL_OK, "out of memory");
+    need(el_meta_set_str(s->meta, "general.architecture", arch->gguf_arch, strlen(arch->gguf_arch), NULL) == EL_OK,
+         "out of memory");
     set_u32(s, arch, "%s.block_count", 2);
     set_u32(s, arch, "%s.embedding_length", 32);
     set_u32(s, arch, "%s.feed_forward_length", 48);

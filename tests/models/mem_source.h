@@ -1,6 +1,6 @@
 /*
- * Sources that live in memory: a model whose weights a test can read and change. Tensors are F32 until they are encoded, in canonical
- * row order, and map gives their place, so a change after opening a model is seen by that model too.
+ * Sources that live in memory: a model whose weights a test can read and change. Tensors are F32 until they are encoded, in
+ * canonical row order, and map gives their place, so a change after opening a model is seen by that model too.
  */
 #ifndef EL_TESTS_MEM_SOURCE_H
 #define EL_TESTS_MEM_SOURCE_H

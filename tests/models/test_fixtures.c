@@ -1,7 +1,8 @@
 /*
- * Logits of tiny random checkpoints against transformers, and of the bundled model against its reference arrays. With F32 weights,
- * activations and KV the largest difference stays below 1e-4 of the largest logit, from the Hugging Face folder and from llama.cpp's
- * GGUF of it, in any chunks, at every CPU level; a feature that is left out moves logits by more than a hundred times that.
+ * Logits of tiny random checkpoints against transformers, and of the bundled model against its reference arrays. With F32
+ * weights, activations and KV the largest difference stays below 1e-4 of the largest logit, from the Hugging Face folder and
+ * from llama.cpp's GGUF of it, in any chunks, at every CPU level; a feature that is left out moves logits by more than a
+ * hundred times that.
  */
 #include <dirent.h>
 #include <math.h>
@@ -102,7 +103,8 @@ static double difference(const struct run *run, const struct reference *ref)
         }
         for (size_t i = 0; !isnan(diff) && i < n; i++)
             for (size_t v = 0; v < ref->n_vocab; v++)
-                diff = fmax(diff, fabs((double)el_session_logits(session, i)[v] - (double)ref->logits[(at + i) * ref->n_vocab + v]));
+                diff =
+                    fmax(diff, fabs((double)el_session_logits(session, i)[v] - (double)ref->logits[(at + i) * ref->n_vocab + v]));
     }
     el_session_close(session);
     el_model_close(model);
@@ -160,8 +162,8 @@ static void check_path(const char *path, const struct reference *ref)
             const struct run run = {.path = path, .level = level, .chunk = chunks[c], .n_threads = 1 + (unsigned)c % 2};
             const double diff = difference(&run, ref);
             if (!(diff < 1e-4 * ref->largest))
-                test_fail(__FILE__, __LINE__, "%s at %s in chunks of %zu: logits differ by %g, at most %g", path, level, chunks[c], diff,
-                          1e-4 * ref->largest);
+                test_fail(__FILE__, __LINE__, "%s at %s in chunks of %zu: logits differ by %g, at most %g", path, level,
+                          chunks[c], diff, 1e-4 * ref->largest);
         }
     }
     el_cpu_force(el_cpu_detected());

@@ -21,10 +21,12 @@ struct opened {
 
 static struct el_session_opts f32_opts(void)
 {
-    return (struct el_session_opts){.n_ctx = 32, .n_seqs = 3, .n_batch = 32, .kv_type_k = "f32", .kv_type_v = "f32", .n_threads = 1};
+    return (struct el_session_opts){
+        .n_ctx = 32, .n_seqs = 3, .n_batch = 32, .kv_type_k = "f32", .kv_type_v = "f32", .n_threads = 1};
 }
 
-static bool open_all(struct opened *o, struct el_source *source, const struct el_model_opts *model_opts, const struct el_session_opts *opts)
+static bool open_all(struct opened *o, struct el_source *source, const struct el_model_opts *model_opts,
+                     const struct el_session_opts *opts)
 {
     struct el_err err;
     *o = (struct opened){.source = source};
@@ -184,7 +186,7 @@ TEST(session, options)
     };
     REQUIRE(open_all(&o, mem_source_random("gpt_bigcode", false, 1), NULL, NULL));
     CHECK_EQ_INT(el_session_n_ctx(o.session), 64);
-    CHECK_EQ_INT(el_session_n_batch(o.session), 64); /* no more rows than the context takes */
+    CHECK_EQ_INT(el_session_n_batch(o.session), 64);                       /* no more rows than the context takes */
     CHECK_EQ_INT(el_session_kv_nbytes(o.session), 2 * 64 * 2 * 2 * 8 * 2); /* K, V; positions, layers, heads, columns, f16 */
     CHECK(el_session_scratch_nbytes(o.session) > 64 * N_VOCAB * 4);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -220,7 +222,10 @@ TEST(session, f16_store_is_close_and_not_the_same)
     CHECK(moved(exact, half) > 0 && moved(exact, half) < 0.01);
 }
 
-/* In every encoding and at every level a row's bits do not depend on its batch; and the model is the one whose weights are decoded. */
+/*
+ * In every encoding and at every level a row's bits do not depend on its batch; and the model is the one whose weights are
+ * decoded.
+ */
 TEST(session, encoded_weights)
 {
     static const struct {
@@ -333,10 +338,8 @@ TEST(session, values_that_are_not_finite_name_the_first_layer)
         const char *tensor, *says;
         float value;
     } cases[] = {
-        {"token_embd.weight", "embedding", NAN},
-        {"blk.0.attn_v.weight", "layer 0", INFINITY},
-        {"blk.1.ffn_down.weight", "layer 1", NAN},
-        {"output.weight", "output matrix", NAN},
+        {"token_embd.weight", "embedding", NAN},   {"blk.0.attn_v.weight", "layer 0", INFINITY},
+        {"blk.1.ffn_down.weight", "layer 1", NAN}, {"output.weight", "output matrix", NAN},
         {"blk.1.attn_k.bias", "layer 1", NAN},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -472,9 +475,10 @@ TEST(binding, lists_all_problems)
     mem_source_add(s, "nonsense", 1, extra);
     mem_source_add(s, "blk.2.attn_norm.weight", 1, extra);
     CHECK_EQ_INT(try_open(s, NULL, &err), EL_E_FORMAT);
-    CHECK_EQ_STR(err.text, "'memory': 5 problems with the tensors of a llama model: 'blk.1.attn_q.weight' is 32 x 31, should be 32 x 32; "
-                           "'blk.1.ffn_up.bias' is missing; 'output_norm.weight' is missing; 'nonsense' does not belong to one; "
-                           "'blk.2.attn_norm.weight' is of a layer past the last, 1");
+    CHECK_EQ_STR(err.text,
+                 "'memory': 5 problems with the tensors of a llama model: 'blk.1.attn_q.weight' is 32 x 31, should be 32 x 32; "
+                 "'blk.1.ffn_up.bias' is missing; 'output_norm.weight' is missing; 'nonsense' does not belong to one; "
+                 "'blk.2.attn_norm.weight' is of a layer past the last, 1");
     el_source_close(s);
 }
 

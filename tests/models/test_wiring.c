@@ -1,6 +1,7 @@
 /*
- * The wiring table of every architecture, by its own definition: for each link and each kind of change that it says commutes, a random
- * change of the producers with the inverse at the consumers leaves the logits as they are, and without the inverse moves them.
+ * The wiring table of every architecture, by its own definition: for each link and each kind of change that it says commutes,
+ * a random change of the producers with the inverse at the consumers leaves the logits as they are, and without the inverse
+ * moves them.
  */
 #include <math.h>
 
@@ -142,7 +143,8 @@ static struct view view_of(const struct subject *s, enum el_role role, uint32_t 
 }
 
 /* Rows (and bias) of a producer, starting at channel `first` of expert e. */
-static void change_producer(const struct subject *s, enum el_role role, uint32_t layer, uint64_t e, uint64_t first, const struct change *c)
+static void change_producer(const struct subject *s, enum el_role role, uint32_t layer, uint64_t e, uint64_t first,
+                            const struct change *c)
 {
     enum el_role bias = role + 1; /* a bias follows its matrix or norm */
     if (role == EL_R_ATTN_V && !rule_of(s, role)) {
@@ -162,7 +164,8 @@ static void change_producer(const struct subject *s, enum el_role role, uint32_t
         change_rows(view_of(s, bias, layer).values, 1, first, c);
 }
 
-static void change_consumer(const struct subject *s, enum el_role role, uint32_t layer, uint64_t e, uint64_t first, const struct change *c)
+static void change_consumer(const struct subject *s, enum el_role role, uint32_t layer, uint64_t e, uint64_t first,
+                            const struct change *c)
 {
     const struct view w = view_of(s, role, layer);
     if (!w.values)
@@ -322,8 +325,8 @@ static void check_link(const struct subject *original, size_t number, const stru
         const bool ok = logits_of(s.source, after, n_vocab);
         const double m = ok ? moved(before, after, N_IDS * n_vocab) : (double)NAN;
         if (compensate ? !(m < 1e-4) : !(m > 1e-2))
-            test_fail(__FILE__, __LINE__, "%s%s, link %zu, change %u, %s: logits move by %g", s.arch->name, tied ? " (tied)" : "", number,
-                      kind, compensate ? "compensated" : "alone", m);
+            test_fail(__FILE__, __LINE__, "%s%s, link %zu, change %u, %s: logits move by %g", s.arch->name, tied ? " (tied)" : "",
+                      number, kind, compensate ? "compensated" : "alone", m);
         el_source_close(s.source);
     }
 }

@@ -89,7 +89,8 @@ TEST(arch, of_config)
         {"{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"qwen2\"}", "llama", NULL},
         {"{\"model_type\": \"gpt_bigcode\"}", "gpt_bigcode", NULL},
         {"{\"architectures\": [], \"model_type\": \"mixtral\"}", "mixtral", NULL},
-        {"{\"architectures\": [\"MambaForCausalLM\"], \"model_type\": \"llama\"}", NULL, "architectures names 'MambaForCausalLM', known are"},
+        {"{\"architectures\": [\"MambaForCausalLM\"], \"model_type\": \"llama\"}", NULL,
+         "architectures names 'MambaForCausalLM', known are"},
         {"{\"model_type\": \"mamba\"}", NULL, "model_type is 'mamba'"},
         {"{}", NULL, "neither architectures nor model_type"},
         {"[]", NULL, "neither"},
@@ -143,7 +144,8 @@ TEST(arch, tables_are_sound)
             CHECK(el_arch_rule(a, r->gguf, NULL) == ((r->flags & EL_TF_LAYER) ? NULL : r));
             CHECK(((r->flags & EL_TF_LAYER) != 0) == (strstr(r->gguf, "%u") != NULL));
         }
-        CHECK(roles & UINT64_C(1) << EL_R_TOKEN_EMBD && roles & UINT64_C(1) << EL_R_OUTPUT && roles & UINT64_C(1) << EL_R_OUTPUT_NORM);
+        CHECK(roles & UINT64_C(1) << EL_R_TOKEN_EMBD && roles & UINT64_C(1) << EL_R_OUTPUT &&
+              roles & UINT64_C(1) << EL_R_OUTPUT_NORM);
         CHECK(a->embed && a->block && a->head && a->hparams && a->hf_classes[0]);
     }
 }
@@ -279,7 +281,8 @@ TEST(hparams, refuse_what_cannot_be)
         }
         const enum el_status status = arch_named("llama")->hparams(m, &hp, &err);
         if (status != bad[i].status)
-            test_fail(__FILE__, __LINE__, "%s = %g: status %d, want %d: %s", key, bad[i].v, (int)status, (int)bad[i].status, err.text);
+            test_fail(__FILE__, __LINE__, "%s = %g: status %d, want %d: %s", key, bad[i].v, (int)status, (int)bad[i].status,
+                      err.text);
         const char *const last = strrchr(key, '.') + 1;
         if (strcmp(bad[i].key, "expert_count") != 0 && strcmp(bad[i].key, "embedding_length") != 0 && !strstr(err.text, last) &&
             bad[i].status == EL_E_FORMAT)
@@ -313,7 +316,8 @@ TEST(hparams, other_families)
 
 static const char *const configs[] = {
     "{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
-    "\"intermediate_size\": 96, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"rms_norm_eps\": 1e-05, \"rope_theta\": 500000.0, "
+    "\"intermediate_size\": 96, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"rms_norm_eps\": 1e-05, \"rope_theta\": "
+    "500000.0, "
     "\"max_position_embeddings\": 131072, \"head_dim\": 32, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
     "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 8192}}",
     "{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
@@ -324,7 +328,8 @@ static const char *const configs[] = {
     "{\"architectures\": [\"Qwen2ForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
     "\"intermediate_size\": 96, \"num_attention_heads\": 4, \"use_sliding_window\": false, \"sliding_window\": 12}",
     "{\"architectures\": [\"MixtralForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
-    "\"intermediate_size\": 96, \"num_attention_heads\": 8, \"num_local_experts\": 4, \"num_experts_per_tok\": 2, \"sliding_window\": 7}",
+    "\"intermediate_size\": 96, \"num_attention_heads\": 8, \"num_local_experts\": 4, \"num_experts_per_tok\": 2, "
+    "\"sliding_window\": 7}",
     "{\"architectures\": [\"MixtralForCausalLM\"], \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
     "\"intermediate_size\": 96, \"num_attention_heads\": 8, \"sliding_window\": null}",
     "{\"architectures\": [\"GPTBigCodeForCausalLM\"], \"vocab_size\": 100, \"n_embd\": 64, \"n_layer\": 2, \"n_head\": 4, "
@@ -377,8 +382,10 @@ TEST(config, values)
         REQUIRE(meta && arch->hparams(meta, &hp[i], &err) == EL_OK);
         el_meta_free(meta);
     }
-    CHECK(hp[0].rope_scaling == EL_ROPE_LLAMA3 && hp[0].rope_factor == 8 && hp[0].rope_ctx_original == 8192 && hp[0].d_head == 32);
-    CHECK(hp[1].rope_scaling == EL_ROPE_LINEAR && hp[1].rope_factor == 2.5f && hp[1].n_ctx_train == 2048 && hp[1].norm_eps == 1e-6f);
+    CHECK(hp[0].rope_scaling == EL_ROPE_LLAMA3 && hp[0].rope_factor == 8 && hp[0].rope_ctx_original == 8192 &&
+          hp[0].d_head == 32);
+    CHECK(hp[1].rope_scaling == EL_ROPE_LINEAR && hp[1].rope_factor == 2.5f && hp[1].n_ctx_train == 2048 &&
+          hp[1].norm_eps == 1e-6f);
     CHECK(hp[2].window == 12 && hp[2].window_from_layer == 1 && hp[2].rope_theta == 1e6f);
     CHECK(hp[3].window == 0);
     CHECK(hp[4].window == 7 && hp[4].n_experts == 4 && hp[4].n_kv_heads == 8);
@@ -397,12 +404,14 @@ TEST(config, written_text)
     el_meta_set_u32(m, "tokenizer.ggml.bos_token_id", 1, NULL);
     el_meta_set_u32(m, "tokenizer.ggml.eos_token_id", UINT32_MAX, NULL);
     CHECK_OK(el_arch_write_config(arch_named("llama"), m, mlp, "bfloat16", &json, &err), err);
-    CHECK_EQ_STR(json.data, "{\n  \"architectures\": [\n    \"LlamaForCausalLM\"\n  ],\n  \"model_type\": \"llama\",\n  \"vocab_size\": 100,\n"
-                            "  \"max_position_embeddings\": 128,\n  \"hidden_size\": 64,\n  \"num_hidden_layers\": 2,\n"
-                            "  \"intermediate_size\": 96,\n  \"num_attention_heads\": 4,\n  \"num_key_value_heads\": 4,\n  \"head_dim\": 16,\n"
-                            "  \"rms_norm_eps\": 1e-05,\n  \"hidden_act\": \"silu\",\n  \"attention_bias\": false,\n  \"mlp_bias\": true,\n"
-                            "  \"rope_theta\": 10000.0,\n  \"rope_scaling\": null,\n  \"bos_token_id\": 1,\n  \"tie_word_embeddings\": true,\n"
-                            "  \"torch_dtype\": \"bfloat16\"\n}\n");
+    CHECK_EQ_STR(
+        json.data,
+        "{\n  \"architectures\": [\n    \"LlamaForCausalLM\"\n  ],\n  \"model_type\": \"llama\",\n  \"vocab_size\": 100,\n"
+        "  \"max_position_embeddings\": 128,\n  \"hidden_size\": 64,\n  \"num_hidden_layers\": 2,\n"
+        "  \"intermediate_size\": 96,\n  \"num_attention_heads\": 4,\n  \"num_key_value_heads\": 4,\n  \"head_dim\": 16,\n"
+        "  \"rms_norm_eps\": 1e-05,\n  \"hidden_act\": \"silu\",\n  \"attention_bias\": false,\n  \"mlp_bias\": true,\n"
+        "  \"rope_theta\": 10000.0,\n  \"rope_scaling\": null,\n  \"bos_token_id\": 1,\n  \"tie_word_embeddings\": true,\n"
+        "  \"torch_dtype\": \"bfloat16\"\n}\n");
     el_buf_reset(&json);
     CHECK_EQ_INT(el_arch_write_config(arch_named("llama"), m, one << EL_R_ATTN_Q_B, "float32", &json, &err), EL_E_UNSUPPORTED);
     CHECK(strstr(err.text, "attention_bias") != NULL);
@@ -412,10 +421,10 @@ TEST(config, written_text)
     el_meta_free(m);
 }
 
-#define LLAMA "{\"model_type\": \"llama\", \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+#define LLAMA      "{\"model_type\": \"llama\", \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 2, "
 #define LLAMA_REST "\"intermediate_size\": 96, \"num_attention_heads\": 4"
-#define QWEN "{\"model_type\": \"qwen2\", \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 3, " LLAMA_REST
-#define BIGCODE "{\"model_type\": \"gpt_bigcode\", \"vocab_size\": 100, \"n_embd\": 64, \"n_layer\": 2, "
+#define QWEN       "{\"model_type\": \"qwen2\", \"vocab_size\": 100, \"hidden_size\": 64, \"num_hidden_layers\": 3, " LLAMA_REST
+#define BIGCODE    "{\"model_type\": \"gpt_bigcode\", \"vocab_size\": 100, \"n_embd\": 64, \"n_layer\": 2, "
 TEST(config, refused)
 {
     const struct {
@@ -426,7 +435,8 @@ TEST(config, refused)
         {LLAMA "\"num_attention_heads\": 4}", EL_E_FORMAT, "no intermediate_size"},
         {LLAMA "\"intermediate_size\": null, \"num_attention_heads\": 4}", EL_E_FORMAT, "no intermediate_size"},
         {LLAMA "\"intermediate_size\": -1, \"num_attention_heads\": 4}", EL_E_FORMAT, "intermediate_size is not an integer"},
-        {LLAMA "\"intermediate_size\": 4294967296, \"num_attention_heads\": 4}", EL_E_FORMAT, "intermediate_size is not an integer"},
+        {LLAMA "\"intermediate_size\": 4294967296, \"num_attention_heads\": 4}", EL_E_FORMAT,
+         "intermediate_size is not an integer"},
         {LLAMA "\"intermediate_size\": 1.5, \"num_attention_heads\": 4}", EL_E_FORMAT, "intermediate_size is not an integer"},
         {LLAMA "\"intermediate_size\": \"96\", \"num_attention_heads\": 4}", EL_E_FORMAT, "intermediate_size is not an integer"},
         {LLAMA "\"intermediate_size\": 96, \"num_attention_heads\": 0}", EL_E_FORMAT, "llama.attention.head_count"},
@@ -434,25 +444,32 @@ TEST(config, refused)
         {LLAMA LLAMA_REST ", \"hidden_act\": \"gelu\"}", EL_E_UNSUPPORTED, "hidden_act is 'gelu', known are silu"},
         {LLAMA LLAMA_REST ", \"hidden_act\": 3}", EL_E_FORMAT, "hidden_act is not a string"},
         {LLAMA LLAMA_REST ", \"rope_scaling\": 3}", EL_E_FORMAT, "rope_scaling is not an object"},
-        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", EL_E_UNSUPPORTED, "'yarn', known are default, linear"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", EL_E_UNSUPPORTED,
+         "'yarn', known are default, linear"},
         {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\"}}", EL_E_FORMAT, "rope_scaling has no factor"},
         {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}}", EL_E_FORMAT, "rope.scaling.factor is 0"},
-        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": \"2\"}}", EL_E_FORMAT, "rope_scaling.factor is not a number"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": \"2\"}}", EL_E_FORMAT,
+         "rope_scaling.factor is not a number"},
         {LLAMA LLAMA_REST ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}}", EL_E_FORMAT, "no low_freq_factor"},
-        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4}}",
+        {LLAMA LLAMA_REST
+         ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4}}",
          EL_E_FORMAT, "no original_max_position_embeddings"},
-        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
-                          "\"original_max_position_embeddings\": -8}}",
+        {LLAMA LLAMA_REST
+         ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+         "\"original_max_position_embeddings\": -8}}",
          EL_E_FORMAT, "original_max_position_embeddings is -8"},
-        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, "
-                          "\"original_max_position_embeddings\": 8}}",
+        {LLAMA LLAMA_REST
+         ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+         "\"original_max_position_embeddings\": 8}}",
          EL_E_FORMAT, "high_freq_factor is 4"},
         {LLAMA LLAMA_REST ", \"rope_theta\": -1}", EL_E_FORMAT, "llama.rope.freq_base is -1"},
         {LLAMA LLAMA_REST ", \"partial_rotary_factor\": 0.5}", EL_E_UNSUPPORTED, "partial_rotary_factor is 0.5"},
         {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 0}", EL_E_FORMAT, "sliding_window is not an integer from 1"},
-        {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"max_window_layers\": -1}", EL_E_FORMAT, "max_window_layers"},
-        {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": [\"sliding_attention\", \"full_attention\", "
-              "\"sliding_attention\"]}",
+        {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"max_window_layers\": -1}", EL_E_FORMAT,
+         "max_window_layers"},
+        {QWEN
+         ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": [\"sliding_attention\", \"full_attention\", "
+         "\"sliding_attention\"]}",
          EL_E_UNSUPPORTED, "layer_types"},
         {BIGCODE "\"n_head\": 4, \"scale_attn_weights\": false}", EL_E_UNSUPPORTED, "scale_attn_weights"},
         {BIGCODE "\"n_head\": 4, \"activation_function\": \"relu\"}", EL_E_UNSUPPORTED, "activation_function is 'relu'"},
@@ -483,7 +500,8 @@ TEST(config, windows_by_layer_types)
         const struct el_arch *arch = NULL;
         struct el_err err;
         struct el_hparams hp = {0};
-        snprintf(text, sizeof text, QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": %s}", cases[i].types);
+        snprintf(text, sizeof text, QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": %s}",
+                 cases[i].types);
         struct el_meta *const meta = read_config(text, &arch, &err);
         CHECK_OK(err.code, err);
         REQUIRE(meta);
@@ -499,7 +517,9 @@ TEST(config, tied)
         const char *text, *arch;
         bool tied;
     } cases[] = {
-        {"{}", "llama", false}, {"{}", "gpt_bigcode", true}, {"{\"tie_word_embeddings\": true}", "qwen2", true},
+        {"{}", "llama", false},
+        {"{}", "gpt_bigcode", true},
+        {"{\"tie_word_embeddings\": true}", "qwen2", true},
         {"{\"tie_word_embeddings\": false}", "gpt_bigcode", false},
     };
     for (int i = 0; i < 4; i++) {
@@ -546,7 +566,8 @@ TEST(rope, fit_finds_the_parameters)
         float theta, factor, low, high;
         uint32_t n_rot, original;
     } cases[] = {
-        {500000, 8, 1, 4, 128, 8192}, {500000, 32, 1, 4, 64, 8192}, {20000, 8, 1, 4, 16, 32}, {10000, 4, 1, 8, 64, 2048}, {1e6f, 16, 1, 2, 128, 4096},
+        {500000, 8, 1, 4, 128, 8192}, {500000, 32, 1, 4, 64, 8192}, {20000, 8, 1, 4, 16, 32},
+        {10000, 4, 1, 8, 64, 2048},   {1e6f, 16, 1, 2, 128, 4096},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_hparams hp = {.n_rot = cases[i].n_rot,

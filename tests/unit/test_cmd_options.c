@@ -47,7 +47,7 @@ static enum el_status parse(const char *const *argv)
         copy[n] = store[n];
     }
     free(words.v);
-    free(args.list.v);
+    opts_release(&fake, &args);
     args = (struct fake_args){.off = true};
     common = (struct opt_common){0};
     err = (struct el_err){0};

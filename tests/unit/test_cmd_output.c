@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "cmd/bench_rows.h"
 #include "cmd/json_out.h"
+#include "cmd/progress.h"
 #include "cmd/stopper.h"
 #include "cmd/text_in.h"
 #include "cmd/text_out.h"
@@ -277,6 +278,43 @@ TEST(cmd_totals, per_encoding)
     CHECK_EQ_STR(totals_main_encoding(&t), "Q4_K");
     CHECK_NEAR(totals_bpw(256, 144), 4.5, 0);
     CHECK_NEAR(totals_bpw(0, 144), 0, 0);
+}
+
+/* What two steps and the end write. */
+static char *progress_text(bool tty, bool off, const char *unit)
+{
+    struct progress p;
+    progress_init(&p, unit);
+    p.f = tmpfile();
+    p.tty = tty;
+    p.off = off;
+    p.start_ns -= 2000000000u; /* two seconds ago */
+    p.next_ns = 0;
+    if (!p.f)
+        return NULL;
+    progress_step(&p, "blk.0\033", 25, 100);
+    progress_step(&p, "blk.1", 50, 100); /* too soon after the first */
+    p.next_ns = 0;
+    progress_step(&p, "blk.2", 5, 0); /* nothing known */
+    progress_end(&p);
+    return slurp(p.f);
+}
+
+TEST(cmd_progress, lines_and_bars)
+{
+    char *s = progress_text(false, false, "tokens");
+    REQUIRE(s);
+    CHECK_EQ_STR(s, "blk.0\\x1b: 25 %, 12.5 tokens/s, 6 s left\n");
+    free(s);
+    s = progress_text(true, false, "B");
+    REQUIRE(s);
+    CHECK(s[0] == '\r' && strstr(s, "[######                  ]  25 %") != NULL && strstr(s, "0:06 left") != NULL);
+    CHECK(s[strlen(s) - 1] == '\r' && strchr(s, '\n') == NULL && strchr(s, '\033') == NULL);
+    free(s);
+    s = progress_text(true, true, "B");
+    REQUIRE(s);
+    CHECK_EQ_STR(s, "");
+    free(s);
 }
 
 static const enum bench_format formats[] = {BENCH_CSV, BENCH_JSON, BENCH_JSONL, BENCH_MD, BENCH_SQL};

@@ -24,7 +24,8 @@ TEST(cpu, detection_agrees_with_the_compiler_runtime)
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
-                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
     const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
     const int want = vnni ? EL_CPU_AVX512VNNI : avx512 ? EL_CPU_AVX512 : avx2 ? EL_CPU_AVX2 : EL_CPU_REF;
     CHECK_EQ_INT(el_cpu_detected(), want);

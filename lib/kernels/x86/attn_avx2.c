@@ -26,8 +26,8 @@ EL_INLINE EL_AVX2 __m256 load_cached(const char *row, bool f16, uint32_t i, uint
     return _mm256_cvtph_ps(h);
 }
 
-EL_INLINE EL_AVX2 void score_step(const struct el_attn_args *a, const char *k, bool f16, unsigned n_pos, uint32_t i, uint32_t left,
-                                  __m256 acc[POSITIONS])
+EL_INLINE EL_AVX2 void score_step(const struct el_attn_args *a, const char *k, bool f16, unsigned n_pos, uint32_t i,
+                                  uint32_t left, __m256 acc[POSITIONS])
 {
     const __m256 q = left < LANES ? el_load_part_avx2(a->q + i, left) : _mm256_loadu_ps(a->q + i);
     EL_UNROLL
@@ -83,9 +83,11 @@ EL_AVX2 static float exponentials(float *score, uint64_t n, float *max)
     return el_hsum_avx2(sum);
 }
 
-/* out = out * shrink + sum_p weight[p] V[p] for n_vectors vectors of elements from i on; left < 8 elements in a single last one. */
-EL_INLINE EL_AVX2 void add_values(const struct el_attn_args *a, const char *v, bool f16, uint64_t n, const float *weight, float shrink,
-                                  uint32_t i, unsigned n_vectors, uint32_t left)
+/*
+ * out = out * shrink + sum_p weight[p] V[p] for n_vectors vectors of elements from i on; left < 8 elements in a single last one.
+ */
+EL_INLINE EL_AVX2 void add_values(const struct el_attn_args *a, const char *v, bool f16, uint64_t n, const float *weight,
+                                  float shrink, uint32_t i, unsigned n_vectors, uint32_t left)
 {
     __m256 acc[VECTORS];
     EL_UNROLL
@@ -108,7 +110,8 @@ EL_INLINE EL_AVX2 void add_values(const struct el_attn_args *a, const char *v, b
     }
 }
 
-EL_INLINE EL_AVX2 void all_values(const struct el_attn_args *a, const char *v, bool f16, uint64_t n, const float *weight, float shrink)
+EL_INLINE EL_AVX2 void all_values(const struct el_attn_args *a, const char *v, bool f16, uint64_t n, const float *weight,
+                                  float shrink)
 {
     uint32_t i = 0;
     for (; i + VECTORS * LANES <= a->d; i += VECTORS * LANES)

@@ -66,8 +66,8 @@ EL_AVX512 static float exponentials(float *score, uint64_t n, float *max)
 }
 
 /* out = out * shrink + sum_p weight[p] V[p] for n_vectors vectors of elements from i on, the last under a mask. */
-EL_INLINE EL_AVX512 void add_values(const struct el_attn_args *a, const char *v, bool f16, uint64_t n, const float *weight, float shrink,
-                                    uint32_t i, unsigned n_vectors, __mmask16 last)
+EL_INLINE EL_AVX512 void add_values(const struct el_attn_args *a, const char *v, bool f16, uint64_t n, const float *weight,
+                                    float shrink, uint32_t i, unsigned n_vectors, __mmask16 last)
 {
     __m512 acc[VECTORS];
     EL_UNROLL
@@ -78,7 +78,8 @@ EL_INLINE EL_AVX512 void add_values(const struct el_attn_args *a, const char *v,
         const char *const row = v + p * a->v_stride_nbytes;
         EL_UNROLL
         for (unsigned j = 0; j < n_vectors; j++)
-            acc[j] = _mm512_fmadd_ps(wp, load_cached(row, f16, i + j * LANES, j + 1 == n_vectors ? last : (__mmask16)0xffff), acc[j]);
+            acc[j] =
+                _mm512_fmadd_ps(wp, load_cached(row, f16, i + j * LANES, j + 1 == n_vectors ? last : (__mmask16)0xffff), acc[j]);
     }
     EL_UNROLL
     for (unsigned j = 0; j < n_vectors; j++) {
@@ -88,7 +89,8 @@ EL_INLINE EL_AVX512 void add_values(const struct el_attn_args *a, const char *v,
     }
 }
 
-EL_INLINE EL_AVX512 void all_values(const struct el_attn_args *a, const char *v, bool f16, uint64_t n, const float *weight, float shrink)
+EL_INLINE EL_AVX512 void all_values(const struct el_attn_args *a, const char *v, bool f16, uint64_t n, const float *weight,
+                                    float shrink)
 {
     const __mmask16 all = (__mmask16)0xffff;
     uint32_t i = 0;

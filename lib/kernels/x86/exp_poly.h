@@ -1,7 +1,8 @@
 /*
- * exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2, |r| <= ln 2 / 2. exp(r) = 1 + r + r^2 (c2 + c3 r + ... + c6 r^4), least
- * greatest relative error, 2^-28, found by Lawson's iteration; with the roundings under 2 units in the last place (tests/kernels). ln 2
- * is split so that n times its high part is exact. Inputs are held where the result is +inf or 0 beyond; a NaN stays one.
+ * exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2, |r| <= ln 2 / 2. exp(r) = 1 + r + r^2 (c2 + c3 r + ... + c6 r^4),
+ * least greatest relative error, 2^-28, found by Lawson's iteration; with the roundings under 2 units in the last place
+ * (tests/kernels). ln 2 is split so that n times its high part is exact. Inputs are held where the result is +inf or 0 beyond; a
+ * NaN stays one.
  */
 #ifndef EL_KERNELS_X86_EXP_POLY_H
 #define EL_KERNELS_X86_EXP_POLY_H

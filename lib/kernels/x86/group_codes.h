@@ -1,26 +1,27 @@
 /*
- * Unpacking the codes of the group encoding, 2 to 8 bits each, least significant first without gaps. Sixteen codes fill 2 * bits bytes:
- * code i lies within the two bytes from byte i * bits / 8 on, i * bits % 8 bits up. A byte shuffle brings those two bytes into a 16-bit
- * lane of its own, a shift and a mask make the code.
+ * Unpacking the codes of the group encoding, 2 to 8 bits each, least significant first without gaps. Sixteen codes fill 2 * bits
+ * bytes: code i lies within the two bytes from byte i * bits / 8 on, i * bits % 8 bits up. A byte shuffle brings those two bytes
+ * into a 16-bit lane of its own, a shift and a mask make the code.
  */
 #ifndef EL_KERNELS_X86_GROUP_CODES_H
 #define EL_KERNELS_X86_GROUP_CODES_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "kernels/blocks.h"
 #include "kernels/kernels.h"
 
-/* For each of sixteen codes. A second byte that is not needed may lie outside of the sixteen: it reads as 0. */
+/* For each of sixteen codes. Number 16, which vpshufb takes as 0, stands only where the second byte is not needed. */
 struct el_group_codes {
     uint8_t shuffle[32];
     uint16_t shift[16];
     uint16_t up[16]; /* 2^(8 - shift): where no lane has a shift of its own, a product moves the code to bit 8 */
 };
 
-#define EL_CODE_BYTES(bits, i) (bits) * (i) / 8, (bits) * (i) / 8 == 15 ? 0x80 : (bits) * (i) / 8 + 1
+#define EL_CODE_BYTES(bits, i) (bits) * (i) / 8, (bits) * (i) / 8 + 1
 #define EL_CODE_SHIFT(bits, i) (bits) * (i) % 8
 #define EL_CODE_UP(bits, i)    1 << (8 - (bits) * (i) % 8)
 #define EL_FOR_16(what, bits)                                                                                                    \
@@ -35,8 +36,9 @@ struct el_group_codes {
     }
 
 /* By bits. */
-static const struct el_group_codes el_group_codes[9] = {[2] = EL_CODES(2), [3] = EL_CODES(3), [4] = EL_CODES(4), [5] = EL_CODES(5),
-                                                        [6] = EL_CODES(6), [7] = EL_CODES(7), [8] = EL_CODES(8)};
+static const struct el_group_codes el_group_codes[9] = {
+    [2] = EL_CODES(2), [3] = EL_CODES(3), [4] = EL_CODES(4), [5] = EL_CODES(5),
+    [6] = EL_CODES(6), [7] = EL_CODES(7), [8] = EL_CODES(8)};
 
 /* A row of a group matrix. */
 struct el_group_row {
@@ -67,8 +69,8 @@ static inline int el_group_zero(const struct el_group_row *row, unsigned bits, u
 }
 
 /*
- * The codes from byte `at` to the end of a row of nbytes, copied to buffer [reach] with zeros behind: where loads that go up to reach
- * bytes would leave the row.
+ * The codes from byte `at` to the end of a row of nbytes, copied to buffer [reach] with zeros behind: where loads that go up to
+ * reach bytes would leave the row.
  */
 static inline const uint8_t *el_group_last(const uint8_t *codes, uint64_t at, uint64_t nbytes, uint64_t reach, uint8_t *buffer)
 {

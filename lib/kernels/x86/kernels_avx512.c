@@ -88,7 +88,8 @@ EL_AVX512 static void rmsnorm_avx512(const float *x, const float *gain, float ep
     }
 }
 
-EL_AVX512 static void layernorm_avx512(const float *x, const float *gain, const float *bias, float eps, uint64_t n, uint64_t d, float *y)
+EL_AVX512 static void layernorm_avx512(const float *x, const float *gain, const float *bias, float eps, uint64_t n, uint64_t d,
+                                       float *y)
 {
     for (uint64_t t = 0; t < n; t++, x += d, y += d) {
         const float mean = (float)(row_sum(x, d, 0.0f, false) / (double)d);

@@ -64,8 +64,8 @@ EL_INLINE EL_AVX512VNNI __m512i unpack_pair(enum block_type type, const uint8_t 
 {
     if (type == Q8_0) {
         const __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)(block + EL_Q8_0_QS));
-        const __m256i b =
-            two ? _mm256_loadu_si256((const __m256i *)(const void *)(block + EL_Q8_0_NBYTES + EL_Q8_0_QS)) : _mm256_setzero_si256();
+        const __m256i b = two ? _mm256_loadu_si256((const __m256i *)(const void *)(block + EL_Q8_0_NBYTES + EL_Q8_0_QS))
+                              : _mm256_setzero_si256();
         return _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), _mm512_set1_epi8((char)0x80));
     }
     const __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(block + EL_Q4_0_QS));
@@ -73,7 +73,8 @@ EL_INLINE EL_AVX512VNNI __m512i unpack_pair(enum block_type type, const uint8_t 
         two ? _mm_loadu_si128((const __m128i *)(const void *)(block + EL_Q4_0_NBYTES + EL_Q4_0_QS)) : _mm_set1_epi8((char)0x88);
     const __m512i both = _mm512_mask_broadcast_i32x4(_mm512_broadcast_i32x4(a), 0xff00, b);
     /* Low nibbles in the even quarters, high nibbles in the odd ones. */
-    const __m512i shift = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004, 0x0004000400040004, 0, 0);
+    const __m512i shift =
+        _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004, 0x0004000400040004, 0, 0);
     return _mm512_and_si512(_mm512_srlv_epi16(both, shift), _mm512_set1_epi8(15));
 }
 
@@ -85,7 +86,8 @@ EL_INLINE EL_AVX512VNNI __m512 scale_pair(const uint8_t *block, unsigned nbytes,
 }
 
 EL_INLINE EL_AVX512VNNI void step_pair(enum block_type type, unsigned n_rows, unsigned n_tokens, const uint8_t *blocks,
-                                       uint64_t row_nbytes, const struct el_act *x, uint64_t t, uint64_t b, bool two, struct acc *acc)
+                                       uint64_t row_nbytes, const struct el_act *x, uint64_t t, uint64_t b, bool two,
+                                       struct acc *acc)
 {
     const unsigned nbytes = type == Q8_0 ? EL_Q8_0_NBYTES : EL_Q4_0_NBYTES;
     __m512i xq[MAX_TOKENS], init[MAX_TOKENS];
@@ -155,7 +157,8 @@ EL_INLINE EL_AVX512VNNI __m256 scaled_sums(const struct el_act *x, uint64_t t, u
 EL_INLINE EL_AVX512VNNI __m512i unpack_q45_k(enum block_type type, const uint8_t *block, unsigned j)
 {
     const uint8_t *const q = block + (type == Q4_K ? EL_Q4_K_QS : EL_Q5_K_QS) + j * 32;
-    const __m512i shift = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0x0004000400040004, 0x0004000400040004, 0, 0, 0, 0);
+    const __m512i shift =
+        _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0x0004000400040004, 0x0004000400040004, 0, 0, 0, 0);
     const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)q));
     const __m512i u = _mm512_and_si512(_mm512_srlv_epi16(both, shift), _mm512_set1_epi8(15));
     if (type == Q4_K)
@@ -165,8 +168,8 @@ EL_INLINE EL_AVX512VNNI __m512i unpack_q45_k(enum block_type type, const uint8_t
     return _mm512_mask_add_epi8(u, _mm512_test_epi8_mask(high, bit), u, _mm512_set1_epi8(16));
 }
 
-EL_INLINE EL_AVX512VNNI void tile_q45_k(enum block_type type, unsigned n_rows, unsigned n_tokens, const struct el_matrix *w, uint64_t row,
-                                       const struct el_act *x, uint64_t t, float *y, uint64_t y_stride)
+EL_INLINE EL_AVX512VNNI void tile_q45_k(enum block_type type, unsigned n_rows, unsigned n_tokens, const struct el_matrix *w,
+                                        uint64_t row, const struct el_act *x, uint64_t t, float *y, uint64_t y_stride)
 {
     const unsigned nbytes = type == Q4_K ? EL_Q4_K_NBYTES : EL_Q5_K_NBYTES;
     const uint64_t row_nbytes = w->row_nbytes[0], n_blocks = w->n_in / 256;
@@ -234,7 +237,8 @@ EL_INLINE EL_AVX512VNNI __m512i unpack_q6_k(const uint8_t *block, unsigned j)
                                               0x0004000400040004, 0x0004000400040004, 0x0004000400040004, 0x0004000400040004);
         return _mm512_or_si512(_mm512_and_si512(low, nibble), _mm512_and_si512(_mm512_sllv_epi16(bits, left), two_bits));
     }
-    const __m512i right = _mm512_set_epi64(0x0002000200020002, 0x0002000200020002, 0x0002000200020002, 0x0002000200020002, 0, 0, 0, 0);
+    const __m512i right =
+        _mm512_set_epi64(0x0002000200020002, 0x0002000200020002, 0x0002000200020002, 0x0002000200020002, 0, 0, 0, 0);
     return _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(low, 4), nibble),
                            _mm512_and_si512(_mm512_srlv_epi16(bits, right), two_bits));
 }

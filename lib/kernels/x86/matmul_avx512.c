@@ -1,6 +1,6 @@
 /*
- * AVX-512: float32, float16 and bfloat16 weights. Sixteen sums per result, lane l of them over the columns k = l (mod 16); they are
- * added up in a fixed tree at the end.
+ * AVX-512: float32, float16 and bfloat16 weights. Sixteen sums per result, lane l of them over the columns k = l (mod 16); they
+ * are added up in a fixed tree at the end.
  */
 #include <stdint.h>
 

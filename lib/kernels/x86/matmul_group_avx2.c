@@ -77,8 +77,13 @@ EL_INLINE EL_AVX2 void tile(int kind, unsigned n_rows, unsigned n_tokens, const 
                             const struct el_act *x, uint64_t t, float *y, uint64_t y_stride)
 {
     (void)kind;
-    struct job job = {.codes = &el_group_codes[w->enc.bits], .mask = _mm256_set1_epi16((short)((1u << w->enc.bits) - 1)),
-                      .bits = w->enc.bits, .shift = el_group_shift(w), .nbytes = w->row_nbytes[0], .x = x, .t = t};
+    struct job job = {.codes = &el_group_codes[w->enc.bits],
+                      .mask = _mm256_set1_epi16((short)((1u << w->enc.bits) - 1)),
+                      .bits = w->enc.bits,
+                      .shift = el_group_shift(w),
+                      .nbytes = w->row_nbytes[0],
+                      .x = x,
+                      .t = t};
     const uint64_t n_blocks = x->n_pad / EL_ACT_BLOCK, step_nbytes = 4 * (uint64_t)job.bits;
     __m256 acc[MAX_ROWS][MAX_TOKENS];
     EL_UNROLL

@@ -97,7 +97,8 @@ EL_INLINE EL_AVX512VNNI void step(const struct job *job, unsigned n_rows, unsign
         el_prefetch_next(row->codes + at, n_rows, job->nbytes);
         EL_UNROLL
         for (unsigned i = 0; i < n_tokens; i++) {
-            const __m512i dot = _mm512_sub_epi32(_mm512_dpbusd_epi32(none, codes, xq[i]), _mm512_dpbusd_epi32(none, zeros, xq[i]));
+            const __m512i dot =
+                _mm512_sub_epi32(_mm512_dpbusd_epi32(none, codes, xq[i]), _mm512_dpbusd_epi32(none, zeros, xq[i]));
             acc[r][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(ws, xs[i]), acc[r][i]);
         }
     }
@@ -107,8 +108,12 @@ EL_INLINE EL_AVX512VNNI void tile(int kind, unsigned n_rows, unsigned n_tokens, 
                                   const struct el_act *x, uint64_t t, float *y, uint64_t y_stride)
 {
     (void)kind;
-    struct job job = {.unpack = make_unpack(w->enc.bits), .bits = w->enc.bits, .shift = el_group_shift(w),
-                      .nbytes = w->row_nbytes[0], .x = x, .t = t};
+    struct job job = {.unpack = make_unpack(w->enc.bits),
+                      .bits = w->enc.bits,
+                      .shift = el_group_shift(w),
+                      .nbytes = w->row_nbytes[0],
+                      .x = x,
+                      .t = t};
     const uint64_t n_blocks = x->n_pad / EL_ACT_BLOCK, step_nbytes = 8 * (uint64_t)job.bits;
     __m512 acc[MAX_ROWS][MAX_TOKENS];
     EL_UNROLL

@@ -1,8 +1,8 @@
 /*
- * AVX2: blocks of small integers times int8 activations, 32 columns at a time. vpmaddubsw multiplies unsigned by signed bytes and
- * adds pairs to 16 bits; it must not saturate, so Q8_0 goes in as |w| times the activation with w's sign (128 * 127 * 2 fits), the
- * other types as they are stored (at most 63 * 127 * 2) less their offset times the activations. vpmaddwd adds pairs again, for
- * Q4_K and Q6_K times the integer scale. Eight exact integers then meet one float32 scale.
+ * AVX2: blocks of small integers times int8 activations, 32 columns at a time. vpmaddubsw multiplies unsigned by signed bytes
+ * and adds pairs to 16 bits; it must not saturate, so Q8_0 goes in as |w| times the activation with w's sign (128 * 127 * 2
+ * fits), the other types as they are stored (at most 63 * 127 * 2) less their offset times the activations. vpmaddwd adds pairs
+ * again, for Q4_K and Q6_K times the integer scale. Eight exact integers then meet one float32 scale.
  */
 #include <stdint.h>
 
@@ -98,7 +98,8 @@ EL_INLINE EL_AVX2 void tile_32(enum block_type type, unsigned n_rows, unsigned n
             for (unsigned i = 0; i < n_tokens; i++) {
                 const __m256i xq = load_32(x->q8 + (t + i) * x->n_pad + b * 32);
                 const float scale = d * x->scale[(t + i) * (x->n_pad / 32) + b];
-                const __m256i pairs = type == Q8_0 ? _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(xq, q)) : pairs_less(q, xq, 8);
+                const __m256i pairs =
+                    type == Q8_0 ? _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(xq, q)) : pairs_less(q, xq, 8);
                 acc.v[r][i] = add_scaled(acc.v[r][i], _mm256_madd_epi16(pairs, ones), scale);
             }
         }
@@ -138,8 +139,8 @@ EL_INLINE EL_AVX2 void unpack_q45_k(enum block_type type, const uint8_t *block, 
     }
 }
 
-EL_INLINE EL_AVX2 void tile_q45_k(enum block_type type, unsigned n_rows, unsigned n_tokens, const struct el_matrix *w, uint64_t row,
-                                 const struct el_act *x, uint64_t t, float *y, uint64_t y_stride)
+EL_INLINE EL_AVX2 void tile_q45_k(enum block_type type, unsigned n_rows, unsigned n_tokens, const struct el_matrix *w,
+                                  uint64_t row, const struct el_act *x, uint64_t t, float *y, uint64_t y_stride)
 {
     const unsigned nbytes = type == Q4_K ? EL_Q4_K_NBYTES : EL_Q5_K_NBYTES;
     const uint64_t row_nbytes = w->row_nbytes[0], n_blocks = w->n_in / 256;
@@ -154,8 +155,8 @@ EL_INLINE EL_AVX2 void tile_q45_k(enum block_type type, unsigned n_rows, unsigne
             const float d = f16_at(block), dmin = f16_at(block + EL_Q4_K_DMIN);
             uint64_t scales, mins;
             el_q4_k_scales(block + EL_Q4_K_SCALES, &scales, &mins);
-            const __m256 m = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)mins))),
-                                           _mm256_set1_ps(dmin));
+            const __m256 m =
+                _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)mins))), _mm256_set1_ps(dmin));
             EL_UNROLL
             for (unsigned i = 0; i < n_tokens; i++)
                 acc.v[r][i] = _mm256_fnmadd_ps(m, scaled_sums(x, t + i, b), acc.v[r][i]);

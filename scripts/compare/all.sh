@@ -1,0 +1,130 @@
+#!/bin/bash
+# Runs the comparisons and records them: one scripts/results/NAME.jsonl each, with the command line that made it.
+#   all.sh EDGELLM LLAMA_CPP_BIN ORACLE SHARED WORK [NAME ...]
+# LLAMA_CPP_BIN: folder of llama.cpp's programs. ORACLE: llama_logits (build.sh). SHARED: the folder with data/models and data/text.
+# WORK: a folder for files that llama.cpp makes, kept from run to run. NAME: only these. PYTHON names the interpreter (requirements.txt).
+set -u
+[ $# -ge 5 ] || { echo "usage: all.sh EDGELLM LLAMA_CPP_BIN ORACLE SHARED WORK [NAME ...]" >&2; exit 2; }
+edgellm=$(realpath "$1") peer=$(realpath "$2") oracle=$(realpath "$3") shared=$(realpath "$4") work=$(realpath "$5")
+shift 5
+only=" $* "
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+python=${PYTHON:-python3}
+cpu=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
+books=$shared/data/text/books
+types="Q8_0 Q4_0 Q4_K_S Q4_K_M Q6_K"
+failed=
+
+prepare() { # the files of llama.cpp
+    local m t
+    mkdir -p "$work/4m" "$work/moe" "$work/cache"
+    for m in 4m moe; do
+        [ -e "$work/$m/F16.gguf" ] || ln -s "$shared/data/models/books-$m/books-$m-f16.gguf" "$work/$m/F16.gguf"
+        [ -e "$work/$m/F32.gguf" ] || "$peer/llama-quantize" "$work/$m/F16.gguf" "$work/$m/F32.gguf" F32 2 > "$work/log" 2>&1 || return 1
+        for t in $types; do
+            [ -e "$work/$m/$t.gguf" ] || "$peer/llama-quantize" "$work/$m/F32.gguf" "$work/$m/$t.gguf" "$t" 2 > "$work/log" 2>&1 || return 1
+        done
+    done
+    [ -s "$work/ids.txt" ] || "$peer/llama-tokenize" -m "$work/4m/F32.gguf" -f "$books/books_test.txt" --ids --no-bos 2> "$work/log" |
+        tr -d '[],' | tr -s ' ' '\n' | grep . | head -n 2048 > "$work/ids.txt"
+}
+
+begin() { # NAME: is it wanted?
+    name=$1
+    [ "$only" = "  " ] || [[ "$only" == *" $name "* ]] || return 1
+    out=$root/scripts/results/$name.jsonl
+    : > "$out.new"
+    echo "== $name" >&2
+}
+
+shown() { # the command line with base names, as JSON text
+    local a s=
+    for a in "$@"; do
+        case $a in
+        */*=*) ;;
+        *=/*) a=${a%%=*}=${a##*/} ;;
+        /*) a=${a##*/} ;;
+        esac
+        s="$s${s:+ }$a"
+    done
+    printf '%s' "$s" | sed 's/[\\"]/\\&/g'
+}
+
+say() { # SCRIPT ARGUMENTS ...: runs it and appends what it prints
+    local script=$1
+    shift
+    printf '{"command": "%s", "cpu": "%s", "cores": %d}\n' "$(shown "$script" "$@")" "$cpu" "$(nproc)" >> "$out.new"
+    case $script in
+    *.py) "$python" "$here/$script" "$@" ;;
+    *) "$here/$script" "$@" ;;
+    esac | tee -a "$out.new" >&2
+    [ "${PIPESTATUS[0]}" = 0 ] || failed="$failed $name"
+}
+
+end() { mv "$out.new" "$out"; }
+
+models() { # FOLDER NAME ...: NAME=FOLDER/NAME.gguf ...
+    local d=$1 n
+    shift
+    for n in "$@"; do echo "$n=$d/$n.gguf"; done
+}
+
+prepare || { cat "$work/log" >&2; exit 1; }
+
+if begin stories; then
+    say stories.py "$edgellm" "$shared/data/models/stories260K" "$shared/data/text/tinystories"
+    end
+fi
+if begin reference; then
+    for m in 4m moe; do
+        f=$shared/data/models/books-$m
+        say reference.py "$edgellm" "$f/reference" "$f" "$f/books-$m-f16.gguf" --model-name books-$m
+    done
+    end
+fi
+if begin divergence; then
+    for m in 4m moe; do
+        # shellcheck disable=SC2046,SC2086
+        say divergence.py "$edgellm" "$oracle" "$work/ids.txt" $(models "$work/$m" F32 F16 $types) --model-name books-$m
+    done
+    end
+fi
+if begin perplexity; then
+    for text in test valid; do
+        # shellcheck disable=SC2046
+        say perplexity.py "$edgellm" "$peer/llama-perplexity" "$books/books_$text.txt" $(models "$work/4m" F32) --cache "$work/cache"
+        # shellcheck disable=SC2046,SC2086
+        say perplexity.py "$edgellm" "$peer/llama-perplexity" "$books/books_$text.txt" $(models "$work/4m" F16 $types) --kv f16 \
+            --cache "$work/cache"
+    done
+    end
+fi
+if begin fixtures; then
+    say fixtures.py "$edgellm" "$oracle" "$peer/llama-tokenize" "$root/tests/data/fixtures" "$books/books_test.txt"
+    end
+fi
+if begin decoders; then
+    for m in 4m moe; do
+        # shellcheck disable=SC2046,SC2086
+        say decoders.py "$edgellm" $(printf "$work/$m/%s.gguf " F16 $types)
+    done
+    end
+fi
+if begin mixes; then
+    say mixes.py "$edgellm" "$peer/llama-quantize" "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/4m/F16.gguf" "$work/moe/F16.gguf"
+    end
+fi
+if begin quantize_ppl; then
+    say quantize_ppl.py "$edgellm" "$peer/llama-quantize" "$peer/llama-perplexity" "$books/books_test.txt" "$work/4m/F32.gguf" \
+        Q8_0 Q4_0 Q4_K_S Q6_K --cache "$work/cache"
+    end
+fi
+if begin roundtrips; then
+    for m in 4m moe; do
+        f=$shared/data/models/books-$m
+        say roundtrips.py "$edgellm" "$oracle" "$f" --gguf "$f/books-$m-f16.gguf" --ids "$work/ids.txt"
+    done
+    end
+fi
+[ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }
