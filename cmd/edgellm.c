@@ -96,16 +96,25 @@ static enum el_status run_command(const struct command *cmd, int argc, char **ar
     return status;
 }
 
-/* "--list", "--version" and "--help" in front are the commands of that name. */
-static void take_leading_option(char **words)
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* "--list", "--version" and "--help" in front are the commands of that name; "eval --help" is "help eval". */
+static void take_leading_option(char **words, size_t n)
 {
     static char list[] = "list", version[] = "version", help[] = "help";
-    if (strcmp(words[0], "--list") == 0)
-        words[0] = list;
-    else if (strcmp(words[0], "--version") == 0)
-        words[0] = version;
-    else if (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)
+    if (n == 2 && command_is_group(words[0]) && is_help(words[1])) {
+        words[1] = words[0];
         words[0] = help;
+    } else if (strcmp(words[0], "--list") == 0) {
+        words[0] = list;
+    } else if (strcmp(words[0], "--version") == 0) {
+        words[0] = version;
+    } else if (is_help(words[0])) {
+        words[0] = help;
+    }
 }
 
 /* Splits "eval ppl" and puts its words in front of the arguments. Returns the number of words in out. */
@@ -139,8 +148,7 @@ int main(int argc, char **argv)
         status = cmd_fail(&err, EL_E_USAGE, "no command given (see 'edgellm --help')");
     } else {
         size_t used = 0;
-        if (!from_program)
-            take_leading_option(words);
+        take_leading_option(words, n);
         cmd = command_find(words, n, &used);
         status = cmd ? run_command(cmd, (int)(n - used), words + used, &err) : unknown_command(words, n, &err);
     }

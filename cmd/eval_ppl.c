@@ -81,67 +81,72 @@ static enum el_status fixed_windows(struct ppl *p, const char *text, size_t nbyt
     return EL_OK;
 }
 
-/* Pieces of the file: strings of a JSON array, or what stands between separators. */
-static enum el_status documents_of(const struct ppl_args *a, const char *text, size_t nbytes, const char ***docs, size_t **lens,
-                                   size_t *n, struct el_err *err)
+/* Texts of a file. */
+struct documents {
+    const char **starts; /* [n], into the file's text or into strings */
+    size_t *lens, n;
+    char **strings; /* of a JSON array */
+};
+
+static void documents_free(struct documents *d)
 {
+    free(d->starts);
+    free(d->lens);
+    el_free(d->strings);
+}
+
+/* The strings of a JSON array, or what stands between separators; stripped. On failure d holds nothing. */
+static enum el_status documents_read(const struct ppl_args *a, const char *text, size_t nbytes, struct documents *d,
+                                     struct el_err *err)
+{
+    *d = (struct documents){.n = 0};
     if (a->separator || !ends_with(a->file, ".json")) {
-        *n = eval_split_documents(text, nbytes, a->separator ? a->separator : "<|endoftext|>", docs, lens);
+        const char *const separator = a->separator ? a->separator : "<|endoftext|>";
+        d->n = eval_split_documents(text, nbytes, separator, &d->starts, &d->lens);
         return EL_OK;
     }
-    char **strings = NULL;
     size_t *nbytes_of = NULL;
-    CMD_TRY(el_json_strings(text, nbytes, a->file, &strings, &nbytes_of, n, err));
-    *docs = xcalloc(*n, sizeof **docs);
-    *lens = xcalloc(*n, sizeof **lens);
-    for (size_t i = 0; i < *n; i++) {
-        const char *s = strings[i];
-        size_t len = nbytes_of[i];
-        eval_strip(&s, &len);
-        char *const copy = xcalloc(len + 1, 1); /* documents outlive the array */
-        memcpy(copy, s, len);
-        (*docs)[i] = copy;
-        (*lens)[i] = len;
+    CMD_TRY(el_json_strings(text, nbytes, a->file, &d->strings, &nbytes_of, &d->n, err));
+    d->starts = xcalloc(d->n, sizeof *d->starts);
+    d->lens = xcalloc(d->n, sizeof *d->lens);
+    for (size_t i = 0; i < d->n; i++) {
+        d->starts[i] = d->strings[i];
+        d->lens[i] = nbytes_of[i];
+        eval_strip(&d->starts[i], &d->lens[i]);
     }
-    el_free(strings);
     return EL_OK;
 }
 
-static enum el_status document_windows(struct ppl *p, const char *text, size_t nbytes, struct el_err *err)
+/* Encodes the first n documents and makes windows of them. */
+static enum el_status encode_documents(struct ppl *p, const struct documents *d, size_t n, int32_t bos, struct el_err *err)
 {
-    const char **docs = NULL;
-    size_t *lens = NULL, n = 0;
-    const int32_t bos = el_tok_bos(p->io.tok);
-    if (bos < 0)
-        return cmd_fail(err, EL_E_USAGE, "'%s' has no BOS token, with which --protocol documents begins every document",
-                        p->io.path);
-    CMD_TRY(documents_of(p->a, text, nbytes, &docs, &lens, &n, err));
-    const bool own_docs = !p->a->separator && ends_with(p->a->file, ".json");
-    const size_t n_all = n;
-    if (p->a->chunks && n > p->a->chunks)
-        n = p->a->chunks;
     int32_t **const ids = xcalloc(n, sizeof *ids);
     size_t *const n_ids = xcalloc(n, sizeof *n_ids);
     enum el_status status = EL_OK;
     for (size_t i = 0; i < n && status == EL_OK; i++)
-        status = el_encode(p->io.tok, docs[i], lens[i], 0, &ids[i], &n_ids[i], err);
-    if (status == EL_OK) {
-        p->bos = true;
+        status = el_encode(p->io.tok, d->starts[i], d->lens[i], 0, &ids[i], &n_ids[i], err);
+    if (status == EL_OK)
         eval_windows_documents(&p->windows, ids, n_ids, n, bos, p->n_ctx, p->a->max_tokens);
-        if (eval_windows_n_scored(&p->windows) == 0)
-            status = cmd_fail(err, EL_E_USAGE, "'%s': no document with text in it", p->a->file);
-    }
     for (size_t i = 0; i < n; i++)
         el_free(ids[i]);
-    for (size_t i = 0; own_docs && i < n_all; i++) {
-        void *doc;
-        memcpy(&doc, &docs[i], sizeof doc); /* the only owner of the copy */
-        free(doc);
-    }
     free(ids);
     free(n_ids);
-    free(docs);
-    free(lens);
+    return status;
+}
+
+static enum el_status document_windows(struct ppl *p, const char *text, size_t nbytes, struct el_err *err)
+{
+    struct documents d;
+    const int32_t bos = el_tok_bos(p->io.tok);
+    if (bos < 0)
+        return cmd_fail(err, EL_E_USAGE, "'%s' has no BOS token, with which --protocol documents begins every document",
+                        p->io.path);
+    CMD_TRY(documents_read(p->a, text, nbytes, &d, err));
+    p->bos = true;
+    enum el_status status = encode_documents(p, &d, p->a->chunks && d.n > p->a->chunks ? p->a->chunks : d.n, bos, err);
+    documents_free(&d);
+    if (status == EL_OK && eval_windows_n_scored(&p->windows) == 0)
+        status = cmd_fail(err, EL_E_USAGE, "'%s': no document with text in it", p->a->file);
     return status;
 }
 

@@ -196,6 +196,23 @@ static enum el_status write_output(struct pack_state *s, struct el_source *sourc
     return status == EL_OK ? el_sink_commit(sink, err) : status;
 }
 
+/* A plan; when only --allow-requantize was missing, the error says so. */
+static enum el_status make_plan(const struct pack_job *job, const struct el_source *source, struct el_plan **plan,
+                                struct el_err *err)
+{
+    struct el_err why;
+    const enum el_status status = el_plan_make(source, &job->plan, plan, &why);
+    if (status == EL_OK)
+        return EL_OK;
+    struct el_plan_opts allowed = job->plan;
+    allowed.allow_requantize = true;
+    if (status != EL_E_USAGE || job->plan.allow_requantize || el_plan_make(source, &allowed, plan, err) != EL_OK)
+        return cmd_fail(err, status, "%s", why.text);
+    el_plan_free(*plan);
+    *plan = NULL;
+    return cmd_fail(err, status, "%s (see --allow-requantize)", why.text);
+}
+
 enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
 {
     struct el_source *source = NULL;
@@ -208,7 +225,7 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
     CMD_TRY_OUT(el_source_open(job->in, &opts, &source, err));
     for (size_t i = 0; i < job->overrides->n; i++)
         CMD_TRY_OUT(el_source_override(source, job->overrides->v[i], err));
-    CMD_TRY_OUT(el_plan_make(source, &job->plan, &plan, err));
+    CMD_TRY_OUT(make_plan(job, source, &plan, err));
     s.plan = plan;
     s.n_rows = el_plan_n_rows(plan);
     if (s.n_rows == 0 && !job->plan.for_convert) {

@@ -163,8 +163,8 @@ static const char *choose_ffn_down(const struct el_mix *mix, const struct el_mix
     return mix->encoding;
 }
 
-const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *model, struct el_mix_state *state, const char *tensor,
-                          uint64_t n_in, uint32_t block_n)
+const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *model, struct el_mix_state *state,
+                          const char *tensor, uint64_t n_in, uint32_t block_n)
 {
     const enum el_category category = el_mix_category(tensor);
     if (category == EL_CAT_OUTPUT || (category == EL_CAT_TOKEN_EMBD && model->tied)) {

@@ -1,9 +1,9 @@
 /*
  * Packing: source -> strips of rows -> decode, check, encode -> sink.
  *
- * The unit of work is a strip: as many rows as make about STRIP_ELEMS numbers, which depends on the shape alone. Strips of all tensors
- * form one sequence; a wave of them is worked on by all threads, then accounted for in order by the caller's thread. So bytes, sums
- * and the first error do not depend on the number of threads, and memory is a few buffers per thread.
+ * The unit of work is a strip: as many rows as make about STRIP_ELEMS numbers, which depends on the shape alone. Strips of all
+ * tensors form one sequence; a wave of them is worked on by all threads, then accounted for in order by the caller's thread. So
+ * bytes, sums and the first error do not depend on the number of threads, and memory is a few buffers per thread.
  */
 #include <math.h>
 #include <string.h>
@@ -53,8 +53,12 @@ static uint64_t strip_rows(const struct el_tensor *t, const struct el_plan_entry
     return !by_rows ? t->n_rows : rows == 0 ? 1 : rows < t->n_rows ? rows : t->n_rows;
 }
 
-/* Points each part of an [n_rows, n_in] strip into one buffer; returns the bytes used. Lengths were checked when the plan was made. */
-static uint64_t lay_parts(const struct el_part_shape *parts, uint32_t n_parts, uint64_t n_rows, uint8_t *buf, uint8_t *out[EL_MAX_PARTS])
+/*
+ * Points each part of an [n_rows, n_in] strip into one buffer; returns the bytes used. Lengths were checked when the plan was
+ * made.
+ */
+static uint64_t lay_parts(const struct el_part_shape *parts, uint32_t n_parts, uint64_t n_rows, uint8_t *buf,
+                          uint8_t *out[EL_MAX_PARTS])
 {
     uint64_t at = 0;
     for (uint32_t p = 0; p < EL_MAX_PARTS; p++) {
@@ -81,7 +85,8 @@ static uint64_t clean(float *x, uint64_t n, uint64_t *first)
     return n_bad;
 }
 
-static enum el_status write_parts(const struct pack *pk, const struct strip *s, uint8_t *const data[EL_MAX_PARTS], struct el_err *err)
+static enum el_status write_parts(const struct pack *pk, const struct strip *s, uint8_t *const data[EL_MAX_PARTS],
+                                  struct el_err *err)
 {
     const struct el_tensor *const t = &pk->sink->tensors[s->tensor];
     for (uint32_t p = 0; p < t->n_parts; p++) {
@@ -160,9 +165,11 @@ static enum el_status run_strip(const struct pack *pk, struct strip *s, const st
     if (s->n_nonfinite > 0) {
         const unsigned long long at = (unsigned long long)(s->row0 * from->n_in + first);
         if (!pk->opts->nan_to_zero)
-            return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s': element %llu is NaN or infinite", pk->source->path, from->name, at);
+            return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s': element %llu is NaN or infinite", pk->source->path, from->name,
+                           at);
         if (entry->copy && !(from->enc.e->flags & EL_ENC_FLOAT))
-            return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s': element %llu is NaN or infinite, and a copied %s cannot hold 0 instead",
+            return el_fail(err, EL_E_FORMAT,
+                           "'%s': tensor '%s': element %llu is NaN or infinite, and a copied %s cannot hold 0 instead",
                            pk->source->path, from->name, at, from->enc_name);
         return encode_strip(pk, s, w, err);
     }
@@ -350,8 +357,8 @@ static enum el_status check_plan(const struct pack *pk, struct el_err *err)
     return same ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': the plan was made for another model", pk->source->path);
 }
 
-enum el_status el_pack(struct el_source *source, const struct el_plan *plan, struct el_sink *sink, const struct el_pack_opts *opts,
-                       struct el_err *err)
+enum el_status el_pack(struct el_source *source, const struct el_plan *plan, struct el_sink *sink,
+                       const struct el_pack_opts *opts, struct el_err *err)
 {
     static const struct el_pack_opts defaults = {.n_threads = 0};
     struct pack pk = {.source = source, .plan = plan, .sink = sink, .opts = opts ? opts : &defaults};

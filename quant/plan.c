@@ -18,9 +18,9 @@ struct override {
 /* Options, parsed. */
 struct wanted {
     bool copy;
-    struct el_mix mix;       /* of a group encoding: made here, ftype -1 */
-    char mix_encoding[32];   /* what mix.encoding points to then */
-    struct el_enc base;      /* most matrices */
+    struct el_mix mix;               /* of a group encoding: made here, ftype -1 */
+    char mix_encoding[32];           /* what mix.encoding points to then */
+    struct el_enc base;              /* most matrices */
     struct el_enc output, embedding; /* e NULL: not given */
     struct override *overrides;
     size_t n_overrides;
@@ -65,7 +65,8 @@ static enum el_status parse_override(const char *text, struct override *out, str
     else
         status = el_regex_open(pattern.data, pattern.nbytes, &out->re, err);
     el_buf_release(&pattern);
-    return status == EL_OK || status == EL_E_MEMORY ? status : el_fail(err, EL_E_USAGE, "tensor type '%s': not a valid pattern", text);
+    return status == EL_OK || status == EL_E_MEMORY ? status
+                                                    : el_fail(err, EL_E_USAGE, "tensor type '%s': not a valid pattern", text);
 }
 
 static enum el_status parse_type(const char *type, struct wanted *w, struct el_err *err)
@@ -155,8 +156,8 @@ static bool fits(const struct el_enc *enc, uint64_t n_in)
 }
 
 /*
- * The encoding for rows that no block of *enc fits: Q8_0, which is nearer to the asked precision than to save the bytes of a row is
- * worth (llama-quantize: Q8_0 for Q6_K, but Q5_0 and Q5_1, which we lack, for Q4_K and Q5_K); else F16, as there.
+ * The encoding for rows that no block of *enc fits, as llama-quantize chooses: Q5_0 for Q4_K, Q8_0 for Q6_K, and F16 when that
+ * does not fit either. For Q5_K it has Q5_1, which we lack: Q8_0. For a simple block that does not fit it gives up; we take F16.
  */
 static enum el_status fall_back(struct el_enc *enc, uint64_t n_in, char **why, struct el_err *err)
 {
@@ -172,7 +173,7 @@ static enum el_status fall_back(struct el_enc *enc, uint64_t n_in, char **why, s
     el_buf_release(&text);
     if (!*why)
         return el_fail(err, EL_E_MEMORY, "plan: out of memory");
-    EL_TRY(el_enc_parse("Q8_0", enc, err));
+    EL_TRY(el_enc_parse(strcmp(name, "Q4_K") == 0 ? "Q5_0" : "Q8_0", enc, err));
     if (!fits(enc, n_in))
         *enc = el_enc_f16();
     return EL_OK;
@@ -194,8 +195,8 @@ static enum el_status find_override(const struct wanted *w, const char *name, co
 }
 
 /* The encoding of a matrix that is to be quantized (or, by convert, converted). */
-static enum el_status choose_matrix(const struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
-                                    struct el_err *err)
+static enum el_status choose_matrix(const struct wanted *w, struct progress *p, const struct el_tensor *t,
+                                    struct el_plan_entry *entry, struct el_err *err)
 {
     const enum el_category category = el_mix_category(t->name);
     const bool as_output = category == EL_CAT_OUTPUT || (category == EL_CAT_TOKEN_EMBD && p->model.tied);
@@ -236,8 +237,8 @@ static enum el_status choose(const struct wanted *w, struct progress *p, const s
     if (entry->method && !entry->method->supports(&entry->to))
         return el_fail(err, EL_E_USAGE, "method '%s' does not make '%s'", entry->method->name, entry->to.e->name);
     if (!entry->copy && !is_float(&t->enc) && !w->opts->allow_requantize && !w->opts->for_convert)
-        return el_fail(err, EL_E_USAGE, "tensor '%s' is already quantized (%s): requantizing loses quality and must be allowed", t->name,
-                       t->enc_name);
+        return el_fail(err, EL_E_USAGE, "tensor '%s' is already quantized (%s): requantizing loses quality and must be allowed",
+                       t->name, t->enc_name);
     el_enc_name(&entry->to, entry->to_name);
     if (!el_enc_nbytes(&entry->to, t->n_rows, t->n_in, &entry->nbytes))
         return el_fail(err, EL_E_USAGE, "tensor '%s' is too large for %s", t->name, entry->to_name);

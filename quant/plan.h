@@ -11,7 +11,7 @@ struct el_plan_entry {
     bool copy;                      /* bytes stay as they are */
     const struct el_method *method; /* NULL: copy, or conversion to a float type */
     uint64_t nbytes;
-    char *fallback;                 /* owned; NULL: none */
+    char *fallback; /* owned; NULL: none */
 };
 
 /* Entry i is about tensor i of the source. */
@@ -19,9 +19,9 @@ struct el_plan {
     const struct el_source *source; /* borrowed */
     struct el_plan_entry *entries;
     size_t n;
-    int32_t ftype;   /* general.file_type to write; -1: remove it */
-    bool keep_meta;  /* COPY: metadata stays as it is */
-    bool store;      /* write the plan into the metadata (a conversion does not) */
+    int32_t ftype;  /* general.file_type to write; -1: remove it */
+    bool keep_meta; /* COPY: metadata stays as it is */
+    bool store;     /* write the plan into the metadata (a conversion does not) */
 };
 
 /* "copy", "convert" or the method's name. */

@@ -2,11 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The sanitizers' wrappers may wait for locks of threads that the fork did not copy: bare system calls pass them by. */
@@ -25,11 +24,11 @@ EL_BARE static void close_from_to(long first, long last)
         (void)syscall(SYS_close, (int)fd);
 }
 
-EL_BARE static _Noreturn void guard_main(int pipe_fd, int dir_fd, const char *folder, const char *const *names, size_t n)
+EL_BARE static _Noreturn void guard_main(int word_fd, int dir_fd, const char *folder, const char *const *names, size_t n)
 {
     (void)syscall(SYS_setsid);
     /* A reader of our standard output would wait for the guard as well if it kept that open. */
-    const int low = pipe_fd < dir_fd ? pipe_fd : dir_fd, high = pipe_fd < dir_fd ? dir_fd : pipe_fd;
+    const int low = word_fd < dir_fd ? word_fd : dir_fd, high = word_fd < dir_fd ? dir_fd : word_fd;
     close_from_to(0, (long)low - 1);
     close_from_to((long)low + 1, (long)high - 1);
     close_from_to((long)high + 1, 0x7fffffffL);
@@ -37,7 +36,7 @@ EL_BARE static _Noreturn void guard_main(int pipe_fd, int dir_fd, const char *fo
     long got;
     int armed = folder == NULL;
     do {
-        got = syscall(SYS_read, pipe_fd, &byte, (size_t)1);
+        got = syscall(SYS_read, word_fd, &byte, (size_t)1);
         if (got == 1 && byte == 'a')
             armed = 1;
     } while ((got == 1 && byte == 'a') || (got < 0 && errno == EINTR));
@@ -55,7 +54,7 @@ EL_BARE static _Noreturn void guard_main(int pipe_fd, int dir_fd, const char *fo
 int el_guard_start(int dir_fd, const char *folder, const char *const *names, size_t n)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return -1;
     /* Twice, so that init reaps the guard and our host program never sees it; _Fork, because no atfork handler may run. */
     const pid_t child = _Fork();
@@ -76,25 +75,17 @@ int el_guard_start(int dir_fd, const char *folder, const char *const *names, siz
     return ends[1];
 }
 
-/* The guard may be gone (killed with all processes of a user): the write must not raise SIGPIPE in our host. */
 static void tell(int guard, char byte)
 {
-    sigset_t pipe_set, before, pending;
-    sigemptyset(&pipe_set);
-    sigaddset(&pipe_set, SIGPIPE);
-    sigemptyset(&pending);
-    (void)sigpending(&pending);
-    const int was_pending = sigismember(&pending, SIGPIPE);
-    (void)pthread_sigmask(SIG_BLOCK, &pipe_set, &before);
-    ssize_t put;
-    do
-        put = write(guard, &byte, 1);
-    while (put < 0 && errno == EINTR);
-    if (put < 0 && errno == EPIPE && !was_pending) {
-        const struct timespec none = {0, 0};
-        (void)sigtimedwait(&pipe_set, NULL, &none);
+    /* Twice: a word that is lost costs what the guard watches over. EPIPE is a guard that is gone, and raises no signal here. */
+    for (int attempt = 0; attempt < 2; attempt++) {
+        ssize_t put;
+        do
+            put = send(guard, &byte, 1, MSG_NOSIGNAL);
+        while (put < 0 && errno == EINTR);
+        if (put == 1)
+            return;
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void el_guard_arm(int guard)

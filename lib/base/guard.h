@@ -1,5 +1,5 @@
 /*
- * A guard removes what we would leave behind if we were killed. It is a process of its own that holds the read end of a pipe:
+ * A guard removes what we would leave behind if we were killed. It is a process of its own that holds one end of a socket:
  * end of file without a word from us means that we are gone. It lives in its own session, so that a signal to our group misses
  * it, and it holds no other open file of ours. Where processes cannot be made there is no guard, and guard functions do nothing.
  */

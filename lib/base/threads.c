@@ -169,6 +169,11 @@ static void start_workers(struct el_pool *p, unsigned n)
     /* Signals are for the threads of the program. */
     sigset_t all, old;
     sigfillset(&all);
+    /* Except what a thread does to itself: blocked, it would kill the process past the program's handler. */
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGBUS); /* a mapped file that shrinks */
     const bool masked = pthread_sigmask(SIG_SETMASK, &all, &old) == 0;
     p->n = 1;
     while (p->n < n) {

@@ -5,6 +5,8 @@
  *   Q8_0, 32 columns: f16 d, 32 int8 q                                      w = d q
  *   Q4_0, 32 columns: f16 d, 16 bytes; column i < 16 low nibble of byte i,
  *                     column 16 + i its high nibble                         w = d (q - 8)
+ *   Q5_0, 32 columns: f16 d, 4 bytes, 16 bytes of nibbles as in Q4_0; bit i of the four is the fifth bit of column i
+ *                                                                           w = d (q - 16)
  *   Q4_K, 256 columns: f16 d, f16 dmin, 12 bytes with 8 scales s and 8 mins m of 6 bits, 128 bytes; of each 32 bytes the low
  *                     nibbles are 32 columns, the high nibbles the next 32  w = d s q - dmin m, s and m per 32 columns
  *   Q5_K, 256 columns: as Q4_K with 32 bytes before the nibbles; bit j of byte i is the fifth bit of column 32 j + i
@@ -24,6 +26,9 @@ enum {
     EL_Q8_0_QS = 2,
     EL_Q4_0_NBYTES = 18,
     EL_Q4_0_QS = 2,
+    EL_Q5_0_NBYTES = 22,
+    EL_Q5_0_QH = 2,
+    EL_Q5_0_QS = 6,
     EL_Q4_K_NBYTES = 144,
     EL_Q4_K_DMIN = 2,
     EL_Q4_K_SCALES = 4,

@@ -25,12 +25,14 @@ static void init_ref(struct el_kernels *k)
     k->matmul[EL_ENC_IDX_bf16].fn = el_matmul_bf16_ref;
     k->matmul[EL_ENC_IDX_q8_0].fn = el_matmul_q8_0_ref;
     k->matmul[EL_ENC_IDX_q4_0].fn = el_matmul_q4_0_ref;
+    k->matmul[EL_ENC_IDX_q5_0].fn = el_matmul_q5_0_ref;
     k->matmul[EL_ENC_IDX_q4_k].fn = el_matmul_q4_k_ref;
     k->matmul[EL_ENC_IDX_q5_k].fn = el_matmul_q5_k_ref;
     k->matmul[EL_ENC_IDX_q6_k].fn = el_matmul_q6_k_ref;
     k->matmul[EL_ENC_IDX_group].fn = el_matmul_group_ref;
     k->matmul[EL_ENC_IDX_q8_0].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_q4_0].form = EL_ACT_Q8;
+    k->matmul[EL_ENC_IDX_q5_0].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_q4_k].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_q5_k].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_q6_k].form = EL_ACT_Q8;

@@ -14,6 +14,8 @@ void el_matmul_q8_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_row
                         uint64_t y_stride, void *scratch);
 void el_matmul_q4_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
                         uint64_t y_stride, void *scratch);
+void el_matmul_q5_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                        uint64_t y_stride, void *scratch);
 void el_matmul_q4_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
                         uint64_t y_stride, void *scratch);
 void el_matmul_q5_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,

@@ -91,6 +91,22 @@ static float dot_q4_0(const uint8_t *row, uint64_t n_in, const int8_t *q8, const
     return y;
 }
 
+static float dot_q5_0(const uint8_t *row, uint64_t n_in, const int8_t *q8, const float *scale, const int32_t *sum)
+{
+    float y = 0;
+    for (uint64_t b = 0; b < n_in / 32; b++) {
+        const uint8_t *const block = row + b * EL_Q5_0_NBYTES;
+        const uint32_t high = el_block_u32(block + EL_Q5_0_QH);
+        int32_t dot = -16 * (sum[2 * b] + sum[2 * b + 1]);
+        for (uint32_t i = 0; i < 32; i++) {
+            const uint32_t low = block[EL_Q5_0_QS + i % 16] >> (i / 16 * 4) & 15u;
+            dot += (int32_t)(low | (high >> i & 1u) << 4) * q8[b * 32 + i];
+        }
+        y += el_block_f16(block) * scale[b] * (float)dot;
+    }
+    return y;
+}
+
 /* A Q4_K block (qh NULL) or a Q5_K block, which has a fifth bit in qh, times 256 activations; q: its nibbles. */
 static float dot_q45_k(const uint8_t *block, const uint8_t *q, const uint8_t *qh, const int8_t *q8, const float *scale,
                        const int32_t *sum)
@@ -153,6 +169,7 @@ static float dot_q6_k(const uint8_t *row, uint64_t n_in, const int8_t *q8, const
 
 BLOCK_MATMUL(el_matmul_q8_0_ref, dot_q8_0)
 BLOCK_MATMUL(el_matmul_q4_0_ref, dot_q4_0)
+BLOCK_MATMUL(el_matmul_q5_0_ref, dot_q5_0)
 BLOCK_MATMUL(el_matmul_q4_k_ref, dot_q4_k)
 BLOCK_MATMUL(el_matmul_q5_k_ref, dot_q5_k)
 BLOCK_MATMUL(el_matmul_q6_k_ref, dot_q6_k)

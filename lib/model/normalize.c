@@ -69,7 +69,8 @@ static void order_all(utf8proc_int32_t *cp, size_t n, utf8proc_int32_t *tmp)
 }
 
 /* Decomposes, orders and (for C forms) composes one chunk. */
-static enum el_status normalize_chunk(enum el_norm_form form, const char *text, size_t nbytes, struct el_buf *out, struct el_err *err)
+static enum el_status normalize_chunk(enum el_norm_form form, const char *text, size_t nbytes, struct el_buf *out,
+                                      struct el_err *err)
 {
     const bool compose = form == EL_NORM_NFC || form == EL_NORM_NFKC;
     const bool compat = form == EL_NORM_NFKC || form == EL_NORM_NFKD;

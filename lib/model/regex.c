@@ -11,7 +11,10 @@
 
 /* Unicode's White_Space, as the inside of a class. */
 #define SPACE "\\x{9}-\\x{d} \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-/* Oniguruma's \w: alphabetic, mark, decimal number, connector punctuation, and (from its Latin-1 table) superscripts and fractions. */
+/*
+ * Oniguruma's \w: alphabetic, mark, decimal number, connector punctuation, and (from its Latin-1 table) superscripts and
+ * fractions.
+ */
 #define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 #define HEX "0-9A-Fa-f"
 

@@ -1,7 +1,8 @@
 /*
- * Regular expressions: the one door to PCRE2. Patterns are written in the dialect of Hugging Face's tokenizer.json (Oniguruma with
- * Ruby syntax) and translated: \s is exactly Unicode's White_Space (PCRE2's also matches U+180E), \w follows Oniguruma, (?m) is
- * PCRE2's (?s), unions of classes are flattened. What has no translation (class intersection, recursion, verbs) is EL_E_UNSUPPORTED.
+ * Regular expressions: the one door to PCRE2. Patterns are written in the dialect of Hugging Face's tokenizer.json (Oniguruma
+ * with Ruby syntax) and translated: \s is exactly Unicode's White_Space (PCRE2's also matches U+180E), \w follows Oniguruma, (?m)
+ * is PCRE2's (?s), unions of classes are flattened. What has no translation (class intersection, recursion, verbs) is
+ * EL_E_UNSUPPORTED.
  */
 #ifndef EL_MODEL_REGEX_H
 #define EL_MODEL_REGEX_H
@@ -12,7 +13,10 @@ enum { EL_MAX_PATTERN = 65536 }; /* bytes of a pattern */
 
 /* A compiled pattern: immutable, any number of threads. */
 struct el_regex;
-/* EL_E_FORMAT: the pattern is not valid; EL_E_UNSUPPORTED: too long, or a construct without translation. The error shows the pattern. */
+/*
+ * EL_E_FORMAT: the pattern is not valid; EL_E_UNSUPPORTED: too long, or a construct without translation. The error shows the
+ * pattern.
+ */
 enum el_status el_regex_open(const char *pattern, size_t nbytes, struct el_regex **re, struct el_err *err);
 void el_regex_close(struct el_regex *re);
 

@@ -28,7 +28,8 @@ static enum el_status read_pieces(struct el_tokenizer *tok, const struct el_meta
         size_t nbytes;
         const char *const text = el_meta_str(meta, tokens, i, &nbytes);
         if (nbytes == 0 || nbytes > EL_MAX_PIECE)
-            return el_fail(err, EL_E_FORMAT, "%s[%zu]: %zu bytes of text, allowed are 1 to %d", key, i, nbytes, (int)EL_MAX_PIECE);
+            return el_fail(err, EL_E_FORMAT, "%s[%zu]: %zu bytes of text, allowed are 1 to %d", key, i, nbytes,
+                           (int)EL_MAX_PIECE);
         if (!el_utf8_is_valid(text, nbytes))
             return el_fail(err, EL_E_FORMAT, "%s[%zu]: not valid UTF-8", key, i);
         total += nbytes; /* at most 2^22 * 2^16 */
@@ -71,7 +72,8 @@ static enum el_status read_types(struct el_tokenizer *tok, const struct el_meta 
         return EL_OK;
     }
     if (!is_integer(el_meta_elem_type(meta, at)))
-        return el_fail(err, EL_E_FORMAT, "%s: elements are %s, must be int32", key, el_meta_type_name(el_meta_elem_type(meta, at)));
+        return el_fail(err, EL_E_FORMAT, "%s: elements are %s, must be int32", key,
+                       el_meta_type_name(el_meta_elem_type(meta, at)));
     if (el_meta_n_elems(meta, at) != tok->n_vocab)
         return el_fail(err, EL_E_FORMAT, "%s: %zu elements for %zu tokens", key, el_meta_n_elems(meta, at), tok->n_vocab);
     for (size_t i = 0; i < tok->n_vocab; i++) {
@@ -112,7 +114,8 @@ static int32_t usual_id(const struct el_tokenizer *tok, const char *text)
     return id >= 0 && id <= 2 ? (int32_t)id : -1;
 }
 
-static enum el_status read_special_ids(struct el_tokenizer *tok, const struct el_meta *meta, bool sentencepiece, struct el_err *err)
+static enum el_status read_special_ids(struct el_tokenizer *tok, const struct el_meta *meta, bool sentencepiece,
+                                       struct el_err *err)
 {
     const struct {
         const char *key;
@@ -147,8 +150,8 @@ static const char *const eog_texts[] = {
 };
 
 /*
- * Repairs what old writers leave out: without token_type, BOS, EOS and unk are ordinary tokens; and some files call an end-of-turn
- * token user-defined, so that its text in a prompt would end the turn.
+ * Repairs what old writers leave out: without token_type, BOS, EOS and unk are ordinary tokens; and some files call an
+ * end-of-turn token user-defined, so that its text in a prompt would end the turn.
  */
 static void repair_types(struct el_tokenizer *tok, bool has_types)
 {
@@ -193,7 +196,8 @@ static enum el_status find_eog(struct el_tokenizer *tok, const struct el_meta *m
 
 /* ---- rules of a file that has only tokenizer.ggml.* ---- */
 
-static enum el_status add_norm(struct el_tokenizer *tok, enum el_norm_kind kind, const char *from, const char *to, struct el_err *err)
+static enum el_status add_norm(struct el_tokenizer *tok, enum el_norm_kind kind, const char *from, const char *to,
+                               struct el_err *err)
 {
     struct el_norm_step *const s = &tok->norm.steps[tok->norm.n++];
     *s = (struct el_norm_step){.kind = kind, .from = from ? el_strdup(from) : NULL, .to = el_strdup(to)};
@@ -223,7 +227,8 @@ static enum el_status named_pre(struct el_tokenizer *tok, const struct el_meta *
     const char *name;
     EL_TRY(el_meta_get_str_or(meta, "tokenizer.ggml.pre", &name, err));
     if (!name) {
-        el_warn("tokenizer.ggml.pre is missing: the text is cut into words by the pattern 'default', which may not be the model's");
+        el_warn(
+            "tokenizer.ggml.pre is missing: the text is cut into words by the pattern 'default', which may not be the model's");
         name = "default";
     }
     const struct el_pre_name *const p = el_pre_by_name(name);
@@ -322,7 +327,8 @@ static enum el_status read_scores(struct el_tokenizer *tok, const struct el_meta
     if (at == SIZE_MAX)
         return el_fail(err, EL_E_FORMAT, "neither tokenizer.ggml.merges nor %s is there", key);
     if (el_meta_elem_type(meta, at) != EL_META_F32)
-        return el_fail(err, EL_E_FORMAT, "%s: elements are %s, must be float32", key, el_meta_type_name(el_meta_elem_type(meta, at)));
+        return el_fail(err, EL_E_FORMAT, "%s: elements are %s, must be float32", key,
+                       el_meta_type_name(el_meta_elem_type(meta, at)));
     if (el_meta_n_elems(meta, at) != tok->n_vocab)
         return el_fail(err, EL_E_FORMAT, "%s: %zu elements for %zu tokens", key, el_meta_n_elems(meta, at), tok->n_vocab);
     float *const scores = el_alloc_array(tok->n_vocab, sizeof *scores);
@@ -335,7 +341,8 @@ static enum el_status read_scores(struct el_tokenizer *tok, const struct el_meta
     return status;
 }
 
-static enum el_status read_model(struct el_tokenizer *tok, const struct el_meta *meta, const struct el_json *hf, struct el_err *err)
+static enum el_status read_model(struct el_tokenizer *tok, const struct el_meta *meta, const struct el_json *hf,
+                                 struct el_err *err)
 {
     const char *model;
     EL_TRY(el_meta_get_str_or(meta, "tokenizer.ggml.model", &model, err));

@@ -5,7 +5,8 @@
 #include "base/utf8.h"
 #include "model/tokenizer_impl.h"
 
-enum el_status el_added_put(struct el_added *a, const char *text, size_t nbytes, const struct el_added_token *flags, struct el_err *err)
+enum el_status el_added_put(struct el_added *a, const char *text, size_t nbytes, const struct el_added_token *flags,
+                            struct el_err *err)
 {
     if (nbytes == 0 || nbytes > EL_MAX_ADDED_TOKEN)
         return el_fail(err, EL_E_FORMAT, "added token %d: %zu bytes of text, allowed are 1 to %d", (int)flags->id, nbytes,
@@ -114,8 +115,8 @@ static bool stands_alone(const char *text, size_t nbytes, size_t begin, size_t e
     return end >= nbytes || !word_at(text, nbytes, end);
 }
 
-const struct el_added_token *el_added_find(const struct el_added *a, const char *text, size_t nbytes, size_t from, bool with_special,
-                                           size_t *begin, size_t *end)
+const struct el_added_token *el_added_find(const struct el_added *a, const char *text, size_t nbytes, size_t from,
+                                           bool with_special, size_t *begin, size_t *end)
 {
     if (a->n == 0)
         return NULL;

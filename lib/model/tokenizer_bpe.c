@@ -45,7 +45,10 @@ int el_byte_piece(const char *text, size_t nbytes)
     int v = 0;
     for (int i = 3; i < 5; i++) {
         const char c = text[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        const int digit = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                 : -1;
         if (digit < 0)
             return -1;
         v = 16 * v + digit;
@@ -80,7 +83,8 @@ enum el_status el_bpe_symbols(struct el_tokenizer *tok, struct el_err *err)
         for (size_t i = 0; i < tok->n_vocab; i++) {
             size_t n;
             const char *const text = el_tok_text(tok, (int32_t)i, &n);
-            const int b = n == 6 && (tok->type[i] == EL_PIECE_BYTE || tok->type[i] == EL_PIECE_NORMAL) ? el_byte_piece(text, n) : -1;
+            const int b =
+                n == 6 && (tok->type[i] == EL_PIECE_BYTE || tok->type[i] == EL_PIECE_NORMAL) ? el_byte_piece(text, n) : -1;
             if (b >= 0 && tok->byte_sym[b] < 0)
                 tok->byte_sym[b] = (int32_t)i;
         }
@@ -98,7 +102,8 @@ enum el_status el_bpe_symbols(struct el_tokenizer *tok, struct el_err *err)
     return EL_OK;
 }
 
-bool el_bpe_split(const struct el_tokenizer *tok, const char *merge, size_t nbytes, int32_t *left, int32_t *right, int32_t *merged)
+bool el_bpe_split(const struct el_tokenizer *tok, const char *merge, size_t nbytes, int32_t *left, int32_t *right,
+                  int32_t *merged)
 {
     if (nbytes < 3 || nbytes > MAX_MERGE)
         return false;
@@ -166,8 +171,9 @@ enum el_status el_bpe_build(struct el_tokenizer *tok, const struct el_meta *meta
         const char *const text = el_meta_str(meta, merges, i, &nbytes);
         int32_t left, right, merged;
         if (!el_bpe_split(tok, text, nbytes, &left, &right, &merged))
-            return el_fail(err, EL_E_FORMAT, "tokenizer.ggml.merges[%zu] '%.*s': must be two tokens that make a third, with a space between",
-                           i, nbytes < 80 ? (int)nbytes : 80, text);
+            return el_fail(err, EL_E_FORMAT,
+                           "tokenizer.ggml.merges[%zu] '%.*s': must be two tokens that make a third, with a space between", i,
+                           nbytes < 80 ? (int)nbytes : 80, text);
         if (!el_pairs_add(&tok->pairs, left, right, (uint32_t)i, merged))
             return el_fail(err, EL_E_FORMAT, "tokenizer.ggml.merges[%zu] '%.*s': the same pair twice", i,
                            nbytes < 80 ? (int)nbytes : 80, text);

@@ -62,7 +62,8 @@ static void add_piece(struct el_detok *d, int32_t id)
     if (byte >= 0)
         el_buf_add_byte(&d->raw, (uint8_t)byte);
     else if (tok->shown && tok->shown[id])
-        add_replaced(tok, tok->added_norm.tokens[tok->shown[id] - 1].text, tok->added_norm.tokens[tok->shown[id] - 1].nbytes, &d->raw);
+        add_replaced(tok, tok->added_norm.tokens[tok->shown[id] - 1].text, tok->added_norm.tokens[tok->shown[id] - 1].nbytes,
+                     &d->raw);
     else if (hidden || type == EL_PIECE_USER)
         el_buf_add(&d->raw, piece, nbytes);
     else if (tok->byte_level)
@@ -121,8 +122,8 @@ static enum el_status check_id(const struct el_tokenizer *tok, int32_t id, struc
     return EL_OK;
 }
 
-enum el_status el_decode(const struct el_tokenizer *tok, const int32_t *ids, size_t n_ids, bool special, char **text, size_t *nbytes,
-                         struct el_err *err)
+enum el_status el_decode(const struct el_tokenizer *tok, const int32_t *ids, size_t n_ids, bool special, char **text,
+                         size_t *nbytes, struct el_err *err)
 {
     *text = NULL;
     *nbytes = 0;

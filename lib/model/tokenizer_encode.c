@@ -252,7 +252,8 @@ static enum el_status plain_word(void *user, const char *word, size_t nbytes, st
     size_t start = 0, at = 0;
     bool after_mark = true;
     while (at < nbytes) {
-        const bool mark = nbytes - at >= 3 && (uint8_t)word[at] == 0xe2 && (uint8_t)word[at + 1] == 0x96 && (uint8_t)word[at + 2] == 0x81;
+        const bool mark =
+            nbytes - at >= 3 && (uint8_t)word[at] == 0xe2 && (uint8_t)word[at + 1] == 0x96 && (uint8_t)word[at + 2] == 0x81;
         if (mark && !after_mark) {
             EL_TRY(encode_word(e, word + start, at - start, err));
             start = at;

@@ -246,7 +246,8 @@ static void write_token(const struct el_tokenizer *tok, const char *name, int32_
     }
 }
 
-static enum el_status write_config(const struct el_tokenizer *tok, const struct el_meta *meta, struct el_buf *out, struct el_err *err)
+static enum el_status write_config(const struct el_tokenizer *tok, const struct el_meta *meta, struct el_buf *out,
+                                   struct el_err *err)
 {
     int32_t pad, unk;
     EL_TRY(el_tok_get_id(meta, "tokenizer.ggml.padding_token_id", tok->n_vocab, &pad, err));

@@ -70,7 +70,8 @@ static enum el_status add_split(struct pre_reader *r, const struct el_json *v)
     const bool invert = flag(v, "invert", false);
     const struct el_json *const pattern = el_json_get(v, "pattern");
     const char *const regex = el_json_str(el_json_get(pattern, "Regex"));
-    const char *const text = el_json_is(pattern, EL_JSON_STR) ? el_json_str(pattern) : el_json_str(el_json_get(pattern, "String"));
+    const char *const text =
+        el_json_is(pattern, EL_JSON_STR) ? el_json_str(pattern) : el_json_str(el_json_get(pattern, "String"));
     if (regex)
         return el_pre_add_regex(r->pre, regex, split, invert, r->err);
     if (!text || !*text)
@@ -116,7 +117,8 @@ static enum el_status add_punctuation(struct pre_reader *r, const struct el_json
     EL_TRY(read_behavior(v, EL_SPLIT_ISOLATED, &split, r->err));
     /* ASCII punctuation that is not in category P is listed; a contiguous run is one match. */
     const bool run = split == EL_SPLIT_CONTIGUOUS;
-    return el_pre_add_regex(r->pre, run ? "[\\p{P}$+<=>^~|`]+" : "[\\p{P}$+<=>^~|`]", run ? EL_SPLIT_ISOLATED : split, false, r->err);
+    return el_pre_add_regex(r->pre, run ? "[\\p{P}$+<=>^~|`]+" : "[\\p{P}$+<=>^~|`]", run ? EL_SPLIT_ISOLATED : split, false,
+                            r->err);
 }
 
 static enum el_status add_pre(struct pre_reader *r, const struct el_json *v)
@@ -137,7 +139,8 @@ static enum el_status add_pre(struct pre_reader *r, const struct el_json *v)
     if (strcmp(type, "Punctuation") == 0)
         return add_punctuation(r, v);
     if (strcmp(type, "Digits") == 0)
-        return el_pre_add_regex(r->pre, flag(v, "individual_digits", false) ? "\\p{N}" : "\\p{N}+", EL_SPLIT_ISOLATED, false, r->err);
+        return el_pre_add_regex(r->pre, flag(v, "individual_digits", false) ? "\\p{N}" : "\\p{N}+", EL_SPLIT_ISOLATED, false,
+                                r->err);
     if (strcmp(type, "Whitespace") == 0)
         return el_pre_add_regex(r->pre, RUST_WORD "+|" NEITHER "+", EL_SPLIT_REMOVED, true, r->err);
     if (strcmp(type, "WhitespaceSplit") == 0)
@@ -239,8 +242,8 @@ static enum el_status add_norm(struct el_norm *norm, const struct el_json *v, st
 
 /* ---- added tokens ---- */
 
-static enum el_status add_token(struct el_tokenizer *tok, struct el_regex_run *run, struct el_buf bufs[2], const struct el_json *v,
-                                struct el_err *err)
+static enum el_status add_token(struct el_tokenizer *tok, struct el_regex_run *run, struct el_buf bufs[2],
+                                const struct el_json *v, struct el_err *err)
 {
     const char *text = el_json_str(el_json_get(v, "content"));
     int64_t id;
@@ -305,7 +308,8 @@ static enum el_status read_template(struct el_affixes *a, const struct el_json *
         const char *const name = el_json_str(el_json_get(el_json_get(p, "SpecialToken"), "id"));
         const struct el_json *const ids = name ? el_json_get(el_json_get(specials, name), "ids") : NULL;
         if (!el_json_is(ids, EL_JSON_ARRAY))
-            return el_fail(err, EL_E_FORMAT, "post_processor: special token '%.60s' of the template has no ids", name ? name : "");
+            return el_fail(err, EL_E_FORMAT, "post_processor: special token '%.60s' of the template has no ids",
+                           name ? name : "");
         for (const struct el_json *q = el_json_first(ids); q; q = el_json_next(q)) {
             int64_t id;
             if (!el_json_int(q, &id))

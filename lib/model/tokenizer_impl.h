@@ -5,8 +5,8 @@
  *        -> symbols -> merges (tokenizer_merge.c) -> ids
  *
  * Byte-level BPE and SentencePiece BPE are the same machine with another alphabet (bytes or characters) and another way to rank
- * merges (a list, or scores): tokenizer_bpe.c and tokenizer_spm.c build the tables from tokenizer.ggml.*; tokenizer_hf.c reads the
- * rules around them from a tokenizer.json.
+ * merges (a list, or scores): tokenizer_bpe.c and tokenizer_spm.c build the tables from tokenizer.ggml.*; tokenizer_hf.c reads
+ * the rules around them from a tokenizer.json.
  */
 #ifndef EL_MODEL_TOKENIZER_IMPL_H
 #define EL_MODEL_TOKENIZER_IMPL_H
@@ -66,8 +66,8 @@ struct el_merge_work {
 };
 void el_merge_work_release(struct el_merge_work *w);
 /*
- * Merges sym[0, *n) in place: always the pair of lowest rank, the leftmost of equals (Sennrich et al., arXiv:1508.07909), until none
- * is left. O(n log n). EL_E_MEMORY; EL_E_UNSUPPORTED from 2^31 symbols on.
+ * Merges sym[0, *n) in place: always the pair of lowest rank, the leftmost of equals (Sennrich et al., arXiv:1508.07909), until
+ * none is left. O(n log n). EL_E_MEMORY; EL_E_UNSUPPORTED from 2^31 symbols on.
  */
 enum el_status el_merge(const struct el_pairs *pairs, struct el_merge_work *w, int32_t *sym, size_t *n, struct el_err *err);
 
@@ -83,19 +83,21 @@ struct el_added_token {
 struct el_added {
     struct el_added_token *tokens;
     size_t n, cap;
-    bool skip_hidden;    /* a special token that may not match hides what lies within it, as in Hugging Face's; else it is not there */
+    /* A special token that may not match hides what lies within it, as in Hugging Face's; else it is as if it were not there. */
+    bool skip_hidden;
     uint32_t first[257]; /* tokens that start with byte b: [first[b], first[b + 1]) */
 };
 /* Copies text. EL_E_FORMAT for an empty or over-long one. */
-enum el_status el_added_put(struct el_added *a, const char *text, size_t nbytes, const struct el_added_token *flags, struct el_err *err);
+enum el_status el_added_put(struct el_added *a, const char *text, size_t nbytes, const struct el_added_token *flags,
+                            struct el_err *err);
 void el_added_sort(struct el_added *a);
 void el_added_release(struct el_added *a);
 /*
  * First added token in text[from, nbytes); special ones only when with_special. [*begin, *end) includes the white space that it
  * strips on either side. NULL: none.
  */
-const struct el_added_token *el_added_find(const struct el_added *a, const char *text, size_t nbytes, size_t from, bool with_special,
-                                           size_t *begin, size_t *end);
+const struct el_added_token *el_added_find(const struct el_added *a, const char *text, size_t nbytes, size_t from,
+                                           bool with_special, size_t *begin, size_t *end);
 
 /* ---- normalizer (tokenizer_norm.c) ------------------------------------------------------------------------------- */
 
@@ -178,7 +180,8 @@ enum el_status el_tok_get_id(const struct el_meta *meta, const char *key, size_t
 /* tokenizer_bpe.c: symbols and pairs from a merge list ("left right"); byte_level is set before. */
 enum el_status el_bpe_build(struct el_tokenizer *tok, const struct el_meta *meta, size_t merges, struct el_err *err);
 /* Splits a merge line at the space that leaves two known symbols; false when there is none. */
-bool el_bpe_split(const struct el_tokenizer *tok, const char *merge, size_t nbytes, int32_t *left, int32_t *right, int32_t *merged);
+bool el_bpe_split(const struct el_tokenizer *tok, const char *merge, size_t nbytes, int32_t *left, int32_t *right,
+                  int32_t *merged);
 /* Single characters and bytes -> symbols, for both alphabets. EL_E_MEMORY. */
 enum el_status el_bpe_symbols(struct el_tokenizer *tok, struct el_err *err);
 /* Sets tok->cut_marks from the pairs. */

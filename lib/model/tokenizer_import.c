@@ -87,9 +87,11 @@ static const char *keep(struct vocab *v, char *text)
 static enum el_status set_piece(struct vocab *v, int64_t id, const char *text, size_t nbytes, struct el_err *err)
 {
     if (id < 0 || id >= EL_MAX_VOCAB)
-        return el_fail(err, EL_E_FORMAT, "token '%.60s': id %lld, allowed are 0 to %d", text, (long long)id, (int)EL_MAX_VOCAB - 1);
+        return el_fail(err, EL_E_FORMAT, "token '%.60s': id %lld, allowed are 0 to %d", text, (long long)id,
+                       (int)EL_MAX_VOCAB - 1);
     if (nbytes == 0 || nbytes > EL_MAX_PIECE)
-        return el_fail(err, EL_E_FORMAT, "token %lld: %zu bytes of text, allowed are 1 to %d", (long long)id, nbytes, (int)EL_MAX_PIECE);
+        return el_fail(err, EL_E_FORMAT, "token %lld: %zu bytes of text, allowed are 1 to %d", (long long)id, nbytes,
+                       (int)EL_MAX_PIECE);
     EL_TRY(make_room(v, (size_t)id + 1, err));
     if (v->text[id])
         return el_fail(err, EL_E_FORMAT, "token id %lld is given to '%.60s' and to '%.60s'", (long long)id, v->text[id], text);
@@ -190,7 +192,8 @@ static enum el_status import_added(struct import *im)
         const char *const text = el_json_str(el_json_get(p, "content"));
         int64_t id;
         if (!text || !el_json_int(el_json_get(p, "id"), &id))
-            return el_fail(im->err, EL_E_FORMAT, "tokenizer.json: each of added_tokens must have an integer id and a string content");
+            return el_fail(im->err, EL_E_FORMAT,
+                           "tokenizer.json: each of added_tokens must have an integer id and a string content");
         const bool special = el_json_bool(el_json_get(p, "special"));
         const bool known = id >= 0 && (uint64_t)id < v->n && v->text[id] && strcmp(v->text[id], text) == 0;
         if (!known)
@@ -238,15 +241,16 @@ static enum el_status import_merges(struct import *im)
         if (!text)
             return out_of_memory(im->err);
         if (!*text)
-            return el_fail(im->err, EL_E_FORMAT, "tokenizer.json: model.merges[%zu]: must be \"a b\" or [\"a\", \"b\"]", im->n_merges);
+            return el_fail(im->err, EL_E_FORMAT, "tokenizer.json: model.merges[%zu]: must be \"a b\" or [\"a\", \"b\"]",
+                           im->n_merges);
         im->merges[im->n_merges++] = text;
     }
     return EL_OK;
 }
 
 /*
- * Scores with which a program that knows only scores merges in the order of the list: minus the rank of the first merge that makes
- * the token. Tokens that no merge makes come last.
+ * Scores with which a program that knows only scores merges in the order of the list: minus the rank of the first merge that
+ * makes the token. Tokens that no merge makes come last.
  */
 static void make_scores(struct import *im)
 {
@@ -417,9 +421,9 @@ static enum el_status import_all(struct import *im, uint32_t n_vocab)
     return import_template(im);
 }
 
-enum el_status el_tokenizer_import_hf(struct el_meta *meta, const char *tokenizer_json, size_t json_nbytes, const char *tokenizer_config,
-                                      size_t config_nbytes, const char *generation_config, size_t generation_nbytes, uint32_t n_vocab,
-                                      struct el_err *err)
+enum el_status el_tokenizer_import_hf(struct el_meta *meta, const char *tokenizer_json, size_t json_nbytes,
+                                      const char *tokenizer_config, size_t config_nbytes, const char *generation_config,
+                                      size_t generation_nbytes, uint32_t n_vocab, struct el_err *err)
 {
     struct el_json_doc *json = NULL, *config = NULL, *generation = NULL;
     struct import im = {.meta = meta, .err = err};
@@ -448,7 +452,8 @@ out:
 
 /* ---- llama2.c ---- */
 
-static enum el_status add_llama2c_piece(struct vocab *v, size_t id, const char *text, size_t nbytes, float score, struct el_err *err)
+static enum el_status add_llama2c_piece(struct vocab *v, size_t id, const char *text, size_t nbytes, float score,
+                                        struct el_err *err)
 {
     static const char *const first[] = {"<unk>", "<s>", "</s>"}; /* spelled "\n<s>\n" in these files */
     if (id < 3) {
@@ -479,7 +484,8 @@ static enum el_status add_llama2c_piece(struct vocab *v, size_t id, const char *
     return EL_OK;
 }
 
-enum el_status el_tokenizer_import_llama2c(struct el_meta *meta, const uint8_t *data, size_t nbytes, uint32_t n_vocab, struct el_err *err)
+enum el_status el_tokenizer_import_llama2c(struct el_meta *meta, const uint8_t *data, size_t nbytes, uint32_t n_vocab,
+                                           struct el_err *err)
 {
     struct vocab v = {.n = 0};
     el_strmap_init(&v.ids);
@@ -504,7 +510,8 @@ enum el_status el_tokenizer_import_llama2c(struct el_meta *meta, const uint8_t *
         status = pad(&v, n_vocab, err);
     if (status == EL_OK)
         status = write_vocab(meta, &v, "llama", "default", true, err);
-    static const char *const keys[] = {"tokenizer.ggml.unknown_token_id", "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"};
+    static const char *const keys[] = {"tokenizer.ggml.unknown_token_id", "tokenizer.ggml.bos_token_id",
+                                       "tokenizer.ggml.eos_token_id"};
     for (uint32_t i = 0; status == EL_OK && i < 3; i++)
         if (i < v.n)
             status = el_meta_set_u32(meta, keys[i], i, err);

@@ -1,6 +1,6 @@
 /*
- * Pre-tokenizers: a list of steps that cut a text into words, each step working on what the ones before left. The steps are those of
- * Hugging Face's tokenizer.json; the pre-tokenizers that GGUF knows by name (tokenizer.ggml.pre) are lists of patterns, in
+ * Pre-tokenizers: a list of steps that cut a text into words, each step working on what the ones before left. The steps are those
+ * of Hugging Face's tokenizer.json; the pre-tokenizers that GGUF knows by name (tokenizer.ggml.pre) are lists of patterns, in
  * tokenizer_pre.def.
  */
 #ifndef EL_MODEL_TOKENIZER_PRE_H
@@ -57,7 +57,9 @@ const char *el_pre_recognise(const struct el_pre *pre, bool ignore_merges);
 /* "gpt-2, llama-bpe, ..." for errors. */
 void el_pre_names(struct el_buf *out);
 
-/* Runs the steps over text (valid UTF-8); fn gets every word in order, non-empty. `at_start`: text is the beginning of the input. */
+/*
+ * Runs the steps over text (valid UTF-8); fn gets every word in order, non-empty. `at_start`: text is the beginning of the input.
+ */
 typedef enum el_status el_word_fn(void *user, const char *word, size_t nbytes, struct el_err *err);
 enum el_status el_pre_run(const struct el_pre *pre, struct el_regex_run *run, const char *text, size_t nbytes, bool at_start,
                           el_word_fn *fn, void *user, struct el_err *err);

@@ -140,7 +140,8 @@ enum el_status el_spm_build(struct el_tokenizer *tok, const float *scores, struc
     ok = ok && el_pairs_reserve(&tok->pairs, f.n);
     /* A text that two tokens share is looked up as one of them: its splits are there twice, and the first entry stays. */
     for (size_t i = 0; ok && i < f.n; i++)
-        el_pairs_add(&tok->pairs, (int32_t)(f.list[i].key >> 32), (int32_t)(uint32_t)f.list[i].key, f.list[i].rank, f.list[i].merged);
+        el_pairs_add(&tok->pairs, (int32_t)(f.list[i].key >> 32), (int32_t)(uint32_t)f.list[i].key, f.list[i].rank,
+                     f.list[i].merged);
     el_free(f.list);
     el_free(rank);
     return ok ? EL_OK : el_fail(err, EL_E_MEMORY, "out of memory for the merges of %zu tokens", tok->n_vocab);

@@ -1,6 +1,6 @@
 /*
- * What the encodings' own files share: byte access, part shapes of single-part block encodings, rounding. Only enc_*.c, encoding.c
- * and fit.c include this.
+ * What the encodings' own files share: byte access, part shapes of single-part block encodings, rounding. Only enc_*.c,
+ * encoding.c and fit.c include this.
  *
  * Blocks are read and written byte by byte or with memcpy: data may lie at any address in a mapped file.
  */

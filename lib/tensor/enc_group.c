@@ -1,6 +1,6 @@
 /*
- * Group: integer codes of 2..8 bits with one half-precision scale per group of columns, w = scale (q - zero). Ours: ggml has no such
- * type, so it is stored as plain tensors. What GPTQ and AWQ checkpoints hold is this with another order of bits.
+ * Group: integer codes of 2..8 bits with one half-precision scale per group of columns, w = scale (q - zero). Ours: ggml has no
+ * such type, so it is stored as plain tensors. What GPTQ and AWQ checkpoints hold is this with another order of bits.
  *
  *   .codes   I8  [n_rows, ceil(n_in bits / 8)]  code i in bits i bits .. i bits + bits - 1 of the row, least significant first
  *   .scales  F16 [n_rows, n_groups]             n_groups = ceil(n_in / group), 1 for whole rows; the last group may be short
@@ -128,8 +128,8 @@ static uint16_t nearest_scale(const struct el_fit_extent *ext, const struct el_e
     return el_fit_f16(ext->signed_max / -(float)(1 << (enc->bits - 1)));
 }
 
-static void encode_group(const struct el_enc *enc, const float *x, const float *w, uint64_t n, enum el_effort effort, uint8_t *codes,
-                         uint8_t *scale_out, uint8_t *zero_out)
+static void encode_group(const struct el_enc *enc, const float *x, const float *w, uint64_t n, enum el_effort effort,
+                         uint8_t *codes, uint8_t *scale_out, uint8_t *zero_out)
 {
     const float top = (float)((1 << enc->bits) - 1);
     const struct el_fit_extent ext = el_fit_extent(x, n);

@@ -1,4 +1,6 @@
-/* Q4_0: blocks of 32 codes of 4 bits with one half-precision scale, w = d (q - 8). Byte i holds codes i (low) and i + 16 (high). */
+/*
+ * Q4_0: blocks of 32 codes of 4 bits with one half-precision scale, w = d (q - 8). Byte i holds codes i (low) and i + 16 (high).
+ */
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
@@ -27,8 +29,8 @@ static void decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, fl
 }
 
 /*
- * ggml's reference, to the byte: the element of largest magnitude gets code 0 (-8, the end that reaches farther), so the scale takes
- * the other sign; codes by the scale as it was before it was rounded to f16, halves up.
+ * ggml's reference, to the byte: the element of largest magnitude gets code 0 (-8, the end that reaches farther), so the scale
+ * takes the other sign; codes by the scale as it was before it was rounded to f16, halves up.
  */
 static void encode_nearest(const float *x, struct block_q4_0 *out)
 {

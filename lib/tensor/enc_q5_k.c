@@ -1,5 +1,6 @@
 /*
- * Q5_K: Q4_K with a fifth bit per code: bit j of byte i of `high` belongs to element i of sub-block j. w = (d scale_j) q - (dmin min_j).
+ * Q5_K: Q4_K with a fifth bit per code: bit j of byte i of `high` belongs to element i of sub-block j. w = (d scale_j) q - (dmin
+ * min_j).
  */
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"

@@ -1,7 +1,7 @@
 /*
- * Q6_K: super-blocks of 256 codes of 6 bits in 16 sub-blocks of 16, w = (d scale_j) (q - 32), scales signed bytes.
- * Each half of 128 elements has 64 bytes of low nibbles and 32 bytes of high pairs; element 32 g + i of a half (g 0..3) has its low
- * bits in byte (g & 1) * 32 + i, nibble g / 2, and its high bits in byte i, bits 2 g.
+ * Q6_K: super-blocks of 256 codes of 6 bits in 16 sub-blocks of 16, w = (d scale_j) (q - 32), scales signed bytes. Each half of
+ * 128 elements has 64 bytes of low nibbles and 32 bytes of high pairs; element 32 g + i of a half (g 0..3) has its low bits in
+ * byte (g & 1) * 32 + i, nibble g / 2, and its high bits in byte i, bits 2 g.
  */
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"

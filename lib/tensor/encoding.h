@@ -1,9 +1,9 @@
 /*
  * Encodings: how a matrix is stored. One file and one line of encodings.def each.
  *
- * A matrix is [n_rows, n_in] (all outer dimensions flattened), its bytes lie in 1..EL_MAX_PARTS parts. Part 0 carries the tensor's
- * name; further parts are stored as NAME + suffix. A part is row-led (row r of the matrix begins at data + r * row_nbytes) or
- * shared (row_nbytes 0: a codebook). Decoding takes the parts and a row range, never a bare pointer and a count.
+ * A matrix is [n_rows, n_in] (all outer dimensions flattened), its bytes lie in 1..EL_MAX_PARTS parts. Part 0 carries the
+ * tensor's name; further parts are stored as NAME + suffix. A part is row-led (row r of the matrix begins at data + r *
+ * row_nbytes) or shared (row_nbytes 0: a codebook). Decoding takes the parts and a row range, never a bare pointer and a count.
  */
 #ifndef EL_TENSOR_ENCODING_H
 #define EL_TENSOR_ENCODING_H
@@ -59,20 +59,25 @@ struct el_encoding {
     uint32_t block_n;      /* n_in must be a multiple of it (1: any) */
     uint32_t block_nbytes; /* sizeof the block; 0 with EL_ENC_PARAMS */
 
-    /* Shapes of the parts of an [n_rows, n_in] matrix; false when it does not fit or a size overflows. *n_parts <= EL_MAX_PARTS. */
+    /*
+     * Shapes of the parts of an [n_rows, n_in] matrix; false when it does not fit or a size overflows. *n_parts <= EL_MAX_PARTS.
+     */
     bool (*parts)(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in, struct el_part_shape *parts, uint32_t *n_parts);
 
     /* out [n_rows, m->n_in] f32 = rows row0 .. row0 + n_rows. Pure; any bytes are acceptable input (no trap, no overread). */
     void (*decode)(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
 
     /*
-     * Encodes x [n_rows, n_in] f32, all finite, into parts_out[p] (row-led parts: n_rows * row_nbytes bytes from the first row on).
-     * importance [n_in] f32 >= 0, or NULL: the encoding's own weighting. Pure; the bytes do not depend on CPU level or compiler.
+     * Encodes x [n_rows, n_in] f32, all finite, into parts_out[p] (row-led parts: n_rows * row_nbytes bytes from the first row
+     * on). importance [n_in] f32 >= 0, or NULL: the encoding's own weighting. Pure; the bytes do not depend on CPU level or
+     * compiler.
      */
     void (*encode)(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
                    enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS]);
 
-    /* Number of scales (and mins) of the range that are not finite: what verify reports. NULL: count non-finite decoded values. */
+    /*
+     * Number of scales (and mins) of the range that are not finite: what verify reports. NULL: count non-finite decoded values.
+     */
     uint64_t (*n_bad_scales)(const struct el_matrix *m, uint64_t row0, uint64_t n_rows);
 };
 

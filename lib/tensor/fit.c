@@ -106,11 +106,12 @@ static bool try_scale(const float *x, const float *w, uint64_t n, struct el_fit_
 }
 
 /*
- * Trials that map the extreme to code |end| + u: a grid about the end of the range, then ever larger factors, as long as cutting off the
- * extremes pays. With few codes the scale itself matters, and the grid is fine; with many, luck in rounding does, and it is wide: a
- * scale that leaves a few codes unused often fits all values a little better.
+ * Trials that map the extreme to code |end| + u: a grid about the end of the range, then ever larger factors, as long as cutting
+ * off the extremes pays. With few codes the scale itself matters, and the grid is fine; with many, luck in rounding does, and it
+ * is wide: a scale that leaves a few codes unused often fits all values a little better.
  */
-static void try_end(const float *x, const float *w, uint64_t n, struct el_fit_range range, float extreme, float end, struct trial *best)
+static void try_end(const float *x, const float *w, uint64_t n, struct el_fit_range range, float extreme, float end,
+                    struct trial *best)
 {
     const float sign = end < 0.0f ? -1.0f : 1.0f, size = end * sign;
     const bool few = size < 16.0f;
@@ -134,10 +135,16 @@ float el_fit_scale(const float *x, const float *w, uint64_t n, struct el_fit_ran
         return 0.0f;
     struct trial best = {ext.signed_max / (-range.lo > range.hi ? range.lo : range.hi), 0.0f};
     best.err = el_fit_scale_eval(x, w, n, best.s, range).rr;
-    if (range.lo < 0.0f)
-        try_end(x, w, n, range, ext.signed_max, range.lo, &best);
-    if (range.hi > 0.0f && range.hi != -range.lo)
-        try_end(x, w, n, range, ext.signed_max, range.hi, &best);
+    /* In a lopsided range it may be the other extreme that decides. */
+    const float other = ext.signed_max < 0.0f ? ext.max : ext.min;
+    const bool lopsided = range.hi + range.lo > 1.0f || range.hi + range.lo < -1.0f;
+    for (int k = 0; k < (lopsided && other != 0.0f ? 2 : 1); k++) {
+        const float extreme = k == 0 ? ext.signed_max : other;
+        if (range.lo < 0.0f)
+            try_end(x, w, n, range, extreme, range.lo, &best);
+        if (range.hi > 0.0f && range.hi != -range.lo)
+            try_end(x, w, n, range, extreme, range.hi, &best);
+    }
     for (int round = 0; round < 4 && try_scale(x, w, n, range, best.s, &best); round++)
         continue;
     return best.s;
@@ -153,6 +160,8 @@ static uint16_t f16_step(uint16_t h, int step)
 uint16_t el_fit_scale_f16(const float *x, const float *w, uint64_t n, struct el_fit_range range)
 {
     const struct el_fit_extent ext = el_fit_extent(x, n);
+    if (ext.abs_max == 0.0f)
+        return 0;
     const uint16_t plain = el_fit_f16(ext.signed_max / (-range.lo > range.hi ? range.lo : range.hi));
     uint16_t best = plain;
     float best_err = el_fit_scale_eval(x, w, n, el_f16_to_f32(plain), range).rr;
@@ -221,8 +230,8 @@ struct el_fit_affine_sums el_fit_affine_eval(const float *x, const float *w, uin
 }
 
 /*
- * Least squares for the codes of (s, m): minimises sum w (r - ds q + dm)^2 over ds, dm. When that makes m negative, m = 0 and s alone.
- * w1 = sum w.
+ * Least squares for the codes of (s, m): minimises sum w (r - ds q + dm)^2 over ds, dm. When that makes m negative, m = 0 and s
+ * alone. w1 = sum w.
  */
 static struct el_fit_affine affine_refit(float s, float m, float w1, const struct el_fit_affine_sums *sums)
 {
@@ -247,7 +256,8 @@ static struct el_fit_affine affine_refit(float s, float m, float w1, const struc
     return fit;
 }
 
-static bool try_affine(const float *x, const float *w, uint32_t n, float hi, float w1, float s, float m, struct el_fit_affine *best)
+static bool try_affine(const float *x, const float *w, uint32_t n, float hi, float w1, float s, float m,
+                       struct el_fit_affine *best)
 {
     const struct el_fit_affine_sums sums = el_fit_affine_eval(x, w, n, s, m, hi);
     const struct el_fit_affine fit = affine_refit(s, m, w1, &sums);

@@ -4,9 +4,9 @@
  * All of them minimise sum_i w_i (x_i - x'_i)^2, with w_i = 1 when w is NULL; x [n], w [n] f32, w >= 0. Sums run over four lanes
  * (element i goes to lane i mod 4) that are added in a fixed order, so results are the same on every compiler and CPU.
  *
- * Method: a grid of trial scales around the range of the values; for every trial the nearest codes, and for these codes the scale that
- * least squares gives in closed form (from sums over residuals, which do not cancel); then rounds of choosing codes and scale in
- * turn (Lloyd, IEEE Trans. Inf. Theory 28, 1982) until the error stops falling.
+ * Method: a grid of trial scales around the range of the values; for every trial the nearest codes, and for these codes the
+ * scale that least squares gives in closed form (from sums over residuals, which do not cancel); then rounds of choosing codes
+ * and scale in turn (Lloyd, IEEE Trans. Inf. Theory 28, 1982) until the error stops falling.
  *
  * Pure functions; any thread. Any finite x is allowed; values beyond about 1e18 lose the search, not the bounds.
  */
@@ -39,7 +39,10 @@ struct el_fit_sums {
 struct el_fit_sums el_fit_scale_eval(const float *x, const float *w, uint64_t n, float s, struct el_fit_range range);
 /* A good scale (any sign; 0 when x is 0), not rounded to any storage type. */
 float el_fit_scale(const float *x, const float *w, uint64_t n, struct el_fit_range range);
-/* A good scale among the half-precision numbers: its bits. Never worse than the one that maps the extreme to the end of the range. */
+/*
+ * A good scale among the half-precision numbers: its bits. Never worse than the one that maps the extreme to the end of the
+ * range.
+ */
 uint16_t el_fit_scale_f16(const float *x, const float *w, uint64_t n, struct el_fit_range range);
 /* q[i] = nearest code. */
 void el_fit_scale_codes(const float *x, uint64_t n, float s, struct el_fit_range range, int16_t *q);

@@ -1,6 +1,6 @@
 /*
- * Four floats at a time, by the vector extension that gcc and clang share. Every operation is the IEEE one of each lane, so the result
- * is that of a plain loop; only fit*.c includes this.
+ * Four floats at a time, by the vector extension that gcc and clang share. Every operation is the IEEE one of each lane, so the
+ * result is that of a plain loop; only fit*.c includes this.
  */
 #ifndef EL_TENSOR_FIT_LANES_H
 #define EL_TENSOR_FIT_LANES_H
@@ -27,8 +27,8 @@ static inline el_v4 el_v4_all(float f)
 }
 
 /*
- * Lane by lane: where a < b (a > b) a, else b, also when one is NaN. SSE has exactly this as one instruction, which compilers do not
- * find in the general form.
+ * Lane by lane: where a < b (a > b) a, else b, also when one is NaN. SSE has exactly this as one instruction, which compilers do
+ * not find in the general form.
  */
 #if defined(__SSE__)
 static inline el_v4 el_v4_min(el_v4 a, el_v4 b)

@@ -65,7 +65,8 @@ static float affine_choose(const float *x, const float *w, float hi, float d, fl
     return best;
 }
 
-static float affine_choose_all(const float *x, const float *w, float hi, const struct el_fit_affine *guess, struct el_super_affine *out)
+static float affine_choose_all(const float *x, const float *w, float hi, const struct el_fit_affine *guess,
+                               struct el_super_affine *out)
 {
     const float d = el_f16_to_f32(out->d), dmin = el_f16_to_f32(out->dmin);
     float err = 0.0f;
@@ -117,6 +118,10 @@ void el_super_affine_search(const float *x, const float *w, float hi, struct el_
         free_fit[j] = el_fit_affine(x + SUB32 * j, w ? w + SUB32 * j : NULL, SUB32, hi);
         s_max = free_fit[j].s > s_max ? free_fit[j].s : s_max;
         m_max = free_fit[j].m > m_max ? free_fit[j].m : m_max;
+    }
+    if (s_max == 0.0f) { /* all values are 0 */
+        memset(out, 0, sizeof *out);
+        return;
     }
     /* With the largest scale below 63 the others fall on other steps: a second try now and then fits better. */
     static const float tops[] = {63.0f, 60.0f};
@@ -171,7 +176,8 @@ void el_super_scale_nearest(const float *x, float lo, float hi, struct el_super_
 }
 
 /* Chooses scale[j] for d among the neighbours of s. Returns the error; adds to the sums from which d is refitted. */
-static float scale_choose(const float *x, const float *w, struct el_fit_range range, float d, float s, int8_t *scale, float *aa, float *ra)
+static float scale_choose(const float *x, const float *w, struct el_fit_range range, float d, float s, int8_t *scale, float *aa,
+                          float *ra)
 {
     const float s0 = el_round_even(clampf(s * el_fit_inverse(d), -128.0f, 127.0f));
     float best = -1.0f, best_aa = 0.0f, best_ra = 0.0f;
@@ -197,6 +203,10 @@ void el_super_scale_search(const float *x, const float *w, float lo, float hi, s
     float s[EL_SUPER_SCALE_SUBS];
     for (uint32_t j = 0; j < EL_SUPER_SCALE_SUBS; j++)
         s[j] = el_fit_scale(x + SUB16 * j, w ? w + SUB16 * j : NULL, SUB16, range);
+    if (el_fit_extent(s, EL_SUPER_SCALE_SUBS).abs_max == 0.0f) { /* all values are 0 */
+        memset(out, 0, sizeof *out);
+        return;
+    }
     static const float tops[] = {128.0f, 124.0f};
     struct el_super_scale best;
     float best_err = 0.0f;

@@ -115,9 +115,23 @@ if begin mixes; then
     say mixes.py "$edgellm" "$peer/llama-quantize" "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/4m/F16.gguf" "$work/moe/F16.gguf"
     end
 fi
+if begin errors; then
+    for m in 4m moe; do
+        say quantize_error.py "$edgellm" "$peer/llama-quantize" "$work/$m/F32.gguf" Q8_0 Q4_0 Q4_K Q5_K Q6_K --model-name books-$m
+    done
+    "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/random.gguf" layers=4 embd=512 heads=8 kv=4 ff=1536 vocab=2048 type=f32
+    say quantize_error.py "$edgellm" "$peer/llama-quantize" "$work/random.gguf" Q8_0 Q4_0 Q4_K Q5_K Q6_K --model-name random
+    end
+fi
 if begin quantize_ppl; then
     say quantize_ppl.py "$edgellm" "$peer/llama-quantize" "$peer/llama-perplexity" "$books/books_test.txt" "$work/4m/F32.gguf" \
         Q8_0 Q4_0 Q4_K_S Q6_K --cache "$work/cache"
+    end
+fi
+if begin speed; then
+    "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/m160.gguf" layers=12 embd=768 heads=12 kv=12 ff=2048 vocab=32000
+    # SPEED=wall on a machine that does nothing else
+    say speed.sh "${SPEED:-cpu}" "$edgellm" "$peer" "$work/m160.gguf" random-160m 2 5 Q8_0 Q4_0 Q4_K_M Q6_K
     end
 fi
 if begin roundtrips; then

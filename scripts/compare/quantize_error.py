@@ -18,8 +18,9 @@ MIX_OF = {"Q4_K": "Q4_K_S", "Q5_K": "Q5_K_S"}  # llama-quantize takes names of m
 
 
 def error(w, other):
+    """Sums of (w - other)^2 and of w^2."""
     w = w.astype(np.float64)
-    return float(((w - other) ** 2).sum() / (w * w).sum())
+    return float(((w - other) ** 2).sum()), float((w * w).sum())
 
 
 def compare(a, source, type_name, folder):
@@ -27,18 +28,20 @@ def compare(a, source, type_name, folder):
     run([a.edgellm, "quantize", "--pure", a.model, ours, type_name])
     run([a.llama_quantize, "--pure", a.model, peer, MIX_OF.get(type_name, type_name)])
     x, y = decoded(ours), decoded(peer)
-    ratios, above = {}, []
+    ratios, above, total = {}, [], np.zeros(3)
     for name, (_, w) in source.items():
         if x[name][0] in FLOATS and y[name][0] in FLOATS:
             continue
-        ex, ey = error(w, x[name][1].reshape(w.shape)), error(w, y[name][1].reshape(w.shape))
+        (ex, energy), (ey, _) = error(w, x[name][1].reshape(w.shape)), error(w, y[name][1].reshape(w.shape))
+        total += ex, ey, energy
         ratios[name] = ex / ey if ey else float(ex > 0)
         if not ex <= ey or x[name][0] != y[name][0]:
             above.append(name)
         if a.per_tensor:
-            emit(model=a.model_name, type=type_name, tensor=name, ours=ex, llama_quantize=ey, **{"pass": ex <= ey})
-    return emit(model=a.model_name, type=type_name, tensors=len(ratios), mean_ratio=float(np.mean(list(ratios.values()))),
-                largest_ratio=max(ratios.values()), above=above, **{"pass": not above and bool(ratios)})
+            emit(model=a.model_name, type=type_name, tensor=name, ours=ex / energy, llama_quantize=ey / energy, **{"pass": ex <= ey})
+    return emit(model=a.model_name, type=type_name, tensors=len(ratios), ours=total[0] / total[2], llama_quantize=total[1] / total[2],
+                mean_ratio=float(np.mean(list(ratios.values()))), largest_ratio=max(ratios.values()), above=" ".join(above),
+                **{"pass": not above and bool(ratios)})
 
 
 def main():

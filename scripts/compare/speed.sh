@@ -1,49 +1,61 @@
-#!/bin/sh
+#!/bin/bash
 # Speed of edgellm and llama.cpp on one model, in turn (A B A B ...), medians. One JSON object a line on stdout.
-#   speed.sh EDGELLM LLAMA_BIN_FOLDER MODEL-F32-OR-F16.gguf NAME [THREADS=2] [ROUNDS=5]
-# Nothing else should run. Quantization writes to a temporary folder; both sides find the input in the page cache.
+#   speed.sh wall|cpu EDGELLM LLAMA_BIN_FOLDER MODEL.gguf NAME THREADS ROUNDS TYPE ...
+# wall: seconds that pass, for a machine that does nothing else. cpu: seconds of processor time with one thread, for one that does (a
+# thread that waits for another costs processor time, so more threads would count for nothing). TYPE: made from MODEL by llama-quantize.
+# pp: tokens/s of a prompt of 128; tg: of 16 generated tokens. Each is measured as the difference of 5 repetitions and 1, so that loading
+# and warming up do not count.
 set -eu
-[ $# -ge 4 ] || { echo "usage: speed.sh EDGELLM LLAMA_BIN_FOLDER MODEL.gguf NAME [THREADS] [ROUNDS]" >&2; exit 2; }
-edgellm=$1 peer=$2 model=$3 name=$4 threads=${5:-2} rounds=${6:-5}
+[ $# -ge 7 ] || { echo "usage: speed.sh wall|cpu EDGELLM LLAMA_BIN_FOLDER MODEL.gguf NAME THREADS ROUNDS TYPE ..." >&2; exit 2; }
+measure=$1 edgellm=$2 peer=$3 model=$4 name=$5 threads=$6 rounds=$7
+shift 7
+[ "$measure" = wall ] || threads=1
 d=$(mktemp -d)
-trap 'rm -rf "$d"' EXIT INT TERM
+trap 'rm -rf "$d"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 cpu=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
-now() { date +%s.%N; }
-seconds() { # COMMAND ...: wall time
-    s=$(now)
-    "$@" > "$d/log" 2>&1 || { cat "$d/log" >&2; exit 1; }
-    e=$(now)
-    awk -v a="$s" -v b="$e" 'BEGIN { printf "%.3f\n", b - a }'
+TIMEFORMAT='%R %U %S'
+
+seconds() { # COMMAND ...: what it took
+    { time "$@" > "$d/out" 2> "$d/err"; } 2> "$d/time" || { cat "$d/err" >&2; exit 1; }
+    awk -v m="$measure" '{ printf "%.3f\n", m == "wall" ? $1 : $2 + $3 }' "$d/time"
+}
+rate() { # TOKENS COMMAND ...: tokens/s of one repetition
+    local tokens=$1 a b
+    shift
+    a=$(seconds "$@" -r 1)
+    b=$(seconds "$@" -r 5)
+    awk -v t="$tokens" -v a="$a" -v b="$b" 'BEGIN { printf "%.3f\n", 4 * t / (b - a) }'
 }
 median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-row() { # WHAT TYPE UNIT: from the files ours and theirs
-    printf '{"model": "%s", "cpu": "%s", "threads": %s, "rounds": %s, "what": "%s", "type": "%s", "unit": "%s", "edgellm": %s, "llama_cpp": %s}\n' \
-        "$name" "$cpu" "$threads" "$rounds" "$1" "$2" "$3" "$(median "$d/ours")" "$(median "$d/theirs")"
+row() { # WHAT TYPE UNIT: medians of the files ours and theirs
+    local a b
+    a=$(median "$d/ours") b=$(median "$d/theirs")
+    printf '{"model": "%s", "cpu": "%s", "measure": "%s", "threads": %s, "rounds": %s, "what": "%s", "type": "%s", "unit": "%s", ' \
+        "$name" "$cpu" "$measure" "$threads" "$rounds" "$1" "$2" "$3"
+    printf '"edgellm": %s, "llama_cpp": %s}\n' "$a" "$b"
     rm -f "$d/ours" "$d/theirs"
 }
-cat "$model" > /dev/null
-for type in Q8_0 Q4_0 Q4_K_M Q6_K; do
-    i=0
-    while [ $i -lt "$rounds" ]; do
-        seconds "$edgellm" quantize --force "$model" "$d/ours-$type.gguf" $type "$threads" >> "$d/ours"
-        seconds "$peer/llama-quantize" "$model" "$d/theirs-$type.gguf" $type "$threads" >> "$d/theirs"
-        i=$((i + 1))
+
+unit=s
+[ "$measure" = wall ] || unit='CPU s'
+cat "$model" > "$d/out" # into the page cache
+for type in "$@"; do
+    for ((i = 0; i < rounds; i++)); do
+        seconds "$edgellm" quantize -q --force "$model" "$d/ours.gguf" "$type" "$threads" >> "$d/ours"
+        seconds "$peer/llama-quantize" "$model" "$d/$type.gguf" "$type" "$threads" >> "$d/theirs"
     done
-    row quantize $type seconds
-done
-for type in source Q8_0 Q4_0 Q4_K_M Q6_K; do
-    file=$d/theirs-$type.gguf
-    [ $type = source ] && file=$model
-    for test in pp tg; do
-        if [ $test = pp ]; then flags='-p 128 -n 0'; else flags='-p 0 -n 32'; fi
-        i=0
-        while [ $i -lt "$rounds" ]; do
+    row quantize "$type" "$unit"
+    for test in 'pp 128 -p 128 -n 0' 'tg 16 -p 0 -n 16'; do
+        read -r what tokens flags <<< "$test"
+        for ((i = 0; i < rounds; i++)); do
             # shellcheck disable=SC2086
-            "$edgellm" bench -m "$file" -t "$threads" $flags -r 1 -o json 2> /dev/null | sed -n 's/.*"avg_ts": *\([0-9.eE+]*\).*/\1/p' >> "$d/ours"
+            rate "$tokens" "$edgellm" bench -m "$d/$type.gguf" -t "$threads" $flags >> "$d/ours"
             # shellcheck disable=SC2086
-            "$peer/llama-bench" -m "$file" -t "$threads" $flags -r 1 -o json 2> /dev/null | sed -n 's/.*"avg_ts": *\([0-9.eE+]*\).*/\1/p' >> "$d/theirs"
-            i=$((i + 1))
+            rate "$tokens" "$peer/llama-bench" -m "$d/$type.gguf" -t "$threads" $flags >> "$d/theirs"
         done
-        row $test $type 'tokens/s'
+        row "$what$tokens" "$type" "tokens/$unit"
     done
+    rm -f "$d/$type.gguf"
 done

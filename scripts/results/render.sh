@@ -27,8 +27,8 @@ BEGIN {
     spec["reference"] = "model=Model=%s;source=File=%s;positions=positions=%d;max_abs_diff=largest difference=%.2e;bar=allowed=%g"
     spec["fixtures"] = "fixture=Fixture=%s;folder_max_relative=from the folder=%.1e;gguf_max_relative=from our GGUF=%.1e;" \
         "llama_cpp_mean_kld=our GGUF in llama.cpp, mean KLD=%.1e;ids_equal=token ids as llama.cpp=%s"
-    spec["errors"] = "model=Model=%s;type=Type=%s;tensors=tensors=%d;ours=error, edgellm=%.4e;theirs=error, llama-quantize=%.4e;" \
-        "worst_ratio=worst tensor, ratio=%.4f"
+    spec["errors"] = "model=Model=%s;type=Type=%s;tensors=tensors=%d;ours=edgellm=%.4e;llama_quantize=llama-quantize=%.4e;" \
+        "mean_ratio=ratio, mean of tensors=%.3f;largest_ratio=ratio, worst tensor=%.3f"
     spec["quantize_ppl"] = "type=Type=%s;edgellm_nbytes=bytes=%d;edgellm_file=perplexity, edgellm=%.4f;" \
         "llama_cpp_file=perplexity, llama-quantize=%.4f;percent=difference=%+.3f %%"
     spec["speed"] = "what=Test=%s;type=File=%s;unit=Unit=%s;edgellm=edgellm=%.4g;llama_cpp=llama.cpp=%.4g"

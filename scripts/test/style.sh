@@ -12,7 +12,7 @@ for f in $files; do
 done
 dup=$(for f in $files; do basename "$f"; done | grep -v '^test_' | sort | uniq -d)
 [ -z "$dup" ] || { echo "file names that stand twice: $dup"; bad=1; }
-if grep -nE 'TO''DO|FIX''ME|XX''X' $files; then bad=1; fi
+if grep -nwE 'TO''DO|FIX''ME|XX''X' $files; then bad=1; fi
 if command -v git-clang-format >/dev/null 2>&1 && git rev-parse HEAD >/dev/null 2>&1; then
     git clang-format --diff "${1:-HEAD}" -- $files 2>/dev/null | head -200 || true
 fi

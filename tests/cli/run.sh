@@ -53,7 +53,7 @@ trap 'rm -rf "$CLI_TMP"' EXIT
 B=$EL_TEST_DATA/books-4m T=$EL_TEST_DATA/text/secret-garden.txt M=$CLI_TMP/f16.gguf Q=$CLI_TMP/q4.gguf
 export CLI_TMP B M Q T
 "$EDGELLM" convert -q --type f16 "$B" "$M" && "$EDGELLM" quantize -q "$M" "$Q" Q4_K_M || { echo "the models for the tests cannot be made" >&2; exit 1; }
-find "$here" -name '*.sh' ! -name run.sh ! -name lib.sh -path "*${1:-}*" | sort |
+find "$here" -name '*.sh' ! -name run.sh ! -name lib.sh -path "$here/*${1:-}*" | sort |
     xargs -P "$(nproc)" -n 1 "$here/run.sh" --one > "$CLI_TMP/results"
 grep -vE '^passed' "$CLI_TMP/results"
 count() { grep -c "^$1 " "$CLI_TMP/results"; }

@@ -1,6 +1,6 @@
 /*
- * Every encoding decodes any bytes, from buffers of the exact size. Input: encoding (1 byte), parameters (1), columns (2), then the bytes
- * of the parts one after the other, as many whole rows as they give.
+ * Every encoding decodes any bytes, from buffers of the exact size. Input: encoding (1 byte), parameters (1), columns (2), then
+ * the bytes of the parts one after the other, as many whole rows as they give.
  */
 #include <stdint.h>
 #include <stdlib.h>

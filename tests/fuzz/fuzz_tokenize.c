@@ -1,7 +1,7 @@
 /*
- * Encoding and decoding with three small tokenizers (SentencePiece by scores, byte-level by name, byte-level by tokenizer.json with NFC):
- * the first byte picks the tokenizer and the flags, the rest is the text. Ids must be in range; streaming must equal decoding at once;
- * the byte-level tokenizer must give valid UTF-8 back unchanged.
+ * Encoding and decoding with three small tokenizers (SentencePiece by scores, byte-level by name, byte-level by tokenizer.json
+ * with NFC): the first byte picks the tokenizer and the flags, the rest is the text. Ids must be in range; streaming must equal
+ * decoding at once; the byte-level tokenizer must give valid UTF-8 back unchanged.
  */
 #include <stdio.h>
 #include <string.h>

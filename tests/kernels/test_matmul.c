@@ -22,9 +22,9 @@ struct problem {
 
 enum { EXACT, REAL };
 
-static const char *const types[] = {"F32",    "F16",   "BF16",    "Q8_0",   "Q4_0",   "Q4_K",   "Q5_K",    "Q6_K", "G2_32",
-                                    "G3_64Z", "G4_32", "G4_128Z", "G5_32Z", "G6_ROW", "G7_128", "G8_ROWZ", "G8_32"};
-enum { N_TYPES = sizeof types / sizeof types[0], N_SINGLE = 8 }; /* the first N_SINGLE have one part */
+static const char *const types[] = {"F32",   "F16",    "BF16",  "Q8_0",    "Q4_0",   "Q5_0",   "Q4_K",   "Q5_K",    "Q6_K",
+                                    "G2_32", "G3_64Z", "G4_32", "G4_128Z", "G5_32Z", "G6_ROW", "G7_128", "G8_ROWZ", "G8_32"};
+enum { N_TYPES = sizeof types / sizeof types[0], N_SINGLE = 9 }; /* the first N_SINGLE have one part */
 
 static void put_f16(uint8_t *p, float v)
 {
@@ -44,6 +44,7 @@ static void fill_blocks(const char *type, uint8_t *p, uint64_t nbytes, int kind,
         p[i] = (uint8_t)test_rand(seed);
     const uint64_t step = strcmp(type, "Q8_0") == 0   ? EL_Q8_0_NBYTES
                           : strcmp(type, "Q4_0") == 0 ? EL_Q4_0_NBYTES
+                          : strcmp(type, "Q5_0") == 0 ? EL_Q5_0_NBYTES
                           : strcmp(type, "Q4_K") == 0 ? EL_Q4_K_NBYTES
                           : strcmp(type, "Q5_K") == 0 ? EL_Q5_K_NBYTES
                                                       : EL_Q6_K_NBYTES;

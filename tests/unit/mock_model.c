@@ -143,7 +143,8 @@ struct kept {
     struct el_row_order want;
 };
 
-static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n, struct el_err *err)
+static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                            struct el_err *err)
 {
     struct kept *const k = s->priv;
     (void)err;

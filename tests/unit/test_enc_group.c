@@ -118,8 +118,8 @@ TEST(group, encodes_every_width_and_tail)
                     for (uint64_t i = 0; i < 2 * n; i++)
                         worst = fabsf(x[i] - y[i]) > worst ? fabsf(x[i] - y[i]) : worst;
                     if (!(worst < 1.3f * step))
-                        test_fail(__FILE__, __LINE__, "%s effort %d rows of %d: error %g, step %g", name, effort, (int)n, (double)worst,
-                                  (double)step);
+                        test_fail(__FILE__, __LINE__, "%s effort %d rows of %d: error %g, step %g", name, effort, (int)n,
+                                  (double)worst, (double)step);
                     for (uint32_t p = 0; p < n_parts; p++)
                         free(out[p]);
                 }
@@ -141,7 +141,8 @@ TEST(group, zero_points_pay_for_skewed_weights)
         uint8_t *const out[EL_MAX_PARTS] = {codes, scales, zero, NULL};
         REQUIRE(el_enc_parse(zeros ? "G4_128Z" : "G4_128", &enc, NULL) == EL_OK);
         enc.e->encode(&enc, x, NULL, 1, 256, EL_ENCODE_SEARCH, out);
-        const struct el_matrix m = {.enc = enc, .n_rows = 1, .n_in = 256, .data = {codes, scales, zero}, .row_nbytes = {128, 4, 2}};
+        const struct el_matrix m = {
+            .enc = enc, .n_rows = 1, .n_in = 256, .data = {codes, scales, zero}, .row_nbytes = {128, 4, 2}};
         el_matrix_decode(&m, 0, 1, y);
         error[zeros] = 0.0;
         for (int i = 0; i < 256; i++)

@@ -1,4 +1,7 @@
-/* Encoders: exact where they can be, better by search than without it, finite for every finite input, and the same bytes everywhere. */
+/*
+ * Encoders: exact where they can be, better by search than without it, finite for every finite input, and the same bytes
+ * everywhere.
+ */
 #include "base/f16.h"
 #include "base/sha256.h"
 #include "tensor/encoding.h"
@@ -64,8 +67,8 @@ static void fill(float *x, uint64_t n, uint64_t seed, bool tails)
     }
 }
 
-static const char *const quantized[] = {"Q8_0",   "Q4_0",    "Q4_K",  "Q5_K",    "Q6_K",   "G2_32",  "G3_64",   "G4_128",
-                                        "G8_ROW", "G2_32Z",  "G4_32Z", "G5_128Z", "G6_64Z", "G7_ROWZ", "G8_32Z"};
+static const char *const quantized[] = {"Q8_0",   "Q4_0",   "Q5_0",   "Q4_K",   "Q5_K",    "Q6_K",   "G2_32",   "G3_64",
+                                        "G4_128", "G8_ROW", "G2_32Z", "G4_32Z", "G5_128Z", "G6_64Z", "G7_ROWZ", "G8_32Z"};
 enum { N_QUANTIZED = sizeof quantized / sizeof quantized[0], ROWS = 8, COLS = 512 };
 
 TEST(encode, search_beats_nearest)
@@ -91,8 +94,8 @@ TEST(encode, search_errors_stay_low)
     static const struct {
         const char *name;
         double bound;
-    } bounds[] = {{"Q8_0", 1.97e-5}, {"Q4_0", 6.05e-3}, {"Q4_K", 4.72e-3}, {"Q5_K", 1.14e-3}, {"Q6_K", 2.55e-4},
-                  {"G4_128", 8.1e-3}, {"G4_32Z", 5.8e-3}, {"G2_32", 0.11}};
+    } bounds[] = {{"Q8_0", 1.97e-5}, {"Q4_0", 6.05e-3},  {"Q4_K", 4.72e-3},  {"Q5_K", 1.14e-3},
+                  {"Q6_K", 2.55e-4}, {"G4_128", 8.1e-3}, {"G4_32Z", 5.8e-3}, {"G2_32", 0.11}};
     static float x[ROWS * COLS];
     fill(x, ROWS * COLS, 8, false);
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
@@ -133,13 +136,16 @@ TEST(encode, grids_are_kept)
     static const struct {
         const char *name;
         int lo, hi;
-    } grids[] = {{"Q8_0", -127, 127}, {"Q4_0", -8, 7}, {"Q4_K", -7, 8}, {"Q5_K", -15, 16}, {"Q6_K", -32, 31}, {"G4_32", -8, 7},
-                 {"G3_64Z", -2, 5}, {"G8_ROWZ", -100, 155}, {"F16", -1000, 1000}, {"BF16", -100, 100}, {"F32", -1000, 1000}};
+    } grids[] = {{"Q8_0", -127, 127},  {"Q4_0", -8, 7},     {"Q4_K", -7, 8},     {"Q5_K", -15, 16},
+                 {"Q6_K", -32, 31},    {"G4_32", -8, 7},    {"G3_64Z", -2, 5},   {"G8_ROWZ", -100, 155},
+                 {"F16", -1000, 1000}, {"BF16", -100, 100}, {"F32", -1000, 1000}};
     for (size_t g = 0; g < sizeof grids / sizeof grids[0]; g++) {
         for (uint64_t i = 0; i < ROWS * COLS; i++) {
             const int span = grids[g].hi - grids[g].lo + 1;
             /* Both ends appear in every 16 columns, so that the grid can be recognised. */
-            const int q = i % 16 == 0 ? grids[g].lo : i % 16 == 1 ? grids[g].hi : grids[g].lo + (int)(test_rand(&seed) % (uint64_t)span);
+            const int q = i % 16 == 0   ? grids[g].lo
+                          : i % 16 == 1 ? grids[g].hi
+                                        : grids[g].lo + (int)(test_rand(&seed) % (uint64_t)span);
             x[i] = 0.03125f * (float)q;
         }
         struct encoded e = encode(grids[g].name, x, NULL, ROWS, COLS, EL_ENCODE_SEARCH);

@@ -399,7 +399,7 @@ TEST(hf, kills_leave_all_or_nothing)
         waitpid(child, &status, 0);
         struct el_source *back = NULL;
         bool whole = false, gone = false;
-        for (int i = 0; i < 500 && !whole && !gone; i++) {
+        for (int i = 0; i < 5000 && !whole && !gone; i++) {
             nanosleep(&nap, NULL);
             gone = access(path, F_OK) != 0;
             whole = !gone && el_source_open(path, NULL, &back, &err) == EL_OK;

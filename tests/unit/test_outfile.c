@@ -332,7 +332,7 @@ TEST(outfile, the_guard_removes_and_is_stopped)
         }
         int status;
         waitpid(child, &status, 0);
-        for (int i = 0; i < 500 && access(join(folder, "left"), F_OK) == 0; i++) {
+        for (int i = 0; i < 5000 && access(join(folder, "left"), F_OK) == 0; i++) {
             if (stop && i == 50)
                 break;
             nap();
@@ -357,7 +357,7 @@ TEST(outfile, the_guard_removes_a_folder)
     }
     int status;
     waitpid(child, &status, 0);
-    for (int i = 0; i < 500 && access(join(folder, "sub"), F_OK) == 0; i++)
+    for (int i = 0; i < 5000 && access(join(folder, "sub"), F_OK) == 0; i++)
         nap();
     CHECK(access(join(folder, "sub"), F_OK) != 0);
 }
@@ -389,7 +389,7 @@ TEST_BOTH(kills_leave_the_old_or_the_new)
         free(got);
     }
     unsigned n_plain = 0, n_hidden = 1;
-    for (int i = 0; i < 500 && n_hidden; i++) {
+    for (int i = 0; i < 5000 && n_hidden; i++) {
         nap();
         count(folder, &n_plain, &n_hidden);
     }

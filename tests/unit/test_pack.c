@@ -3,8 +3,8 @@
 #include "base/f16.h"
 #include "base/mem.h"
 #include "quant/plan.h"
-#include "unit/mock_model.h"
 #include "test.h"
+#include "unit/mock_model.h"
 
 struct seen {
     struct el_pack_report reports[32];
@@ -89,7 +89,8 @@ TEST(pack, bytes_and_sums_do_not_depend_on_threads)
             CHECK(memcmp(one.reports, many.reports, sizeof one.reports) == 0);
             for (size_t t = 0; t < s->n_tensors; t++) {
                 for (uint32_t p = 0; p < first->tensors[t].n_parts; p++)
-                    CHECK(memcmp(mock_sink_part(first, t, p), mock_sink_part(other, t, p), first->tensors[t].parts[p].nbytes) == 0);
+                    CHECK(memcmp(mock_sink_part(first, t, p), mock_sink_part(other, t, p), first->tensors[t].parts[p].nbytes) ==
+                          0);
             }
             mock_sink_free(other);
         }
@@ -111,10 +112,16 @@ TEST(pack, reports_are_true)
         const struct el_tensor *const a = &s->tensors[t], *const b = &sink->tensors[t];
         const uint64_t n = a->n_rows * a->n_in;
         float *const x = malloc((n + 1) * sizeof *x), *const y = malloc((n + 1) * sizeof *y);
-        const struct el_matrix ma = {
-            .enc = a->enc, .n_rows = a->n_rows, .n_in = a->n_in, .data = {mock_part(s, t, 0)}, .row_nbytes = {a->parts[0].row_nbytes}};
-        const struct el_matrix mb = {
-            .enc = b->enc, .n_rows = b->n_rows, .n_in = b->n_in, .data = {mock_sink_part(sink, t, 0)}, .row_nbytes = {b->parts[0].row_nbytes}};
+        const struct el_matrix ma = {.enc = a->enc,
+                                     .n_rows = a->n_rows,
+                                     .n_in = a->n_in,
+                                     .data = {mock_part(s, t, 0)},
+                                     .row_nbytes = {a->parts[0].row_nbytes}};
+        const struct el_matrix mb = {.enc = b->enc,
+                                     .n_rows = b->n_rows,
+                                     .n_in = b->n_in,
+                                     .data = {mock_sink_part(sink, t, 0)},
+                                     .row_nbytes = {b->parts[0].row_nbytes}};
         el_matrix_decode(&ma, 0, a->n_rows, x);
         el_matrix_decode(&mb, 0, a->n_rows, y);
         double w2 = 0.0, e2 = 0.0;
@@ -196,6 +203,35 @@ TEST(pack, requantizes_through_f32)
     CHECK(seen.reports[0].sum_err2 > 0.0 && seen.reports[0].sum_err2 < 0.02 * seen.reports[0].sum_w2);
     mock_sink_free(sink);
     el_source_close(s);
+}
+
+TEST(pack, methods_differ_in_error)
+{
+    static const char *const methods[] = {"search", "rtn"};
+    double err2[2] = {0.0, 0.0};
+    for (int k = 0; k < 2; k++) {
+        struct el_source *const s = model();
+        struct el_sink *const sink = mock_sink();
+        struct seen seen = {.done = 0};
+        struct el_err err = {0};
+        REQUIRE_OK(pack(s, &(struct el_plan_opts){.type = "Q4_0", .method = methods[k]}, 2, false, sink, &seen, &err), err);
+        for (size_t i = 0; i < seen.n_reports; i++)
+            err2[k] += seen.reports[i].sum_err2;
+        mock_sink_free(sink);
+        el_source_close(s);
+    }
+    CHECK(err2[0] < 0.95 * err2[1]);
+}
+
+TEST(pack, a_job_whose_row_does_not_fit)
+{
+    float x[40] = {0}, row[40];
+    uint8_t out[64];
+    struct el_quant_job job = {.x = x, .n_rows = 1, .n_in = 40, .parts_out = {out}, .scratch = row};
+    struct el_err err = {0};
+    REQUIRE_OK(el_enc_parse("Q8_0", &job.enc, &err), err);
+    CHECK_EQ_INT(el_method_at(0)->quantize(&job, &err), EL_E_USAGE);
+    CHECK(strstr(err.text, "rows of 40 elements do not fit Q8_0"));
 }
 
 static void put_f32(struct el_source *s, size_t tensor, uint64_t at, float v)

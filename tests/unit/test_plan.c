@@ -1,13 +1,14 @@
 /* Plans: the rules of llama-quantize's mixes, options and their order, fallbacks, what is stored, and what is refused. */
 #include "quant/mixes.h"
 #include "quant/plan.h"
-#include "unit/mock_model.h"
 #include "test.h"
+#include "unit/mock_model.h"
 
 #include "base/mem.h"
 
 /* A model of the llama kind; n_in is the width of every matrix but ffn_down's, which is twice that. */
-static struct el_source *llama(uint32_t n_layers, uint32_t n_heads, uint32_t n_kv_heads, uint32_t n_experts, bool tied, uint64_t n_in)
+static struct el_source *llama(uint32_t n_layers, uint32_t n_heads, uint32_t n_kv_heads, uint32_t n_experts, bool tied,
+                               uint64_t n_in)
 {
     struct el_source *const s = mock_source("llama", n_layers, n_heads, n_kv_heads, n_experts);
     mock_add(s, "token_embd.weight", 8, n_in, NULL);
@@ -102,8 +103,9 @@ TEST(plan, simple_types_follow_the_same_rules)
     static const struct {
         const char *type, *most, *output;
         int ftype;
-    } cases[] = {{"Q4_0", "Q4_0", "Q6_K", 2}, {"Q8_0", "Q8_0", "Q8_0", 7}, {"Q6_K", "Q6_K", "Q6_K", 18}, {"F16", "F16", "F16", 1},
-                 {"BF16", "BF16", "BF16", 32}, {"F32", "F32", "F32", 0}, {"G4_64", "G4_64", "Q6_K", -1}, {"Q4_K", "Q4_K", "Q6_K", 15}};
+    } cases[] = {{"Q4_0", "Q4_0", "Q6_K", 2},    {"Q8_0", "Q8_0", "Q8_0", 7},  {"Q6_K", "Q6_K", "Q6_K", 18},
+                 {"F16", "F16", "F16", 1},       {"BF16", "BF16", "BF16", 32}, {"F32", "F32", "F32", 0},
+                 {"G4_64", "G4_64", "Q6_K", -1}, {"Q4_K", "Q4_K", "Q6_K", 15}};
     struct el_source *const s = llama(8, 8, 8, 0, false, 256);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_plan *const plan = plan_of(s, &(struct el_plan_opts){.type = cases[i].type});
@@ -218,8 +220,10 @@ TEST(plan, rows_that_no_block_fits)
         uint64_t n_in;
         const char *to;
         bool fallback;
-    } cases[] = {{"Q4_K", 256, "Q4_K", false}, {"Q4_K", 96, "Q8_0", true}, {"Q6_K", 100, "F16", true}, {"Q8_0", 40, "F16", true},
-                 {"Q4_0", 33, "F16", true},    {"G4_32", 33, "G4_32", false}, {"F16", 33, "F16", false}, {"Q5_K", 64, "Q8_0", true}};
+    } cases[] = {{"Q4_K", 256, "Q4_K", false}, {"Q4_K", 96, "Q5_0", true},    {"Q6_K", 100, "F16", true},
+                 {"Q6_K", 160, "Q8_0", true},  {"Q5_0", 33, "F16", true},     {"Q8_0", 40, "F16", true},
+                 {"Q4_0", 33, "F16", true},    {"G4_32", 33, "G4_32", false}, {"F16", 33, "F16", false},
+                 {"Q5_K", 64, "Q8_0", true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_source *const s = mock_source("llama", 1, 1, 1, 0);
         mock_add(s, "blk.0.ffn_up.weight", 3, cases[i].n_in, NULL);
@@ -232,8 +236,8 @@ TEST(plan, rows_that_no_block_fits)
         CHECK(el_enc_nbytes(&plan->entries[0].to, 3, cases[i].n_in, &nbytes) && nbytes == row.nbytes);
         if (row.fallback) {
             char want[96];
-            snprintf(want, sizeof want, "rows of %d are no multiple of %d for %s", (int)cases[i].n_in, cases[i].type[3] == 'K' ? 256 : 32,
-                     cases[i].type);
+            snprintf(want, sizeof want, "rows of %d are no multiple of %d for %s", (int)cases[i].n_in,
+                     cases[i].type[3] == 'K' ? 256 : 32, cases[i].type);
             CHECK_EQ_STR(row.fallback, want);
         }
         el_plan_free(plan);
@@ -288,7 +292,8 @@ TEST(plan, is_stored)
     const size_t at = el_meta_find(meta, "edgellm.plan");
     REQUIRE(at != SIZE_MAX);
     CHECK_EQ_INT(el_meta_n_elems(meta, at), 2);
-    CHECK_EQ_STR(el_meta_str(meta, at, 0, NULL), "blk.0.ffn_up.weight Q8_0 search fallback: rows of 96 are no multiple of 256 for Q4_K");
+    CHECK_EQ_STR(el_meta_str(meta, at, 0, NULL),
+                 "blk.0.ffn_up.weight Q5_0 search fallback: rows of 96 are no multiple of 256 for Q4_K");
     CHECK_EQ_STR(el_meta_str(meta, at, 1, NULL), "blk.0.ffn_norm.weight F32 copy");
     CHECK_EQ_INT(el_meta_int(meta, el_meta_find(meta, "general.file_type"), 0), 15);
     CHECK_EQ_INT(el_meta_int(meta, el_meta_find(meta, "general.quantization_version"), 0), 2);
@@ -329,7 +334,8 @@ TEST(plan, requantizing_must_be_allowed)
 
 TEST(plan, what_is_refused)
 {
-    static const char *const no_eq[] = {"attn"}, *const no_regex[] = {"=Q4_0"}, *const bad_type[] = {"a=Q9"}, *const bad_regex[] = {"(=F16"};
+    static const char *const no_eq[] = {"attn"}, *const no_regex[] = {"=Q4_0"}, *const bad_type[] = {"a=Q9"},
+                             *const bad_regex[] = {"(=F16"};
     const struct {
         struct el_plan_opts opts;
         const char *text;
@@ -399,7 +405,8 @@ TEST(plan, tables)
     CHECK_EQ_INT(el_mix_layer("blk.12"), -1);
     CHECK_EQ_INT(el_mix_layer("output.weight"), -1);
     CHECK(el_mix_before("blk.2.a", "blk.10.a") && !el_mix_before("blk.10.a", "blk.2.a") && el_mix_before("output", "blk.0.a"));
-    static const char *const never[] = {"blk.0.attn_norm.weight", "blk.0.attn_q.bias", "blk.0.ffn_gate_inp.weight", "position_embd.weight"};
+    static const char *const never[] = {"blk.0.attn_norm.weight", "blk.0.attn_q.bias", "blk.0.ffn_gate_inp.weight",
+                                        "position_embd.weight"};
     for (size_t i = 0; i < 4; i++)
         CHECK(!el_mix_quantizes(never[i], 100));
     CHECK(el_mix_quantizes("blk.0.attn_q.weight", 2) && !el_mix_quantizes("blk.0.attn_q.weight", 1));

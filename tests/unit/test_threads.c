@@ -12,6 +12,18 @@
 #include "base/mem.h"
 #include "base/threads.h"
 
+/* gcc has macros for it, clang a feature test. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#elif defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 enum { MAX_ITEMS = 5000 };
 
 struct record {
@@ -164,7 +176,7 @@ TEST(threads, out_of_memory)
 /* In a child: with a limit on processes that is already reached, the pool has one thread and works. */
 TEST(threads, survives_a_system_that_makes_no_threads)
 {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if SANITIZED
     SKIP("sanitizers start threads of their own");
 #endif
     const pid_t child = fork();

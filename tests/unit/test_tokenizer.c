@@ -9,10 +9,14 @@
 
 static struct el_err err;
 
-static void set_str(struct el_meta *m, const char *key, const char *s) { CHECK_OK(el_meta_set_str(m, key, s, strlen(s), &err), err); }
+static void set_str(struct el_meta *m, const char *key, const char *s)
+{
+    CHECK_OK(el_meta_set_str(m, key, s, strlen(s), &err), err);
+}
 
 /* A SentencePiece vocabulary: unk, s, /s, 256 bytes, then pieces whose scores fall from -1. */
-static const char *const spm_pieces[] = {MARK, "a", "b", "c", "ab", "abc", MARK "a", MARK "ab", "bc", "cab", MARK MARK, "\xc3\xa9", "<tool>"};
+static const char *const spm_pieces[] = {MARK,      "a",  "b",   "c",       "ab",       "abc",   MARK "a",
+                                         MARK "ab", "bc", "cab", MARK MARK, "\xc3\xa9", "<tool>"};
 enum { SPM_FIRST = 259, N_SPM_PIECES = sizeof spm_pieces / sizeof spm_pieces[0], N_SPM = SPM_FIRST + N_SPM_PIECES };
 
 struct spm_parts {
@@ -273,9 +277,10 @@ TEST(tokenizer, byte_level_merges_by_rank)
 
 TEST(tokenizer, named_patterns_all_open)
 {
-    static const char *const names[] = {"gpt-2", "llama-bpe", "qwen2", "starcoder", "deepseek-coder", "deepseek-llm", "deepseek-v3",
-                                        "falcon", "default", "tekken", "gpt-4o", "bloom", "viking", "seed-coder", "bailingmoe", "qwen35",
-                                        "smaug-bpe", "refact", "command-r", "smollm", "mpt", "minicpm5", "hunyuan-dense", "poro-chat"};
+    static const char *const names[] = {"gpt-2",       "llama-bpe",  "qwen2",      "starcoder", "deepseek-coder", "deepseek-llm",
+                                        "deepseek-v3", "falcon",     "default",    "tekken",    "gpt-4o",         "bloom",
+                                        "viking",      "seed-coder", "bailingmoe", "qwen35",    "smaug-bpe",      "refact",
+                                        "command-r",   "smollm",     "mpt",        "minicpm5",  "hunyuan-dense",  "poro-chat"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct el_meta *const m = bpe_meta(names[i]);
         struct el_tokenizer *const tok = open_meta(m);

@@ -1,6 +1,6 @@
 /*
- * Tokenizers against Hugging Face's `tokenizers`: every case of tests/data/tokenizers/cases.json (scripts/fixtures/make_tokenizers.py)
- * puts a tokenizer.json together and compares ids and decoded text through their checksums.
+ * Tokenizers against Hugging Face's `tokenizers`: every case of tests/data/tokenizers/cases.json
+ * (scripts/fixtures/make_tokenizers.py) puts a tokenizer.json together and compares ids and decoded text through their checksums.
  */
 #include "base/buf.h"
 #include "base/json.h"
@@ -41,7 +41,8 @@ static void compose(struct el_buf *out, const struct el_json *root, const struct
     const char *const at = strstr(model, off);
     el_buf_add_str(out, "\"model\":");
     el_buf_add(out, model, (size_t)(at - model));
-    el_buf_addf(out, "\"ignore_merges\":%s%s}", el_json_bool(el_json_get(c, "ignore_merges")) ? "true" : "false", at + strlen(off));
+    el_buf_addf(out, "\"ignore_merges\":%s%s}", el_json_bool(el_json_get(c, "ignore_merges")) ? "true" : "false",
+                at + strlen(off));
 }
 
 static void show(const char *name, unsigned flags, const char *text, const int32_t *ids, size_t n)

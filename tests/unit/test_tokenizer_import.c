@@ -67,17 +67,19 @@ static const char bytes_json[] =
     "\"normalizer\":null,"
     "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true},"
     "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"
-    "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[8],\"tokens\":[\"<s>\"]}}},"
+    "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[8],\"tokens\":[\"<s>\"]}}}"
+    ","
     "\"decoder\":{\"type\":\"ByteLevel\"},"
     "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3,\"\\u0120ab\":4},"
     "\"merges\":[[\"a\",\"b\"],\"\\u0120 ab\"]}}";
 
 TEST(tokenizer_import, byte_level)
 {
-    struct el_meta *const m = import(bytes_json,
-                                     "{\"bos_token\":{\"content\":\"<s>\"},\"eos_token\":\"<|eot|>\",\"pad_token\":\"<tool>\","
-                                     "\"chat_template\":[{\"name\":\"x\",\"template\":\"X\"},{\"name\":\"default\",\"template\":\"D\"}]}",
-                                     "{\"eos_token_id\":[5,0,99]}", 11);
+    struct el_meta *const m =
+        import(bytes_json,
+               "{\"bos_token\":{\"content\":\"<s>\"},\"eos_token\":\"<|eot|>\",\"pad_token\":\"<tool>\","
+               "\"chat_template\":[{\"name\":\"x\",\"template\":\"X\"},{\"name\":\"default\",\"template\":\"D\"}]}",
+               "{\"eos_token_id\":[5,0,99]}", 11);
     CHECK_EQ_STR(get_str(m, "tokenizer.ggml.model"), "gpt2");
     CHECK_EQ_STR(get_str(m, "tokenizer.ggml.pre"), "gpt-2");
     CHECK_EQ_STR(get_str(m, "tokenizer.chat_template"), "D");
@@ -133,7 +135,8 @@ static const char chars_json[] =
     "{\"id\":7,\"content\":\"" MARK "go\",\"special\":false,\"normalized\":false}],"
     "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"" MARK "\"},"
     "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" MARK "\"}]},"
-    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK "\"},\"content\":\" \"},"
+    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK
+    "\"},\"content\":\" \"},"
     "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]},"
     "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,\"byte_fallback\":true,"
     "\"vocab\":{\"<unk>\":0,\"<0x41>\":1,\"" MARK "\":2,\"a\":3,\"b\":4,\"ab\":5,\"" MARK "ab\":6},"
@@ -234,7 +237,8 @@ static void refused_section(const char *section, const char *text, int status, c
     struct el_buf j;
     el_buf_init(&j);
     for (size_t i = 0; i < 6; i++)
-        el_buf_addf(&j, "%s\"%s\":%s", i ? "," : "{", sections[i].key, strcmp(sections[i].key, section) == 0 ? text : sections[i].usual);
+        el_buf_addf(&j, "%s\"%s\":%s", i ? "," : "{", sections[i].key,
+                    strcmp(sections[i].key, section) == 0 ? text : sections[i].usual);
     el_buf_add_byte(&j, '}');
     struct el_meta *const m = el_meta_new();
     struct el_tokenizer *tok = NULL;
@@ -242,7 +246,8 @@ static void refused_section(const char *section, const char *text, int status, c
     if (got == EL_OK)
         got = (int)el_tokenizer_from_meta(m, &tok, &err);
     if (got != status || (status != EL_OK && !strstr(err.text, part)))
-        test_fail(__FILE__, __LINE__, "%s %s: status %d, '%s'; want %d, '%s'", section, text, got, got ? err.text : "", status, part);
+        test_fail(__FILE__, __LINE__, "%s %s: status %d, '%s'; want %d, '%s'", section, text, got, got ? err.text : "", status,
+                  part);
     el_tokenizer_close(tok);
     el_meta_free(m);
     el_buf_release(&j);
@@ -259,15 +264,18 @@ TEST(tokenizer_import, refuses_models)
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":\"0\"},\"merges\":[]}", EL_E_FORMAT, "must be an integer");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}", EL_E_FORMAT, "id -1");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":4194304},\"merges\":[]}", EL_E_FORMAT, "id 4194304");
-    refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}", EL_E_FORMAT, "token id 0 is given to 'a' and to 'b'");
+    refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}", EL_E_FORMAT,
+                    "token id 0 is given to 'a' and to 'b'");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"\":0},\"merges\":[]}", EL_E_FORMAT, "0 bytes of text");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}", EL_E_FORMAT, "merges[0] 'a b'");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}", EL_E_FORMAT, "merges[0]: must be");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[3]}", EL_E_FORMAT, "merges[0]: must be");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"\\u0391\":0},\"merges\":[]}", EL_E_FORMAT, "byte alphabet");
     refused_section("model", "{\"type\":\"BPE\",\"dropout\":0.1,\"vocab\":{\"a\":0},\"merges\":[]}", EL_E_UNSUPPORTED, "dropout");
-    refused_section("model", "{\"type\":\"BPE\",\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0},\"merges\":[]}", EL_E_UNSUPPORTED, "</w>");
-    refused_section("model", "{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"a\":0},\"merges\":[]}", EL_E_UNSUPPORTED, "##");
+    refused_section("model", "{\"type\":\"BPE\",\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0},\"merges\":[]}",
+                    EL_E_UNSUPPORTED, "</w>");
+    refused_section("model", "{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"a\":0},\"merges\":[]}",
+                    EL_E_UNSUPPORTED, "##");
 }
 
 TEST(tokenizer_import, refuses_added_tokens)
@@ -292,38 +300,52 @@ TEST(tokenizer_import, refuses_rules)
     refused_section("normalizer", "{}", EL_E_UNSUPPORTED, "normalizer '(none)'");
     refused_section("normalizer", "{\"type\":\"Prepend\"}", EL_E_FORMAT, "'prepend' must be a string");
     refused_section("normalizer", "{\"type\":\"Replace\",\"content\":\"\"}", EL_E_FORMAT, "normalizer Replace");
-    refused_section("normalizer", "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}", EL_E_FORMAT, "normalizer Replace");
-    refused_section("normalizer", "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}", EL_E_FORMAT, "pattern '('");
+    refused_section("normalizer", "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}", EL_E_FORMAT,
+                    "normalizer Replace");
+    refused_section("normalizer", "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}", EL_E_FORMAT,
+                    "pattern '('");
     refused_section("pre_tokenizer", "{\"type\":\"UnicodeScripts\"}", EL_E_UNSUPPORTED, "pre_tokenizer 'UnicodeScripts'");
     refused_section("pre_tokenizer", "{\"type\":\"Split\",\"behavior\":\"Isolated\"}", EL_E_FORMAT, "pattern must be");
-    refused_section("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},\"behavior\":\"Isolated\"}", EL_E_FORMAT, "pattern must be");
-    refused_section("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"Sideways\"}", EL_E_UNSUPPORTED, "'Sideways'");
-    refused_section("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\"},\"behavior\":\"Isolated\"}", EL_E_FORMAT, "pattern '['");
+    refused_section("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},\"behavior\":\"Isolated\"}", EL_E_FORMAT,
+                    "pattern must be");
+    refused_section("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"Sideways\"}",
+                    EL_E_UNSUPPORTED, "'Sideways'");
+    refused_section("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\"},\"behavior\":\"Isolated\"}", EL_E_FORMAT,
+                    "pattern '['");
     refused_section("pre_tokenizer", "{\"type\":\"Metaspace\",\"prepend_scheme\":\"often\"}", EL_E_UNSUPPORTED, "'often'");
     refused_section("pre_tokenizer", "{\"type\":\"CharDelimiterSplit\"}", EL_E_FORMAT, "delimiter");
-    refused_section("pre_tokenizer", "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{\"type\":\"ByteLevel\"}]}",
+    refused_section("pre_tokenizer",
+                    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{\"type\":\"ByteLevel\"}]}",
                     EL_E_UNSUPPORTED, "ByteLevel twice");
     refused_section("post_processor", "{\"type\":\"Other\"}", EL_E_UNSUPPORTED, "post_processor 'Other'");
-    refused_section("post_processor", "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}]}", EL_E_FORMAT, "'q'");
-    refused_section("post_processor", "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{}},{\"Sequence\":{}}]}", EL_E_UNSUPPORTED, "twice");
+    refused_section("post_processor", "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}]}",
+                    EL_E_FORMAT, "'q'");
+    refused_section("post_processor", "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{}},{\"Sequence\":{}}]}",
+                    EL_E_UNSUPPORTED, "twice");
     refused_section("post_processor",
-                    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{\"ids\":[\"1\"]}}}",
+                    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{"
+                    "\"ids\":[\"1\"]}}}",
                     EL_E_FORMAT, "must be integers");
     refused_section("post_processor",
-                    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{\"ids\":[3]}}}",
+                    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{"
+                    "\"ids\":[3]}}}",
                     EL_E_FORMAT, "token id 3, the vocabulary has 3");
     refused_section("post_processor",
-                    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{\"ids\":[-1]}}}",
+                    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{"
+                    "\"ids\":[-1]}}}",
                     EL_E_FORMAT, "token id -1");
-    refused_section("post_processor",
-                    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{\"ids\":"
-                    "[0,0,0,0,0,0,0,0,0]}}}",
-                    EL_E_UNSUPPORTED, "more than 8 tokens");
-    refused_section("post_processor", "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"b\",1]}", EL_E_FORMAT, "cls and sep");
+    refused_section(
+        "post_processor",
+        "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{\"ids\":"
+        "[0,0,0,0,0,0,0,0,0]}}}",
+        EL_E_UNSUPPORTED, "more than 8 tokens");
+    refused_section("post_processor", "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"b\",1]}", EL_E_FORMAT,
+                    "cls and sep");
     refused_section("decoder", "{\"type\":\"CTC\"}", EL_E_UNSUPPORTED, "decoder 'CTC'");
     refused_section("decoder", "{\"type\":\"Replace\"}", EL_E_FORMAT, "decoder Replace");
     refused_section("decoder", "{\"type\":\"Strip\",\"content\":\" \"}", EL_E_FORMAT, "decoder Strip");
-    refused_section("decoder", "{\"type\":\"Strip\",\"content\":\" \",\"start\":0,\"stop\":1}", EL_E_UNSUPPORTED, "decoder Strip");
+    refused_section("decoder", "{\"type\":\"Strip\",\"content\":\" \",\"start\":0,\"stop\":1}", EL_E_UNSUPPORTED,
+                    "decoder Strip");
     const char *const r = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"b\"}";
     char two[300];
     snprintf(two, sizeof two, "{\"type\":\"Sequence\",\"decoders\":[%s,%s]}", r, r);
@@ -354,9 +376,10 @@ TEST(tokenizer_import, too_many_steps_and_tokens)
 /* A pattern that never ends is found out when it runs. */
 TEST(tokenizer_import, endless_pattern_is_an_error)
 {
-    const char *const json = "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+$\"},"
-                             "\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"use_regex\":false}]},"
-                             "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"!\":1},\"merges\":[]}}";
+    const char *const json =
+        "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+$\"},"
+        "\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"use_regex\":false}]},"
+        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"!\":1},\"merges\":[]}}";
     struct el_meta *const m = import(json, NULL, NULL, 0);
     CHECK_EQ_STR(get_str(m, "tokenizer.ggml.pre"), "default");
     struct el_tokenizer *tok;
@@ -463,7 +486,8 @@ TEST(tokenizer_import, bundled_model)
     struct el_json_doc *doc;
     REQUIRE_OK(el_json_parse(index, n_index, "index.json", &doc, &err), err);
     size_t n_prompts = 0;
-    for (const struct el_json *p = el_json_first(el_json_get(el_json_root(doc), "prompts")); p; p = el_json_next(p), n_prompts++) {
+    for (const struct el_json *p = el_json_first(el_json_get(el_json_root(doc), "prompts")); p;
+         p = el_json_next(p), n_prompts++) {
         const char *const text = el_json_str(el_json_get(p, "prompt"));
         int32_t *ids;
         size_t n, i = 0;
@@ -494,7 +518,8 @@ TEST(tokenizer_import, survives_lack_of_memory)
         el_buf_init(&out);
         el_buf_init(&config);
         el_mem_fail_after(n);
-        enum el_status status = el_tokenizer_import_hf(m, chars_json, strlen(chars_json), "{\"eos_token\":\"ab\"}", 18, "{}", 2, 12, &err);
+        enum el_status status =
+            el_tokenizer_import_hf(m, chars_json, strlen(chars_json), "{\"eos_token\":\"ab\"}", 18, "{}", 2, 12, &err);
         if (status == EL_OK)
             status = el_tokenizer_from_meta(m, &tok, &err);
         if (status == EL_OK) {

@@ -1,6 +1,6 @@
 /*
- * Tokenizers on the published vocabularies of ../shared/data (skipped where that is absent): all cases of the llama.cpp vocabularies,
- * the two Hugging Face files, and texts that must survive encoding and decoding.
+ * Tokenizers on the published vocabularies of ../shared/data (skipped where that is absent): all cases of the llama.cpp
+ * vocabularies, the two Hugging Face files, and texts that must survive encoding and decoding.
  */
 #include "base/buf.h"
 #include "base/json.h"
@@ -223,7 +223,10 @@ static void humaneval(const struct el_tokenizer *tok, const char *what)
     CHECK_EQ_INT(n, 164);
 }
 
-/* What a vocabulary cannot give back: SentencePiece takes U+2581 for a space; StarCoder's lacks byte F1, which leads planes 4 to 7. */
+/*
+ * What a vocabulary cannot give back: SentencePiece takes U+2581 for a space; StarCoder's lacks byte F1, which leads planes 4 to
+ * 7.
+ */
 enum lack { LACKS_NOTHING, LACKS_MARK, LACKS_F1 };
 
 /* Valid UTF-8 of every kind that the vocabulary has. */

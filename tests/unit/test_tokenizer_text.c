@@ -231,7 +231,10 @@ TEST(tokenizer_pre, recognises_names)
     } cases[] = {
         {"gpt-2", {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}, false},
         {"starcoder", {"\\p{N}", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}, false},
-        {"deepseek-coder", {"[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+", "\\p{N}"}, false},
+        {"deepseek-coder",
+         {"[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+",
+          "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+", "\\p{N}"},
+         false},
         {NULL, {"\\p{L}+"}, false},
         {NULL, {NULL}, false},
         {NULL, {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}, true},
@@ -288,7 +291,8 @@ TEST(tokenizer_normalize, forms)
 /* Marks in any order come out sorted by class, stably, however many there are; checked against insertion on a short run. */
 TEST(tokenizer_normalize, long_runs_of_marks)
 {
-    static const char *const marks[] = {"\xcc\x81", "\xcc\xa3", "\xcc\xb4", "\xcd\x85", "\xcc\x96"}; /* classes 230 220 1 240 220 */
+    static const char *const marks[] = {"\xcc\x81", "\xcc\xa3", "\xcc\xb4", "\xcd\x85",
+                                        "\xcc\x96"}; /* classes 230 220 1 240 220 */
     struct el_buf in, out, want;
     el_buf_init(&in);
     el_buf_init(&out);
@@ -355,7 +359,8 @@ TEST(tokenizer_normalize, classes)
     el_strip_marks("e\xcc\x81\xe2\x83\x9d!", 7, &b);
     CHECK_EQ_STR(b.data, "e!");
     el_buf_release(&b);
-    CHECK(el_cp_is_space(' ') && el_cp_is_space(0x85) && el_cp_is_space(0x3000) && !el_cp_is_space(0x180e) && !el_cp_is_space(0x200b));
+    CHECK(el_cp_is_space(' ') && el_cp_is_space(0x85) && el_cp_is_space(0x3000) && !el_cp_is_space(0x180e) &&
+          !el_cp_is_space(0x200b));
     CHECK(el_cp_is_word('a') && el_cp_is_word('_') && el_cp_is_word(0x301) && el_cp_is_word(0x200d) && !el_cp_is_word('-'));
     CHECK(el_cp_is_number(0xbd) && el_cp_is_number('7') && !el_cp_is_number('a'));
     CHECK(el_cp_is_punctuation('$') && el_cp_is_punctuation('~') && el_cp_is_punctuation(0x3002) && !el_cp_is_punctuation('a') &&
@@ -369,9 +374,11 @@ static struct el_tokenizer *doubling(const char *normalizer)
 {
     struct el_buf j;
     el_buf_init(&j);
-    el_buf_addf(&j, "{\"added_tokens\":[{\"id\":263,\"content\":\"<x>\",\"special\":true,\"normalized\":false}],\"normalizer\":%s,"
-                    "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},"
-                    "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{", normalizer);
+    el_buf_addf(&j,
+                "{\"added_tokens\":[{\"id\":263,\"content\":\"<x>\",\"special\":true,\"normalized\":false}],\"normalizer\":%s,"
+                "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},"
+                "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{",
+                normalizer);
     unsigned next = 0x100;
     for (unsigned b = 0; b < 256; b++) {
         const bool prints = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;

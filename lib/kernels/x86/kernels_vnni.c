@@ -1,6 +1,6 @@
 /*
  * AVX-512 VNNI: blocks of small integers times int8 activations. 64 columns at a time: vpdpbusd multiplies unsigned weights by
- * signed activations and leaves in each of 16 lanes the exact sum of four products. What makes the weights unsigned (128, 8, 32)
+ * signed activations and leaves in each of 16 lanes the exact sum of four products. What makes the weights unsigned (128, 8, 16, 32)
  * goes into the sum's start: minus that number times the activations, once per token for all rows of a tile.
  * Per 64 columns and result: acc += float(sum) * (weight scale * activation scale), lane by lane.
  */
@@ -18,7 +18,7 @@
 #include "kernels/x86/kernels_x86.h"
 
 enum { STEP = 64, MAX_ROWS = 4, MAX_TOKENS = 4 };
-enum block_type { Q8_0, Q4_0, Q4_K, Q5_K };
+enum block_type { Q8_0, Q4_0, Q5_0, Q4_K, Q5_K };
 
 struct acc {
     __m512 v[MAX_ROWS][MAX_TOKENS];
@@ -57,9 +57,14 @@ EL_INLINE EL_AVX512VNNI __m512i start(__m512i x, char offset)
     return _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(zero, _mm512_set1_epi8(offset), x));
 }
 
-/* ---- Q8_0 and Q4_0: two blocks of 32 columns at a time ---- */
+/* ---- Q8_0, Q4_0 and Q5_0: two blocks of 32 columns at a time ---- */
 
-/* The weights of a block and the next as unsigned bytes; `two` false: only the first exists, the rest is 0 after the offset. */
+EL_INLINE unsigned pair_nbytes(enum block_type type)
+{
+    return type == Q8_0 ? EL_Q8_0_NBYTES : type == Q4_0 ? EL_Q4_0_NBYTES : EL_Q5_0_NBYTES;
+}
+
+/* The weights of a block and the next as unsigned bytes; `two` false: only the first exists, the rest meets activations of 0. */
 EL_INLINE EL_AVX512VNNI __m512i unpack_pair(enum block_type type, const uint8_t *block, bool two)
 {
     if (type == Q8_0) {
@@ -68,14 +73,18 @@ EL_INLINE EL_AVX512VNNI __m512i unpack_pair(enum block_type type, const uint8_t 
                               : _mm256_setzero_si256();
         return _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), _mm512_set1_epi8((char)0x80));
     }
-    const __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(block + EL_Q4_0_QS));
-    const __m128i b =
-        two ? _mm_loadu_si128((const __m128i *)(const void *)(block + EL_Q4_0_NBYTES + EL_Q4_0_QS)) : _mm_set1_epi8((char)0x88);
+    const unsigned nbytes = pair_nbytes(type), at = type == Q4_0 ? EL_Q4_0_QS : EL_Q5_0_QS;
+    const __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(block + at));
+    const __m128i b = two ? _mm_loadu_si128((const __m128i *)(const void *)(block + nbytes + at)) : _mm_setzero_si128();
     const __m512i both = _mm512_mask_broadcast_i32x4(_mm512_broadcast_i32x4(a), 0xff00, b);
     /* Low nibbles in the even quarters, high nibbles in the odd ones. */
     const __m512i shift =
         _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004, 0x0004000400040004, 0, 0);
-    return _mm512_and_si512(_mm512_srlv_epi16(both, shift), _mm512_set1_epi8(15));
+    const __m512i q = _mm512_and_si512(_mm512_srlv_epi16(both, shift), _mm512_set1_epi8(15));
+    if (type == Q4_0)
+        return q;
+    const uint64_t high0 = el_block_u32(block + EL_Q5_0_QH), high1 = two ? el_block_u32(block + nbytes + EL_Q5_0_QH) : 0;
+    return _mm512_mask_add_epi8(q, high0 | high1 << 32, q, _mm512_set1_epi8(16));
 }
 
 EL_INLINE EL_AVX512VNNI __m512 scale_pair(const uint8_t *block, unsigned nbytes, bool two)
@@ -89,13 +98,14 @@ EL_INLINE EL_AVX512VNNI void step_pair(enum block_type type, unsigned n_rows, un
                                        uint64_t row_nbytes, const struct el_act *x, uint64_t t, uint64_t b, bool two,
                                        struct acc *acc)
 {
-    const unsigned nbytes = type == Q8_0 ? EL_Q8_0_NBYTES : EL_Q4_0_NBYTES;
+    const unsigned nbytes = pair_nbytes(type);
+    const char offset = type == Q8_0 ? (char)128 : type == Q4_0 ? 8 : 16;
     __m512i xq[MAX_TOKENS], init[MAX_TOKENS];
     __m512 xs[MAX_TOKENS];
     EL_UNROLL
     for (unsigned i = 0; i < n_tokens; i++) {
         xq[i] = _mm512_maskz_loadu_epi32(two ? 0xffff : 0x00ff, x->q8 + (t + i) * x->n_pad + b * 32);
-        init[i] = start(xq[i], type == Q8_0 ? (char)128 : 8);
+        init[i] = start(xq[i], offset);
         const float *const s = x->scale + (t + i) * (x->n_pad / 32) + b;
         xs[i] = pair(s[0], two ? s[1] : 0);
     }
@@ -130,6 +140,7 @@ EL_INLINE EL_AVX512VNNI void tile_pairs(enum block_type type, unsigned n_rows, u
 
 EL_DEFINE_TILED_MATMUL(matmul_q8_0_vnni, tile_pairs, Q8_0, EL_AVX512VNNI, MAX_ROWS, MAX_TOKENS)
 EL_DEFINE_TILED_MATMUL(matmul_q4_0_vnni, tile_pairs, Q4_0, EL_AVX512VNNI, MAX_ROWS, MAX_TOKENS)
+EL_DEFINE_TILED_MATMUL(matmul_q5_0_vnni, tile_pairs, Q5_0, EL_AVX512VNNI, MAX_ROWS, MAX_TOKENS)
 
 /* ---- Q4_K and Q5_K: a block is four times 64 columns; lanes 0-7 have one scale, lanes 8-15 the next ---- */
 
@@ -295,6 +306,7 @@ void el_kernels_init_avx512vnni(struct el_kernels *k)
     el_matmul_group_init_vnni(k);
     k->matmul[EL_ENC_IDX_q8_0].fn = matmul_q8_0_vnni;
     k->matmul[EL_ENC_IDX_q4_0].fn = matmul_q4_0_vnni;
+    k->matmul[EL_ENC_IDX_q5_0].fn = matmul_q5_0_vnni;
     k->matmul[EL_ENC_IDX_q4_k].fn = matmul_q4_k_vnni;
     k->matmul[EL_ENC_IDX_q5_k].fn = matmul_q5_k_vnni;
     k->matmul[EL_ENC_IDX_q6_k].fn = matmul_q6_k_vnni;

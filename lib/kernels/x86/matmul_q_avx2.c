@@ -18,7 +18,7 @@
 #include "kernels/x86/simd_avx2.h"
 
 enum { MAX_ROWS = 2, MAX_TOKENS = 4 };
-enum block_type { Q8_0, Q4_0, Q4_K, Q5_K };
+enum block_type { Q8_0, Q4_0, Q5_0, Q4_K, Q5_K };
 
 struct acc {
     __m256 v[MAX_ROWS][MAX_TOKENS];
@@ -71,12 +71,30 @@ EL_INLINE EL_AVX2 __m256i pairs_less(__m256i u, __m256i x, char offset)
     return _mm256_sub_epi16(_mm256_maddubs_epi16(u, x), _mm256_maddubs_epi16(_mm256_set1_epi8(offset), x));
 }
 
-/* ---- Q8_0 and Q4_0 ---- */
+/* ---- Q8_0, Q4_0 and Q5_0 ---- */
+
+/* The weights of a block: signed for Q8_0, else as stored. */
+EL_INLINE EL_AVX2 __m256i unpack_32(enum block_type type, const uint8_t *block)
+{
+    if (type == Q8_0)
+        return load_32(block + EL_Q8_0_QS);
+    const __m128i bytes = load_16(block + (type == Q4_0 ? EL_Q4_0_QS : EL_Q5_0_QS));
+    const __m256i q = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes), _mm256_set1_epi8(15));
+    if (type == Q4_0)
+        return q;
+    /* Byte i / 8 of the high bits to byte i; there bit i % 8 counts. */
+    const __m256i order = _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32((int)el_block_u32(block + EL_Q5_0_QH)), order);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
+    return _mm256_or_si256(q, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+}
 
 EL_INLINE EL_AVX2 void tile_32(enum block_type type, unsigned n_rows, unsigned n_tokens, const struct el_matrix *w, uint64_t row,
                                const struct el_act *x, uint64_t t, float *y, uint64_t y_stride)
 {
-    const unsigned nbytes = type == Q8_0 ? EL_Q8_0_NBYTES : EL_Q4_0_NBYTES;
+    const unsigned nbytes = type == Q8_0 ? EL_Q8_0_NBYTES : type == Q4_0 ? EL_Q4_0_NBYTES : EL_Q5_0_NBYTES;
+    const char offset = type == Q4_0 ? 8 : 16;
     const uint64_t row_nbytes = w->row_nbytes[0], n_blocks = w->n_in / 32;
     const __m256i ones = _mm256_set1_epi16(1);
     struct acc acc;
@@ -87,19 +105,13 @@ EL_INLINE EL_AVX2 void tile_32(enum block_type type, unsigned n_rows, unsigned n
             const uint8_t *const block = w->data[0] + (row + r) * row_nbytes + b * nbytes;
             const float d = f16_at(block);
             el_prefetch_next(block, n_rows, row_nbytes);
-            __m256i q;
-            if (type == Q8_0) {
-                q = load_32(block + EL_Q8_0_QS);
-            } else {
-                const __m128i bytes = load_16(block + EL_Q4_0_QS);
-                q = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes), _mm256_set1_epi8(15));
-            }
+            const __m256i q = unpack_32(type, block);
             EL_UNROLL
             for (unsigned i = 0; i < n_tokens; i++) {
                 const __m256i xq = load_32(x->q8 + (t + i) * x->n_pad + b * 32);
                 const float scale = d * x->scale[(t + i) * (x->n_pad / 32) + b];
                 const __m256i pairs =
-                    type == Q8_0 ? _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(xq, q)) : pairs_less(q, xq, 8);
+                    type == Q8_0 ? _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(xq, q)) : pairs_less(q, xq, offset);
                 acc.v[r][i] = add_scaled(acc.v[r][i], _mm256_madd_epi16(pairs, ones), scale);
             }
         }
@@ -109,6 +121,7 @@ EL_INLINE EL_AVX2 void tile_32(enum block_type type, unsigned n_rows, unsigned n
 
 EL_DEFINE_TILED_MATMUL(matmul_q8_0_avx2, tile_32, Q8_0, EL_AVX2, MAX_ROWS, MAX_TOKENS)
 EL_DEFINE_TILED_MATMUL(matmul_q4_0_avx2, tile_32, Q4_0, EL_AVX2, MAX_ROWS, MAX_TOKENS)
+EL_DEFINE_TILED_MATMUL(matmul_q5_0_avx2, tile_32, Q5_0, EL_AVX2, MAX_ROWS, MAX_TOKENS)
 
 /* ---- Q4_K and Q5_K ---- */
 
@@ -242,6 +255,7 @@ void el_matmul_q_init_avx2(struct el_kernels *k)
 {
     k->matmul[EL_ENC_IDX_q8_0].fn = matmul_q8_0_avx2;
     k->matmul[EL_ENC_IDX_q4_0].fn = matmul_q4_0_avx2;
+    k->matmul[EL_ENC_IDX_q5_0].fn = matmul_q5_0_avx2;
     k->matmul[EL_ENC_IDX_q4_k].fn = matmul_q4_k_avx2;
     k->matmul[EL_ENC_IDX_q5_k].fn = matmul_q5_k_avx2;
     k->matmul[EL_ENC_IDX_q6_k].fn = matmul_q6_k_avx2;

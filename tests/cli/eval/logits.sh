@@ -18,6 +18,11 @@ el eval logits --force -m "$M" --tokens ids -w 3 -o other.safetensors
 differ l.safetensors other.safetensors
 el eval logits --force -m "$M" --tokens ids -ctk f32 -o other.safetensors
 differ l.safetensors other.safetensors
+el eval logits --force -m "$M" --tokens ids -ctv f32 -o other.safetensors
+differ l.safetensors other.safetensors
+rc 2 "$EDGELLM" eval logits --cpu fast -m "$M" --tokens ids -o x.safetensors
+has err "option '--cpu'"
+el eval logits --force --cpu ref -m "$M" --tokens ids -o other.safetensors
 el eval logits --force -m "$M" --tokens ids --override-kv llama.rope.freq_base=float:100 -o other.safetensors
 differ l.safetensors other.safetensors
 rc 4 "$EDGELLM" eval logits -m "$M" --tokens ids -o l.safetensors

@@ -18,3 +18,6 @@ rc 2 ./edgellm-info
 rc 2 bash -c 'exec -a "" "$EDGELLM"'
 rc 0 bash -c 'exec -a "" "$EDGELLM" --version'
 rc 0 bash -c 'exec -a edgellm-version "$EDGELLM"'
+ln -s "$EDGELLM" edgellm-eval 2> /dev/null || true
+rc 0 ./edgellm-eval --help
+has out "^usage: edgellm eval COMMAND"

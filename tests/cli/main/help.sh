@@ -7,3 +7,10 @@ done
 cp out first
 el -h && same out first
 el help && same out first
+el eval --help
+has out '^usage: edgellm eval COMMAND'
+has out '^  eval kld  '
+lacks out quantize
+cp out first
+el help eval && same out first
+el eval -h && same out first

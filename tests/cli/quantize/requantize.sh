@@ -1,5 +1,7 @@
 rc 2 "$EDGELLM" quantize "$Q" o.gguf Q8_0
 has err 'already quantized'
+has err 'see --allow-requantize'
+one_line err
 no_files o.gguf
 el quantize --allow-requantize "$Q" o.gguf Q8_0
 el verify o.gguf

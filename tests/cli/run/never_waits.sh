@@ -7,3 +7,4 @@ el run -m "$M" --temp 0 -n 8 ""
 [ -s out ] || fail "no text"
 cp out first
 el run -m "$M" --temp 0 -n 8 && same out first
+el run -m "$M" --temp 0 -n 8 --override-kv tokenizer.ggml.add_bos_token=bool:false "" && same out first

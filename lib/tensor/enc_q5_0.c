@@ -1,0 +1,99 @@
+/*
+ * Q5_0: blocks of 32 codes of 5 bits with one half-precision scale, w = d (q - 16). Byte i of `low` holds the low bits of codes
+ * i (low nibble) and i + 16; bit i of `high`, a little-endian number, is the fifth bit of code i.
+ */
+#include "tensor/enc_common.h"
+#include "tensor/encoding.h"
+#include "tensor/fit.h"
+
+struct block_q5_0 {
+    uint8_t d[2];
+    uint8_t high[4];
+    uint8_t low[EL_QK / 2];
+};
+_Static_assert(sizeof(struct block_q5_0) == 22, "Q5_0 block is 22 bytes");
+
+static const struct el_fit_range range = {-16.0f, 15.0f};
+
+static void decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
+{
+    const uint64_t n_blocks = m->n_in / EL_QK;
+    for (uint64_t r = row0; r < row0 + n_rows; r++) {
+        const uint8_t *p = m->data[0] + r * m->row_nbytes[0];
+        for (uint64_t b = 0; b < n_blocks; b++, p += sizeof(struct block_q5_0), out += EL_QK) {
+            const float d = el_load_f16(p);
+            for (uint32_t i = 0; i < EL_QK; i++) {
+                const int low = p[6 + i % 16] >> (i / 16 * 4) & 15, high = p[2 + i / 8] >> (i % 8) & 1;
+                out[i] = (float)((low | high << 4) - 16) * d;
+            }
+        }
+    }
+}
+
+static void pack(uint16_t d, const uint8_t q[EL_QK], struct block_q5_0 *out)
+{
+    memset(out, 0, sizeof *out);
+    el_store_u16(out->d, d);
+    for (uint32_t i = 0; i < EL_QK; i++) {
+        out->low[i % 16] |= (uint8_t)((q[i] & 15) << (i / 16 * 4));
+        out->high[i / 8] |= (uint8_t)((q[i] >> 4) << (i % 8));
+    }
+}
+
+/* ggml's reference, to the byte; see Q4_0. */
+static void encode_nearest(const float *x, struct block_q5_0 *out)
+{
+    const float d = el_fit_extent(x, EL_QK).signed_max / range.lo;
+    const float inv = el_fit_inverse(d);
+    uint8_t q[EL_QK];
+    for (uint32_t i = 0; i < EL_QK; i++) {
+        const float v = x[i] * inv + 16.5f;
+        q[i] = (uint8_t)(v > 31.0f ? 31.0f : v);
+    }
+    pack(el_fit_f16(d), q, out);
+}
+
+static void encode_search(const float *x, const float *w, struct block_q5_0 *out)
+{
+    const uint16_t d = el_fit_scale_f16(x, w, EL_QK, range);
+    int16_t q[EL_QK];
+    uint8_t code[EL_QK];
+    el_fit_scale_codes(x, EL_QK, el_f16_to_f32(d), range, q);
+    for (uint32_t i = 0; i < EL_QK; i++)
+        code[i] = (uint8_t)(q[i] + 16);
+    pack(d, code, out);
+}
+
+static void encode(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
+                   enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    (void)enc;
+    uint8_t *p = parts_out[0];
+    for (uint64_t r = 0; r < n_rows; r++) {
+        for (uint64_t c = 0; c < n_in; c += EL_QK, p += sizeof(struct block_q5_0)) {
+            struct block_q5_0 block;
+            if (effort == EL_ENCODE_SEARCH)
+                encode_search(x + r * n_in + c, importance ? importance + c : NULL, &block);
+            else
+                encode_nearest(x + r * n_in + c, &block);
+            memcpy(p, &block, sizeof block);
+        }
+    }
+}
+
+static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t n_rows)
+{
+    return el_enc_count_bad_f16(m, row0, n_rows, 0, 0);
+}
+
+const struct el_encoding el_encoding_q5_0 = {
+    .name = "Q5_0",
+    .about = "5.5 bits: blocks of 32 codes, f16 scale",
+    .ggml_type = 6,
+    .block_n = EL_QK,
+    .block_nbytes = sizeof(struct block_q5_0),
+    .parts = el_enc_block_parts,
+    .decode = decode,
+    .encode = encode,
+    .n_bad_scales = n_bad_scales,
+};

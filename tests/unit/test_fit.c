@@ -1,0 +1,183 @@
+/* The scale searches against exhaustive search over dense grids, and their primitives against plain loops. */
+#include "base/f16.h"
+#include "tensor/fit.h"
+#include "tensor/fit_super.h"
+#include "test.h"
+
+static double plain_error(const float *x, const float *w, int n, double s, double lo, double hi)
+{
+    double sum = 0.0;
+    for (int i = 0; i < n; i++) {
+        double q = s != 0.0 ? nearbyint(x[i] / s) : 0.0;
+        q = q < lo ? lo : q > hi ? hi : q;
+        sum += (w ? w[i] : 1.0) * (x[i] - s * q) * (x[i] - s * q);
+    }
+    return sum;
+}
+
+static void fill(float *x, float *w, int n, uint64_t *seed)
+{
+    for (int i = 0; i < n; i++) {
+        x[i] = test_randf(seed) + test_randf(seed) + test_randf(seed);
+        w[i] = 0.2f + 0.5f * (test_randf(seed) + 1.0f);
+    }
+}
+
+TEST(fit, eval_is_the_sum_it_says)
+{
+    float x[37], w[37];
+    uint64_t seed = 1;
+    fill(x, w, 37, &seed);
+    const struct el_fit_range range = {-8.0f, 7.0f};
+    for (int n = 1; n <= 37; n++) {
+        for (int weighted = 0; weighted < 2; weighted++) {
+            const float *const wi = weighted ? w : NULL;
+            const struct el_fit_sums sums = el_fit_scale_eval(x, wi, (uint64_t)n, 0.25f, range);
+            double rq = 0.0, qq = 0.0;
+            int16_t q[37];
+            el_fit_scale_codes(x, (uint64_t)n, 0.25f, range, q);
+            for (int i = 0; i < n; i++) {
+                const double r = x[i] - 0.25 * q[i], u = weighted ? w[i] : 1.0;
+                rq += u * r * q[i];
+                qq += u * q[i] * q[i];
+            }
+            CHECK_NEAR(sums.rr, plain_error(x, wi, n, 0.25, -8, 7), 1e-5);
+            CHECK_NEAR(sums.rq, rq, 1e-4);
+            CHECK_NEAR(sums.qq, qq, 1e-3);
+        }
+    }
+}
+
+/* Within a few percent of the best of 6,000 scales of either sign, and on average much nearer. */
+TEST(fit, scale_is_nearly_the_best_there_is)
+{
+    static const struct {
+        struct el_fit_range range;
+        int n;
+    } cases[] = {{{-8, 7}, 32}, {{-4, 3}, 64}, {{-2, 1}, 32}, {{-16, 15}, 32}, {{-5, 10}, 32}, {{0, 15}, 32}};
+    uint64_t seed = 2;
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        double sum_found = 0.0, sum_best = 0.0;
+        for (int round = 0; round < 24; round++) {
+            float x[64], w[64];
+            const int n = cases[c].n;
+            fill(x, w, n, &seed);
+            const float *const wi = round % 2 ? w : NULL;
+            const double lo = cases[c].range.lo, hi = cases[c].range.hi;
+            double best = INFINITY;
+            for (int k = -3000; k <= 3000; k++) {
+                const double e = plain_error(x, wi, n, k * 0.001, lo, hi);
+                best = e < best ? e : best;
+            }
+            const double found = plain_error(x, wi, n, el_fit_scale(x, wi, (uint64_t)n, cases[c].range), lo, hi);
+            const double half =
+                plain_error(x, wi, n, el_f16_to_f32(el_fit_scale_f16(x, wi, (uint64_t)n, cases[c].range)), lo, hi);
+            CHECK(found < 1.10 * best);
+            CHECK(half < 1.10 * best);
+            sum_found += half;
+            sum_best += best;
+        }
+        if (!(sum_found < 1.02 * sum_best))
+            test_fail(__FILE__, __LINE__, "range %g..%g: %g, best %g", (double)cases[c].range.lo, (double)cases[c].range.hi,
+                      sum_found, sum_best);
+    }
+}
+
+TEST(fit, half_precision_scale_is_never_worse_than_the_plain_one)
+{
+    uint64_t seed = 3;
+    for (int round = 0; round < 200; round++) {
+        float x[32], w[32];
+        fill(x, w, 32, &seed);
+        const struct el_fit_range range = {-127.0f, 127.0f};
+        const struct el_fit_extent ext = el_fit_extent(x, 32);
+        const double plain = plain_error(x, NULL, 32, el_f16_to_f32(el_fit_f16(ext.abs_max / 127.0f)), -127, 127);
+        const double found = plain_error(x, NULL, 32, el_f16_to_f32(el_fit_scale_f16(x, NULL, 32, range)), -127, 127);
+        CHECK(found <= plain * (1.0 + 1e-5));
+    }
+}
+
+static double affine_error(const float *x, const float *w, int n, double s, double m, double hi)
+{
+    double sum = 0.0;
+    for (int i = 0; i < n; i++) {
+        double q = s > 0.0 ? nearbyint((x[i] + m) / s) : 0.0;
+        q = q < 0.0 ? 0.0 : q > hi ? hi : q;
+        sum += (w ? w[i] : 1.0) * (x[i] - s * q + m) * (x[i] - s * q + m);
+    }
+    return sum;
+}
+
+TEST(fit, affine_is_nearly_the_best_there_is)
+{
+    uint64_t seed = 4;
+    double sum_found = 0.0, sum_best = 0.0;
+    for (int round = 0; round < 16; round++) {
+        float x[32], w[32];
+        fill(x, w, 32, &seed);
+        const float *const wi = round % 2 ? w : NULL;
+        const struct el_fit_affine fit = el_fit_affine(x, wi, 32, 15.0f);
+        const struct el_fit_extent ext = el_fit_extent(x, 32);
+        double best = INFINITY;
+        for (int a = 0; a < 100; a++) {
+            for (int b = 0; b < 100; b++) {
+                const double s = (ext.max - ext.min) / 15.0 * (0.7 + 0.005 * a), m = -ext.min * (0.6 + 0.006 * b);
+                const double e = affine_error(x, wi, 32, s, m, 15);
+                best = e < best ? e : best;
+            }
+        }
+        const double found = affine_error(x, wi, 32, fit.s, fit.m, 15);
+        CHECK(fit.s > 0.0f && fit.m >= 0.0f);
+        CHECK(found < 1.25 * best);
+        sum_found += found;
+        sum_best += best;
+    }
+    /* The exhaustive search has 10,000 tries of luck in rounding. */
+    if (!(sum_found < 1.12 * sum_best))
+        test_fail(__FILE__, __LINE__, "affine: %g, best %g", sum_found, sum_best);
+}
+
+TEST(fit, affine_of_positive_values_has_no_min)
+{
+    float x[32];
+    uint64_t seed = 5;
+    for (int i = 0; i < 32; i++)
+        x[i] = 2.0f + test_randf(&seed);
+    const struct el_fit_affine fit = el_fit_affine(x, NULL, 32, 15.0f);
+    CHECK_NEAR(fit.m, 0.0, 0.0);
+    CHECK_NEAR(fit.rr, affine_error(x, NULL, 32, fit.s, fit.m, 15), 1e-3);
+}
+
+TEST(fit, helpers)
+{
+    static const float x[] = {0.5f, -2.0f, 2.0f, 1.0f};
+    const struct el_fit_extent ext = el_fit_extent(x, 4), none = el_fit_extent(x, 0);
+    CHECK_NEAR(ext.abs_max, 2.0, 0.0);
+    CHECK_NEAR(ext.signed_max, -2.0, 0.0); /* the first of equals */
+    CHECK_NEAR(ext.min, -2.0, 0.0);
+    CHECK_NEAR(ext.max, 2.0, 0.0);
+    CHECK_NEAR(none.abs_max, 0.0, 0.0);
+    CHECK_NEAR(el_fit_inverse(4.0f), 0.25, 0.0);
+    CHECK_NEAR(el_fit_inverse(0.0f), 0.0, 0.0);
+    CHECK_NEAR(el_fit_inverse(1e-45f), 0.0, 0.0);
+    CHECK_EQ_INT(el_fit_f16(1e30f), 0x7bff);
+    CHECK_EQ_INT(el_fit_f16(-1e30f), 0xfbff);
+    CHECK_EQ_INT(el_fit_f16(65519.0f), 0x7bff);
+    CHECK_EQ_INT(el_fit_f16(1.0f), 0x3c00);
+}
+
+/* No scale, no codes: the same bytes for every block of zeros. */
+TEST(fit, super_blocks_of_zeros_are_zero)
+{
+    static const float x[EL_SUPER_N];
+    struct el_super_affine affine;
+    struct el_super_scale scale;
+    memset(&affine, 1, sizeof affine);
+    memset(&scale, 1, sizeof scale);
+    el_super_affine_search(x, NULL, 15.0f, &affine);
+    el_super_scale_search(x, NULL, -32.0f, 31.0f, &scale);
+    CHECK_EQ_INT(affine.d, 0);
+    CHECK_EQ_INT(scale.d, 0);
+    for (int i = 0; i < EL_SUPER_N; i++)
+        CHECK(affine.q[i] == 0 && scale.q[i] == 0);
+}
