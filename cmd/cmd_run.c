@@ -331,6 +331,11 @@ static enum el_status generate(struct generation *g, const char *prompt, size_t 
     CMD_TRY_OUT(open_session(g, err));
     CMD_TRY_OUT(open_sampler(g, &sampler, err));
     CMD_TRY_OUT(el_detok_open(g->io.tok, &detok, err));
+    for (size_t i = 0; i < g->n_prompt; i++) { /* so that the text goes on where the prompt ends, with its first space */
+        const char *text;
+        size_t n_text;
+        CMD_TRY_OUT(el_detok_push(detok, g->prompt[i], &text, &n_text, err));
+    }
     if (g->a->echo)
         CMD_TRY_OUT(emit(g, prompt, nbytes, err));
     CMD_TRY_OUT(run_prompt(g, &row, err));

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int generate(struct el_session *session, const struct el_tokenizer *tok, struct el_sampler *sampler, const char *prompt, long n_max,
-                    struct el_err *err)
+static int generate(struct el_session *session, const struct el_tokenizer *tok, struct el_sampler *sampler, const char *prompt,
+                    long n_max, struct el_err *err)
 {
     int32_t *ids = NULL;
     size_t n_ids = 0;
@@ -22,20 +22,24 @@ static int generate(struct el_session *session, const struct el_tokenizer *tok, 
     int32_t id = -1;
     for (size_t i = 0; status == EL_OK && i < n_ids + (size_t)n_max; i++) {
         const bool in_prompt = i < n_ids;
-        if (!in_prompt) {
+        if (in_prompt) {
+            id = ids[i];
+        } else {
             id = el_sampler_pick(sampler, el_session_logits(session, 0));
             el_sampler_accept(sampler, id);
             if (el_tok_is_eog(tok, id))
                 break;
-            const char *text = NULL;
-            size_t nbytes = 0;
-            status = (int)el_detok_push(detok, id, &text, &nbytes, err);
-            if (status != EL_OK)
-                break;
+        }
+        const char *text = NULL;
+        size_t nbytes = 0;
+        status = (int)el_detok_push(detok, id, &text, &nbytes, err); /* the prompt too: the text goes on where it ends */
+        if (status != EL_OK)
+            break;
+        if (!in_prompt) {
             fwrite(text, 1, nbytes, stdout);
             fflush(stdout);
         }
-        const struct el_row row = {.token = in_prompt ? ids[i] : id, .pos = (uint32_t)i, .want_logits = i + 1 >= n_ids};
+        const struct el_row row = {.token = id, .pos = (uint32_t)i, .want_logits = i + 1 >= n_ids};
         status = (int)el_session_decode(session, &row, 1, err);
     }
     putchar('\n');

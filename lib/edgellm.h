@@ -113,8 +113,8 @@ EL_API EL_MUST_CHECK enum el_status el_read_file(const char *path, uint64_t max_
 EL_API void el_free(void *p);
 
 /*
- * Reads JSON text that is an array of strings (a corpus, one document each): *texts [*n] and their lengths *nbytes [*n]. Everything
- * is one allocation: el_free(*texts) frees it. `what` names the text in errors. EL_E_FORMAT for anything but such an array.
+ * Reads JSON text that is an array of strings (a corpus, one document each): *texts [*n] and their lengths *nbytes [*n].
+ * Everything is one allocation: el_free(*texts) frees it. `what` names the text in errors. EL_E_FORMAT for anything else.
  */
 EL_API EL_MUST_CHECK enum el_status el_json_strings(const char *text, size_t text_nbytes, const char *what, char ***texts,
                                                     size_t **nbytes, size_t *n, struct el_err *err);
@@ -198,7 +198,10 @@ struct el_tensor_info {
 };
 EL_API size_t el_source_n_tensors(const struct el_source *source);
 EL_API struct el_tensor_info el_source_tensor(const struct el_source *source, size_t i);
-/* Decodes n_rows rows (all outer dimensions flattened, rows of dims[n_dims-1]) to out [n_rows, dims[n_dims-1]] f32, in file row order. */
+/*
+ * Decodes n_rows rows (all outer dimensions flattened, rows of dims[n_dims-1]) to out [n_rows, dims[n_dims-1]] f32, in file row
+ * order.
+ */
 EL_API EL_MUST_CHECK enum el_status el_source_read_rows(struct el_source *source, size_t tensor, uint64_t row0, uint64_t n_rows,
                                                         float *out, struct el_err *err);
 
@@ -217,7 +220,7 @@ struct el_sink;
 
 struct el_sink_opts {
     const char *format;          /* "gguf", "hf" (folder) or "safetensors" */
-    uint64_t split_max_nbytes;   /* 0: one file; else shards of at most so many tensor bytes (one larger tensor still fits alone) */
+    uint64_t split_max_nbytes;   /* 0: one file; else shards of at most so many tensor bytes (a larger one stands alone) */
     uint32_t split_max_tensors;  /* 0: no limit */
     bool split_as_source;        /* gguf: begin a new shard wherever the packed source begins one */
     bool overwrite;              /* else an existing output is EL_E_IO */
@@ -319,7 +322,7 @@ enum el_tok_flags {
 EL_API EL_MUST_CHECK enum el_status el_encode(const struct el_tokenizer *tok, const char *text, size_t nbytes, unsigned flags,
                                               int32_t **ids, size_t *n_ids, struct el_err *err);
 
-/* Decodes ids; control tokens are left out unless special is true. *text is allocated, NUL-terminated. EL_E_USAGE: id out of range. */
+/* Decodes ids; control tokens are left out unless special. *text is allocated and terminated. EL_E_USAGE: id out of range. */
 EL_API EL_MUST_CHECK enum el_status el_decode(const struct el_tokenizer *tok, const int32_t *ids, size_t n_ids, bool special,
                                               char **text, size_t *nbytes, struct el_err *err);
 
@@ -327,7 +330,8 @@ EL_API EL_MUST_CHECK enum el_status el_decode(const struct el_tokenizer *tok, co
 struct el_detok;
 EL_API EL_MUST_CHECK enum el_status el_detok_open(const struct el_tokenizer *tok, struct el_detok **d, struct el_err *err);
 /* Text that became complete with this id; borrowed until the next call. */
-EL_API EL_MUST_CHECK enum el_status el_detok_push(struct el_detok *d, int32_t id, const char **text, size_t *nbytes, struct el_err *err);
+EL_API EL_MUST_CHECK enum el_status el_detok_push(struct el_detok *d, int32_t id, const char **text, size_t *nbytes,
+                                                  struct el_err *err);
 /* What is left at the end (an incomplete character as U+FFFD). */
 EL_API const char *el_detok_flush(struct el_detok *d, size_t *nbytes);
 EL_API void el_detok_close(struct el_detok *d);
@@ -335,7 +339,7 @@ EL_API void el_detok_close(struct el_detok *d);
 EL_API size_t el_tok_n_vocab(const struct el_tokenizer *tok);
 /* Raw piece as stored (byte-level alphabet, U+2581 ...); NULL when out of range. */
 EL_API const char *el_tok_piece(const struct el_tokenizer *tok, int32_t id, size_t *nbytes);
-/* Number of bytes of text that the token stands for (SentencePiece's space is one byte); 0 for control tokens and out of range. */
+/* Bytes of text that the token stands for (SentencePiece's space is one byte); 0 for control tokens and out of range. */
 EL_API size_t el_tok_text_nbytes(const struct el_tokenizer *tok, int32_t id);
 /* Ids, or -1 when the model has none. */
 EL_API int32_t el_tok_bos(const struct el_tokenizer *tok);
@@ -353,9 +357,13 @@ struct el_model;
 
 struct el_model_opts {
     bool no_mmap;  /* read weights into anonymous memory */
-    const char *disable; /* NULL, or a comma-separated list of features to leave out, for ablation tests: "rope_scaling", "bias", ... */
+    /*
+     * NULL, or a comma-separated list of features to leave out, for ablation tests: rope_scaling, bias, norm_bias, norm_gain,
+     * window, positions, output, experts. EL_E_USAGE for any other.
+     */
+    const char *disable;
 };
-/* Binds the tensors of source, which must stay open as long as the model. All missing and misshapen tensors are named. opts may be NULL. */
+/* Binds the tensors of source, which must stay open as long as the model. Names all that miss or do not fit. opts may be NULL. */
 EL_API EL_MUST_CHECK enum el_status el_model_open(struct el_source *source, const struct el_model_opts *opts,
                                                   struct el_model **model, struct el_err *err);
 EL_API void el_model_close(struct el_model *model);
@@ -409,7 +417,7 @@ EL_API unsigned el_session_n_threads(const struct el_session *session);
 EL_API uint64_t el_session_kv_nbytes(const struct el_session *session);
 EL_API uint64_t el_session_scratch_nbytes(const struct el_session *session);
 
-/* log(softmax(logits))[id], and optionally the whole vector to out [n] f64 (may be NULL). Sums in float64, fixed order. Any thread. */
+/* log(softmax(logits))[id], and the whole vector to out [n] f64 (may be NULL). Sums in float64, fixed order. Any thread. */
 EL_API double el_log_softmax(const float *logits, size_t n, int32_t id, double *out);
 
 /* ---- sampling ----------------------------------------------------------------------------------------------------- */
@@ -428,8 +436,8 @@ EL_API struct el_sampler_opts el_sampler_defaults(void);
 
 /* Same seed, options, logits: same tokens. Order: penalties, top-k, top-p, min-p, temperature, as llama.cpp. */
 struct el_sampler;
-EL_API EL_MUST_CHECK enum el_status el_sampler_open(const struct el_sampler_opts *opts, size_t n_vocab, struct el_sampler **sampler,
-                                                    struct el_err *err);
+EL_API EL_MUST_CHECK enum el_status el_sampler_open(const struct el_sampler_opts *opts, size_t n_vocab,
+                                                    struct el_sampler **sampler, struct el_err *err);
 EL_API void el_sampler_close(struct el_sampler *sampler);
 /* Tells the penalties about a token (of the prompt or chosen). */
 EL_API void el_sampler_accept(struct el_sampler *sampler, int32_t id);

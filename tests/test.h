@@ -5,7 +5,7 @@
  *     #include "test.h"
  *     TEST(cursor, stops_at_the_end) { CHECK(el_cursor_left(&c) == 0); CHECK_EQ_INT(a, b); }
  *
- * A failed CHECK names file, line and values, and the test goes on; REQUIRE returns from the test. SKIP("why") returns and says so.
+ * A failed CHECK names file, line and values; the test goes on. REQUIRE returns from the test. SKIP("why") returns and says so.
  * test_data("x") is a path below tests/data; test_shared("x") one below ../shared or NULL where that is absent (then SKIP);
  * test_tmp("x") a path in a folder of this process that is removed at the end.
  */
@@ -30,7 +30,10 @@ void test_register(struct test_case *t);
 #define TEST(suite_, name_)                                                                                                      \
     static void suite_##_##name_##_fn(void);                                                                                     \
     static struct test_case suite_##_##name_##_case = {#suite_, #name_, suite_##_##name_##_fn, NULL};                            \
-    __attribute__((constructor)) static void suite_##_##name_##_reg(void) { test_register(&suite_##_##name_##_case); }           \
+    __attribute__((constructor)) static void suite_##_##name_##_reg(void)                                                        \
+    {                                                                                                                            \
+        test_register(&suite_##_##name_##_case);                                                                                 \
+    }                                                                                                                            \
     static void suite_##_##name_##_fn(void)
 #else
 #include <criterion/criterion.h>

@@ -1,6 +1,7 @@
 /*
- * Runs a fuzz target on stored inputs without a fuzzing engine: every file of the folders given, and then, so that a target is exercised
- * even with few seeds, a fixed number of mutations of each (bytes flipped, cut, doubled) from a fixed seed. Usage: replay_fuzz_X DIR ...
+ * Runs a fuzz target on stored inputs without a fuzzing engine: every file of the folders given, and then, so that a target is
+ * exercised even with few seeds, a fixed number of mutations of each (bytes flipped, cut, set) from a fixed seed.
+ * Usage: replay_fuzz_X DIR ...
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -81,6 +82,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: no stored inputs\n", argv[0]);
         return 1;
     }
-    printf("%s: %u inputs, %u mutations each: clean\n", strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0], n_files, N_MUTATIONS);
+    printf("%s: %u inputs, %u mutations each: clean\n", strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0], n_files,
+           N_MUTATIONS);
     return 0;
 }

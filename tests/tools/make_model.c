@@ -1,11 +1,11 @@
 /*
  * Writes a GGUF model of the llama family with random weights in a chosen shape, for tests of speed, memory and faults.
  *
- *   make_model OUT.gguf [layers=2] [embd=256] [heads=8] [kv=4] [ff=768] [vocab=512] [ctx=2048] [experts=0] [used=2] [type=f16|f32]
- *              [seed=1] [sparse=0|1] [std=0.02] [tied=0]
+ *   make_model OUT.gguf [layers=2] [embd=256] [heads=8] [kv=4] [ff=768] [vocab=512] [ctx=2048] [experts=0] [used=2]
+ *              [type=f16|f32] [seed=1] [sparse=0|1] [std=0.02] [tied=0]
  *
- * Uses nothing of the library, so that it can stand in judgement over it. sparse=1 leaves the tensors as holes: a model of any size
- * on a small disk. Weights are uniform with the given standard deviation; norm gains are 1.
+ * Uses nothing of the library, so that it can stand in judgement over it. sparse=1 leaves the tensors as holes: a model of any
+ * size on a small disk. Weights are uniform with the given standard deviation; norm gains are 1.
  */
 #include <fcntl.h>
 #include <math.h>
@@ -40,8 +40,14 @@ static void put(const void *p, size_t n)
         exit(4);
     }
 }
-static void put_u32(uint32_t v) { put(&v, 4); }
-static void put_u64(uint64_t v) { put(&v, 8); }
+static void put_u32(uint32_t v)
+{
+    put(&v, 4);
+}
+static void put_u64(uint64_t v)
+{
+    put(&v, 8);
+}
 static void put_str(const char *s)
 {
     put_u64(strlen(s));
@@ -199,10 +205,14 @@ static void put_data(const struct tensor *t, double std, uint64_t *state)
 
 int main(int argc, char **argv)
 {
-    struct shape s = {.layers = 2, .embd = 256, .heads = 8, .kv = 4, .ff = 768, .vocab = 512, .ctx = 2048, .used = 2, .seed = 1, .std = 0.02};
-    struct { const char *name; unsigned long *to; } opts[] = {
-        {"layers", &s.layers}, {"embd", &s.embd}, {"heads", &s.heads}, {"kv", &s.kv}, {"ff", &s.ff}, {"vocab", &s.vocab}, {"ctx", &s.ctx},
-        {"experts", &s.experts}, {"used", &s.used}, {"seed", &s.seed}, {"sparse", &s.sparse}, {"tied", &s.tied}};
+    struct shape s = {
+        .layers = 2, .embd = 256, .heads = 8, .kv = 4, .ff = 768, .vocab = 512, .ctx = 2048, .used = 2, .seed = 1, .std = 0.02};
+    struct {
+        const char *name;
+        unsigned long *to;
+    } opts[] = {{"layers", &s.layers}, {"embd", &s.embd},   {"heads", &s.heads},   {"kv", &s.kv},
+                {"ff", &s.ff},         {"vocab", &s.vocab}, {"ctx", &s.ctx},       {"experts", &s.experts},
+                {"used", &s.used},     {"seed", &s.seed},   {"sparse", &s.sparse}, {"tied", &s.tied}};
     if (argc < 2)
         return fprintf(stderr, "usage: make_model OUT.gguf [layers=N embd=N heads=N kv=N ff=N vocab=N ...]\n"), 2;
     for (int i = 2; i < argc; i++) {

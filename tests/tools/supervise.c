@@ -2,7 +2,7 @@
  * Runs a command for the fault tests.
  *
  *   supervise peak FILE -- CMD ...      peak resident set (VmHWM, mapped pages included) in KiB to FILE; exits with CMD's code
- *   supervise kill USEC FILE -- CMD ... SIGKILL after USEC microseconds; to FILE: "killed|ended BYTES", BYTES written by CMD until then
+ *   supervise kill USEC FILE -- CMD ... SIGKILL after USEC microseconds; to FILE: "killed|ended BYTES", the bytes CMD wrote
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /*
  * AVX-512 VNNI: blocks of small integers times int8 activations. 64 columns at a time: vpdpbusd multiplies unsigned weights by
- * signed activations and leaves in each of 16 lanes the exact sum of four products. What makes the weights unsigned (128, 8, 16, 32)
+ * signed activations and leaves in each of 16 lanes the sum of four products. What makes weights unsigned (128, 8, 16, 32)
  * goes into the sum's start: minus that number times the activations, once per token for all rows of a tile.
  * Per 64 columns and result: acc += float(sum) * (weight scale * activation scale), lane by lane.
  */
