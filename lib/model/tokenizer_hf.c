@@ -298,6 +298,8 @@ static enum el_status read_template(struct el_affixes *a, const struct el_json *
 {
     const struct el_json *const specials = el_json_get(v, "special_tokens");
     bool behind = false;
+    if (el_json_count(el_json_get(v, "single")) > 2 * EL_MAX_AFFIX + 1)
+        return el_fail(err, EL_E_UNSUPPORTED, "post_processor: the template has more than %d parts", 2 * EL_MAX_AFFIX + 1);
     for (const struct el_json *p = el_json_first(el_json_get(v, "single")); p; p = el_json_next(p)) {
         if (el_json_get(p, "Sequence")) {
             if (behind)

@@ -2,7 +2,7 @@
 # Rewrites the tables of README.md from scripts/results/*.jsonl, between "<!-- results:NAME -->" and "<!-- /results:NAME -->".
 #   render.sh [--check] [README]      --check writes nothing and exits with 1 when the file is out of date
 # NAME is NAME.jsonl: one flat JSON object a line. An object with "command" says how the others were made and becomes the line under the
-# table. The columns of each table are listed here: key=Heading=printf format.
+# table (its script and machine). The columns of each table are listed here: key=Heading=printf format.
 set -eu
 dir=$(cd "$(dirname "$0")" && pwd)
 check=0
@@ -31,7 +31,7 @@ BEGIN {
         "mean_ratio=ratio, mean of tensors=%.3f;largest_ratio=ratio, worst tensor=%.3f"
     spec["quantize_ppl"] = "type=Type=%s;edgellm_nbytes=bytes=%d;edgellm_file=perplexity, edgellm=%.4f;" \
         "llama_cpp_file=perplexity, llama-quantize=%.4f;percent=difference=%+.3f %%"
-    spec["speed"] = "what=Test=%s;type=File=%s;unit=Unit=%s;edgellm=edgellm=%.4g;llama_cpp=llama.cpp=%.4g"
+    spec["speed"] = "model=Model=%s;what=Test=%s;type=File=%s;unit=Unit=%s;edgellm=edgellm=%.4g;llama_cpp=llama.cpp=%.4g"
 }
 function fail(text) {
     print "render.sh: " text > "/dev/stderr"
@@ -111,7 +111,10 @@ function table(name,    file, line, n, i, col, part, row, rule, under, got) {
             continue
         parse(line, name ".jsonl:" i)
         if ("command" in value) {
-            under = under "`" value["command"] "`" ("cpu" in value ? " (" value["cpu"] ", " value["cores"] " cores)" : "") "\n"
+            sub(/ .*/, "", value["command"])
+            col0 = "`scripts/compare/" value["command"] "`, " value["cpu"] ", " value["cores"] " cores\n"
+            if (!index(under, col0))
+                under = under col0
             continue
         }
         row = "|"

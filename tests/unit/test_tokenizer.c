@@ -1,6 +1,7 @@
 /* Tokenizers from metadata: rules, special tokens, streaming, and what is refused. */
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/threads.h"
 #include "edgellm.h"
 #include "model/tokenizer.h"
 #include "test.h"
@@ -212,7 +213,7 @@ TEST(tokenizer, stream_keeps_characters_whole)
     struct el_detok *d;
     REQUIRE_OK(el_detok_open(tok, &d, &err), err);
     const int32_t ids[] = {259, 260, 3 + 0xf0, 3 + 0x9f, 3 + 0x9a, 3 + 0x80, 3 + 0xe2, 261, 3 + 0xc3};
-    static const char *const want[] = {"", "a", "", "", "", "\xf0\x9f\x9a\x80", "", "\xef\xbf\xbd" "b", ""};
+    static const char *const want[] = {"", "a", "", "", "", "\xf0\x9f\x9a\x80", "", "\xef\xbf\xbd\x62", ""};
     for (size_t i = 0; i < 9; i++) {
         const char *text;
         size_t n;
@@ -485,6 +486,59 @@ TEST(tokenizer, refuses_bad_merges)
     p.text[262] = huge;
     refused(bpe_write(&p, "gpt-2"), EL_E_FORMAT, "added token 262: 2000 bytes");
     free(huge);
+}
+
+struct shared_use {
+    const struct el_tokenizer *tok;
+    const char *text;
+    size_t nbytes;
+    const int32_t *ids;
+    size_t n;
+    int n_wrong[64]; /* one per thread */
+};
+
+static void encode_again(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    struct shared_use *const u = arg;
+    for (uint64_t i = begin; i < end; i++) {
+        int32_t *ids;
+        size_t n, n_back;
+        char *back;
+        struct el_err e;
+        if (el_encode(u->tok, u->text, u->nbytes, 0, &ids, &n, &e) != EL_OK) {
+            u->n_wrong[thread]++;
+            continue;
+        }
+        u->n_wrong[thread] += n != u->n || memcmp(ids, u->ids, n * sizeof *ids) != 0;
+        u->n_wrong[thread] += el_decode(u->tok, ids, n, false, &back, &n_back, &e) != EL_OK || n_back != u->nbytes;
+        el_free(back);
+        el_free(ids);
+    }
+}
+
+/* One tokenizer, four threads: the race detector watches this one. */
+TEST(tokenizer, threads_share_one)
+{
+    struct el_meta *const m = bpe_meta("llama-bpe");
+    struct el_tokenizer *const tok = open_meta(m);
+    struct el_buf text;
+    el_buf_init(&text);
+    for (int i = 0; i < 400; i++)
+        el_buf_addf(&text, "the thing %d in <user> the ring\n", i);
+    int32_t *ids;
+    size_t n;
+    REQUIRE_OK(el_encode(tok, text.data, text.nbytes, 0, &ids, &n, &err), err);
+    struct shared_use u = {.tok = tok, .text = text.data, .nbytes = text.nbytes, .ids = ids, .n = n};
+    struct el_pool *pool;
+    REQUIRE_OK(el_pool_open(4, &pool, &err), err);
+    el_pool_run(pool, 16, 1, encode_again, &u);
+    el_pool_close(pool);
+    for (int i = 0; i < 64; i++)
+        CHECK_EQ_INT(u.n_wrong[i], 0);
+    el_free(ids);
+    el_buf_release(&text);
+    el_tokenizer_close(tok);
+    el_meta_free(m);
 }
 
 /* Every allocation fails once: the status is EL_E_MEMORY, and nothing leaks (the sanitizer run tells). */

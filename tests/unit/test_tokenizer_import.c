@@ -106,6 +106,11 @@ TEST(tokenizer_import, byte_level)
     check_ids(tok, "xa", 0, "0"); /* x is in no token: dropped, as the reference programs do */
     CHECK(el_tok_is_eog(tok, 5) && el_tok_is_eog(tok, 0) && !el_tok_is_eog(tok, 1));
     el_tokenizer_close(tok);
+    /* A pre-tokenizer that this build has no name for: the kept JSON has its pattern. */
+    CHECK_OK(el_meta_set_str(m, "tokenizer.ggml.pre", "brand-new", 9, &err), err);
+    REQUIRE_OK(el_tokenizer_from_meta(m, &tok, &err), err);
+    check_ids(tok, "ab ab", 0, "2 4");
+    el_tokenizer_close(tok);
     /* An override of the key wins over the post-processor. */
     CHECK_OK(el_meta_set_bool(m, "tokenizer.ggml.add_bos_token", false, &err), err);
     CHECK_OK(el_meta_set_bool(m, "tokenizer.ggml.add_eos_token", true, &err), err);
@@ -339,6 +344,14 @@ TEST(tokenizer_import, refuses_rules)
         "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}],\"special_tokens\":{\"q\":{\"ids\":"
         "[0,0,0,0,0,0,0,0,0]}}}",
         EL_E_UNSUPPORTED, "more than 8 tokens");
+    struct el_buf many;
+    el_buf_init(&many);
+    el_buf_add_str(&many, "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{}}");
+    for (int i = 0; i < 17; i++)
+        el_buf_add_str(&many, ",{\"SpecialToken\":{\"id\":\"q\"}}");
+    el_buf_add_str(&many, "],\"special_tokens\":{\"q\":{\"ids\":[]}}}");
+    refused_section("post_processor", many.data, EL_E_UNSUPPORTED, "more than 17 parts");
+    el_buf_release(&many);
     refused_section("post_processor", "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"b\",1]}", EL_E_FORMAT,
                     "cls and sep");
     refused_section("decoder", "{\"type\":\"CTC\"}", EL_E_UNSUPPORTED, "decoder 'CTC'");
