@@ -31,6 +31,7 @@ step headers   mk check-headers
 step layers    mk check-layers
 step style     mk style
 step man       mk man-lint
+step results   scripts/results/render.sh --check
 step unit      mk unit
 step cli       mk cli
 step example   scripts/test/example.sh

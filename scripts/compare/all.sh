@@ -1,7 +1,9 @@
 #!/bin/bash
 # Runs the comparisons and records them: one scripts/results/NAME.jsonl each, with the command line that made it.
 #   all.sh EDGELLM LLAMA_CPP_BIN ORACLE SHARED WORK [NAME ...]
-# LLAMA_CPP_BIN: folder of llama.cpp's programs. ORACLE: llama_logits (build.sh). SHARED: the folder with data/models and data/text.
+# LLAMA_CPP_BIN: folder of llama.cpp's programs. ORACLE: a program that is not part of this repository, called as
+#   ORACLE MODEL.gguf IDS OUT.f32 [window=N] [kv=f32|f16] [threads=N]
+# that writes the peer's logits of all positions as raw float32 [n, vocab]; IDS is text, each window a fresh sequence. SHARED: the folder with data/models and data/text.
 # WORK: a folder for files that llama.cpp makes, kept from run to run. NAME: only these. PYTHON names the interpreter (requirements.txt).
 set -u
 [ $# -ge 5 ] || { echo "usage: all.sh EDGELLM LLAMA_CPP_BIN ORACLE SHARED WORK [NAME ...]" >&2; exit 2; }

@@ -3,7 +3,7 @@
 
     divergence.py EDGELLM ORACLE IDS NAME=MODEL.gguf ... [--window 512] [--kv f32]
 
-ORACLE is llama_logits (build.sh). IDS: text, one id after the other. NAME says what the file stores (F32, F16, else: quantized).
+ORACLE: see all.sh. IDS: text, one id after the other. NAME says what the file stores (F32, F16, else: quantized).
 """
 from common import bars, divergence, emit, our_logits, parser, peer_logits
 

@@ -3,7 +3,7 @@
 
     fixtures.py EDGELLM ORACLE LLAMA_TOKENIZE FIXTURES_FOLDER TEXT [NAME ...]
 
-ORACLE is llama_logits; for the GELU models take one linked to a ggml whose GELU is exact (it goes through a float16 table else).
+ORACLE: see all.sh; for the GELU models take one linked to a ggml whose GELU is exact (it goes through a float16 table else).
 """
 import json
 import subprocess
