@@ -22,7 +22,7 @@ struct run_args {
     uint64_t n_ctx, n_threads, n_batch, seed, top_k, repeat_last_n;
     double temp, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     unsigned kv_k, kv_v;
-    bool ignore_eos, echo, json, timings;
+    bool ignore_eos, echo, parse_special, json, timings;
 };
 
 static const struct run_args run_defaults = {
@@ -67,6 +67,8 @@ static const struct opt run_opts[] = {
     {OPT_LIST, "r", "stop|reverse-prompt", "TEXT", "stop before this text, which is not printed; may be repeated", FIELD(stops),
      0, 0, NULL},
     {OPT_FLAG, NULL, "ignore-eos", NULL, "never choose a token that ends the text", FIELD(ignore_eos), 0, 0, NULL},
+    {OPT_FLAG, NULL, "parse-special", NULL, "the text of a control token in the prompt becomes that token", FIELD(parse_special), 0, 0,
+     NULL},
     {OPT_FLAG, NULL, "echo|display-prompt", NULL, "print the prompt before the text", FIELD(echo), 0, 0, NULL},
     {OPT_UNFLAG, NULL, "no-display-prompt", NULL, "print the text only (the default)", FIELD(echo), 0, 0, NULL},
     OPT_KV_TYPES(struct run_args),
@@ -118,7 +120,8 @@ static enum el_status emit(struct generation *g, const char *text, size_t nbytes
 static enum el_status prepare(struct generation *g, const char *prompt, size_t nbytes, struct el_err *err)
 {
     const struct run_args *const a = g->a;
-    CMD_TRY(el_encode(g->io.tok, prompt, nbytes, EL_TOK_ADD_SPECIAL | EL_TOK_PARSE_SPECIAL, &g->prompt, &g->n_prompt, err));
+    const unsigned flags = EL_TOK_ADD_SPECIAL | (a->parse_special ? EL_TOK_PARSE_SPECIAL : 0u);
+    CMD_TRY(el_encode(g->io.tok, prompt, nbytes, flags, &g->prompt, &g->n_prompt, err));
     if (g->n_prompt == 0) {
         /* Something must be run to get a first distribution. */
         const int32_t bos = el_tok_bos(g->io.tok);
