@@ -215,16 +215,34 @@ static void row_md(const struct bench_out *o, const struct bench_row *r)
         (void)snprintf(speed, sizeof speed, "%.2f ± %.2f", ts, dev);
     else
         (void)snprintf(speed, sizeof speed, "failed");
+    (void)fprintf(o->f, "| %-30s | %10s | %10s | %-10s | %7llu |", type, text_nbytes(r->model_size, size),
+                  text_count(r->model_n_params, params), "CPU", (unsigned long long)r->n_threads);
+    if (o->columns.n_batch)
+        (void)fprintf(o->f, " %7llu |", (unsigned long long)r->n_batch);
+    if (o->columns.type_k)
+        (void)fprintf(o->f, " %6s |", r->type_k);
+    if (o->columns.type_v)
+        (void)fprintf(o->f, " %6s |", r->type_v);
     /* ± is two bytes and one column wide. */
-    (void)fprintf(o->f, "| %-30s | %10s | %10s | %-10s | %7llu | %15s | %*s |\n", type, text_nbytes(r->model_size, size),
-                  text_count(r->model_n_params, params), "CPU", (unsigned long long)r->n_threads, test,
-                  20 + (int)(strlen(speed) - text_width(speed)), speed);
+    (void)fprintf(o->f, " %15s | %*s |\n", test, 20 + (int)(strlen(speed) - text_width(speed)), speed);
     free(type);
 }
 
-void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format)
+static void begin_md(const struct bench_out *o)
 {
-    *o = (struct bench_out){.f = format == BENCH_NONE ? NULL : f, .format = format};
+    const struct bench_columns c = o->columns;
+    (void)fprintf(o->f, "| %-30s | %10s | %10s | %-10s | %7s |%s%s%s %15s | %20s |\n", "model", "size", "params", "backend",
+                  "threads", c.n_batch ? " n_batch |" : "", c.type_k ? " type_k |" : "", c.type_v ? " type_v |" : "", "test",
+                  "t/s");
+    (void)fprintf(o->f,
+                  "| ------------------------------ | ---------: | ---------: | ---------- | ------: |%s%s%s --------------: | "
+                  "-------------------: |\n",
+                  c.n_batch ? " ------: |" : "", c.type_k ? " -----: |" : "", c.type_v ? " -----: |" : "");
+}
+
+void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format, struct bench_columns columns)
+{
+    *o = (struct bench_out){.f = format == BENCH_NONE ? NULL : f, .format = format, .columns = columns};
     if (!o->f)
         return;
     if (format == BENCH_JSON) {
@@ -240,11 +258,7 @@ void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format)
             (void)fprintf(f, "  %s %s%s\n", fields[i].name, types[fields[i].type], i + 1 < N_FIELDS ? "," : "");
         (void)fputs(");\n\n", f);
     } else if (format == BENCH_MD) {
-        (void)fprintf(f, "| %-30s | %10s | %10s | %-10s | %7s | %15s | %20s |\n", "model", "size", "params", "backend", "threads",
-                      "test", "t/s");
-        (void)fputs("| ------------------------------ | ---------: | ---------: | ---------- | ------: | --------------: | "
-                    "-------------------: |\n",
-                    f);
+        begin_md(o);
     }
     (void)fflush(f);
 }
@@ -261,6 +275,25 @@ void bench_out_row(struct bench_out *o, const struct bench_row *row)
         row_sql(o, row);
     else
         row_md(o, row);
+    o->any = true;
+    (void)fflush(o->f);
+}
+
+void bench_out_failed(struct bench_out *o, const char *model_filename, const char *error)
+{
+    struct json_out j;
+    if (!o->f || (o->format != BENCH_JSON && o->format != BENCH_JSONL))
+        return;
+    json_init(&j, o->f, o->format == BENCH_JSONL);
+    if (o->format == BENCH_JSON && o->any)
+        (void)fputs(",\n", o->f);
+    json_object(&j);
+    json_kstr(&j, "model_filename", model_filename);
+    json_kstr(&j, "status", "failed");
+    json_kstr(&j, "error", error);
+    json_end_object(&j);
+    if (o->format == BENCH_JSONL)
+        (void)fputc('\n', o->f);
     o->any = true;
     (void)fflush(o->f);
 }

@@ -28,14 +28,22 @@ struct bench_row {
 
 enum bench_format { BENCH_NONE, BENCH_CSV, BENCH_JSON, BENCH_JSONL, BENCH_MD, BENCH_SQL };
 
+/* The columns that a table (md) has only where they tell rows apart, or from a run with the defaults. */
+struct bench_columns {
+    bool n_batch, type_k, type_v;
+};
+
 struct bench_out {
     FILE *f; /* NULL: this output is off */
     enum bench_format format;
+    struct bench_columns columns;
     bool any;
 };
 
-void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format);
+void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format, struct bench_columns columns);
 void bench_out_row(struct bench_out *o, const struct bench_row *row);
+/* A model that cannot be opened; only JSON has a row for it: model_filename, status "failed" and error. */
+void bench_out_failed(struct bench_out *o, const char *model_filename, const char *error);
 void bench_out_end(struct bench_out *o);
 
 /* Mean and sample standard deviation; 0 for too few. */

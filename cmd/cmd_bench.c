@@ -206,7 +206,10 @@ static enum el_status run_model(struct bench *b, const char *path, bool *first)
     if (status != EL_OK) {
         if (b->n_failed++ == 0)
             b->first_err = err;
-        (void)fprintf(stderr, "edgellm bench: %s\n", err.text);
+        for (size_t i = 0; i < 2 && status != EL_E_INTERRUPTED; i++)
+            bench_out_failed(&b->out[i], path, err.text);
+        if (b->a->models.n > 1) /* else it is the error at the end */
+            (void)fprintf(stderr, "edgellm bench: %s\n", err.text);
         model_io_close(&io);
         return status == EL_E_INTERRUPTED ? status : EL_OK;
     }
@@ -307,6 +310,11 @@ static enum el_status verdict(const struct bench *b, struct el_err *err)
                     b->n_failed + b->n_ok, b->first_err.text);
 }
 
+static bool only(const struct bench_list *list, uint64_t value)
+{
+    return list->n == 1 && list->v[0] == value;
+}
+
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
     struct bench b = {.a = args};
@@ -316,8 +324,10 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     if (status == EL_OK)
         status = read_lists(&b, err);
     if (status == EL_OK) {
-        bench_out_begin(&b.out[0], stdout, b.a->json ? BENCH_JSON : (enum bench_format)(b.a->output + 1));
-        bench_out_begin(&b.out[1], stderr, (enum bench_format)b.a->output_err);
+        const struct bench_columns columns = {
+            .n_batch = !only(&b.batches, 512), .type_k = !only(&b.kv_k, 0), .type_v = !only(&b.kv_v, 0)};
+        bench_out_begin(&b.out[0], stdout, b.a->json ? BENCH_JSON : (enum bench_format)(b.a->output + 1), columns);
+        bench_out_begin(&b.out[1], stderr, (enum bench_format)b.a->output_err, columns);
         for (size_t i = 0; i < b.a->models.n && status == EL_OK; i++)
             status = run_model(&b, b.a->models.v[i], &first);
         for (size_t i = 0; i < 2; i++)

@@ -52,6 +52,8 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     const struct quantize_args *const a = args;
     struct quantize_words q;
     CMD_TRY(quantize_words_read(words, &q, err));
+    if (q.out && ends_with(q.out, ".safetensors"))
+        return cmd_fail(err, EL_E_USAGE, "'%s': quantize writes GGUF, and OUT ends in .safetensors", q.out);
     CMD_TRY(model_io_cpu(a->cpu, err));
     char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), q.type);
     const struct pack_job job = {

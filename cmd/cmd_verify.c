@@ -45,6 +45,12 @@ static void on_problem(void *user, char severity, const char *text)
     v->n_errors += severity == 'e';
 }
 
+/* What opening warns of belongs to the result. */
+static void on_log(void *user, const char *text)
+{
+    on_problem(user, 'w', text);
+}
+
 static const char *word_of(char severity)
 {
     return severity == 'e' ? "error" : "warning";
@@ -88,15 +94,19 @@ static enum el_status check(struct verify *v, struct el_err *err)
 {
     struct el_source *source = NULL;
     const struct el_source_opts opts = {.tokenizer = v->a->tokenizer, .strict = v->a->strict};
+    el_log_set(on_log, v);
     enum el_status status = el_source_open(v->path, &opts, &source, err);
     if (status == EL_OK) {
         progress_init(&v->progress, "B");
         status = el_verify(source, on_problem, v, progress_step, &v->progress, err);
         progress_end(&v->progress);
     }
+    if (status != EL_OK && v->n_errors == 0 && v->a->json)
+        on_problem(v, 'e', err->text); /* as text it comes on standard error */
     if (status == EL_OK && v->a->strict && v->n)
         status = cmd_fail(err, EL_E_FORMAT, "'%s': %zu warnings, none allowed with --strict", v->path, v->n);
     el_source_close(source);
+    el_log_set(NULL, NULL);
     return status;
 }
 

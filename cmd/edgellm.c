@@ -134,6 +134,14 @@ static size_t gather(char *from_program, int argc, char **argv, char **out)
     return n;
 }
 
+/* The library knows no options: what would help against its errors is added here. */
+static const char *hint(const char *text)
+{
+    if (strstr(text, "overwriting was not asked for"))
+        return " (--force replaces it)";
+    return strstr(text, "cannot be stored in safetensors") ? " (see --type)" : "";
+}
+
 int main(int argc, char **argv)
 {
     process_setup();
@@ -154,7 +162,7 @@ int main(int argc, char **argv)
     }
     const char *const name = cmd ? cmd->name : "";
     if (status != EL_OK && err.text[0])
-        (void)fprintf(stderr, "edgellm%s%s: %s\n", *name ? " " : "", name, err.text);
+        (void)fprintf(stderr, "edgellm%s%s: %s%s\n", *name ? " " : "", name, err.text, hint(err.text));
     const int code = process_exit_code(status, name);
     free(words);
     free(from_program);

@@ -87,6 +87,8 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         return cmd_fail(err, EL_E_USAGE, "no tokens given: option '--tokens' is missing");
     if (!a->output)
         return cmd_fail(err, EL_E_USAGE, "no output given: option '--output' is missing");
+    if (strcmp(a->output, "-") == 0)
+        return cmd_fail(err, EL_E_USAGE, "option '--output': the logits are not written to standard output, name a file");
     CMD_TRY_OUT(model_io_cpu(a->cpu, err));
     CMD_TRY_OUT(model_io_source(&io, a->model, NULL, &a->overrides, err));
     CMD_TRY_OUT(model_io_model(&io, err));

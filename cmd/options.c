@@ -209,8 +209,9 @@ static enum el_status bad_value(const struct opt *o, const char *spelled, const 
 {
     switch (o->type) {
     case OPT_UINT:
-        return cmd_fail(err, EL_E_USAGE, "option '%s': '%s' is not a whole number from %.0f to %.0f", spelled, value, o->min,
-                        o->max);
+        /* A double rounds the greatest number up. */
+        return cmd_fail(err, EL_E_USAGE, "option '%s': '%s' is not a whole number from %.0f to %llu", spelled, value, o->min,
+                        o->max < 0x1p64 ? (unsigned long long)o->max : UINT64_MAX + 0ull);
     case OPT_INT:
         return cmd_fail(err, EL_E_USAGE, "option '%s': '%s' is not a whole number from %.0f to %.0f", spelled, value, o->min,
                         o->max);

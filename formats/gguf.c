@@ -74,7 +74,29 @@ static void gguf_close(struct el_source *s)
     s->priv = NULL;
 }
 
-static const struct el_source_ops gguf_ops = {gguf_read, gguf_map, gguf_file, gguf_close};
+static bool gguf_is_file(struct el_source *s, uint64_t dev, uint64_t ino)
+{
+    const struct gguf *const g = s->priv;
+    for (uint32_t i = 0; i < g->n_open; i++) {
+        if (g->files[i].dev == dev && g->files[i].ino == ino)
+            return true;
+    }
+    return false;
+}
+
+static void gguf_meta_changed(struct el_source *s)
+{
+    el_gguf_set_orders(s->meta, s->tensors, s->n_tensors);
+}
+
+static const struct el_source_ops gguf_ops = {
+    .read = gguf_read,
+    .map = gguf_map,
+    .file = gguf_file,
+    .close = gguf_close,
+    .is_file = gguf_is_file,
+    .meta_changed = gguf_meta_changed,
+};
 
 /* ---- row orders ---- */
 
@@ -93,11 +115,11 @@ void el_gguf_set_orders(const struct el_meta *meta, struct el_tensor *tensors, s
             continue;
         const struct el_row_order order = el_arch_gguf_order(arch, rule, &hp);
         const uint64_t period = (uint64_t)order.n_heads * order.head_rows * (order.kind == EL_ROWS_QKV_BY_HEAD ? 3 : 1);
-        const uint64_t n_ordered = t->n_dims == 1 ? t->n_in : t->n_rows;
+        const uint64_t n_ordered = t->n_rows == 1 ? t->n_in : t->n_rows;
         if (order.kind == EL_ROWS_CANONICAL || period == 0 || n_ordered % period != 0)
             continue; /* a misshapen tensor: binding the model will say so */
         t->order = order;
-        t->order_elems = t->n_dims == 1;
+        t->order_elems = t->n_rows == 1;
     }
 }
 

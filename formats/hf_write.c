@@ -594,25 +594,78 @@ static bool is_member(const struct hf_sink *w, const char *name)
     return false;
 }
 
-/* The old config.json, without which the folder is no model; and files that would be read instead of ours. */
-static enum el_status remove_old(struct el_sink *s, struct el_err *err)
+/* "model-00001-of-00002.safetensors", with any numbers. */
+static bool is_shard_name(const char *name)
 {
-    static const char *const old[] = {"config.json", "model.safetensors.index.json", "model.safetensors"};
+    static const char *const between[] = {"model-", "-of-", ".safetensors"};
+    for (size_t i = 0; i < 3; i++) {
+        const size_t n = strlen(between[i]), n_digits = strspn(name, "0123456789");
+        if ((i > 0 && n_digits == 0) || (i == 0 && n_digits > 0))
+            return false;
+        name += n_digits;
+        if (strncmp(name, between[i], n) != 0)
+            return false;
+        name += n;
+    }
+    return *name == '\0';
+}
+
+/* Would a reader take a file of this name for a part of the model? Such files of an old model must not stay beside ours. */
+static bool is_model_name(const char *name)
+{
+    static const char *const others[] = {"config.json", "model.safetensors.index.json", "model.safetensors"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (strcmp(others[i], name) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
+        if (strcmp(copied[i], name) == 0)
+            return true;
+    }
+    return is_shard_name(name);
+}
+
+typedef enum el_status visit_fn(struct el_sink *s, const char *name, const char *path, struct el_err *err);
+
+/* Calls visit for each file of the output folder that is a part of a model, ours or an older one. */
+static enum el_status visit_folder(struct el_sink *s, visit_fn *visit, struct el_err *err)
+{
+    DIR *const dir = opendir(s->path);
+    if (!dir)
+        return el_fail(err, EL_E_IO, "'%s': cannot list the output: %s", s->path, el_errno_text(errno));
     struct el_buf path;
     el_buf_init(&path);
     enum el_status status = EL_OK;
-    for (size_t i = 0; i < sizeof old / sizeof old[0] && status == EL_OK; i++) {
-        if (i > 0 && is_member(s->priv, old[i]))
+    for (struct dirent *e; status == EL_OK && (e = readdir(dir));) {
+        if (!is_model_name(e->d_name))
             continue;
         el_buf_reset(&path);
-        el_buf_addf(&path, "%s/%s", s->path, old[i]);
-        if (path.failed)
-            status = no_memory(s, err);
-        else if (unlink(path.data) != 0 && errno != ENOENT)
-            status = el_fail(err, EL_E_IO, "'%s': cannot remove the old file: %s", path.data, el_errno_text(errno));
+        el_buf_addf(&path, "%s/%s", s->path, e->d_name);
+        status = path.failed ? no_memory(s, err) : visit(s, e->d_name, path.data, err);
     }
     el_buf_release(&path);
+    closedir(dir);
     return status;
+}
+
+static enum el_status remove_file(const char *path, struct el_err *err)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        return el_fail(err, EL_E_IO, "'%s': cannot remove the old file: %s", path, el_errno_text(errno));
+    return EL_OK;
+}
+
+/* The old config.json, without which the folder is no model. */
+static enum el_status remove_config(struct el_sink *s, const char *name, const char *path, struct el_err *err)
+{
+    (void)s;
+    return strcmp(name, "config.json") == 0 ? remove_file(path, err) : EL_OK;
+}
+
+/* Files of the old model that ours has not replaced: they would be read as if they were ours. */
+static enum el_status remove_stale(struct el_sink *s, const char *name, const char *path, struct el_err *err)
+{
+    return is_member(s->priv, name) ? EL_OK : remove_file(path, err);
 }
 
 static enum el_status commit(struct el_sink *s, struct el_err *err)
@@ -624,9 +677,12 @@ static enum el_status commit(struct el_sink *s, struct el_err *err)
     for (size_t i = 0; i < w->n_members; i++)
         EL_TRY(el_outfile_sync(w->members[i].f, err));
     if (!w->made_folder)
-        EL_TRY(remove_old(s, err));
-    for (size_t i = 0; i < w->n_members; i++)
+        EL_TRY(visit_folder(s, remove_config, err));
+    for (size_t i = 0; i + 1 < w->n_members; i++)
         EL_TRY(el_outfile_commit(w->members[i].f, err));
+    if (!w->made_folder)
+        EL_TRY(visit_folder(s, remove_stale, err));
+    EL_TRY(el_outfile_commit(w->members[w->n_members - 1].f, err)); /* config.json */
     if (w->made_folder && fsync(w->parent_fd) != 0 && errno != EINVAL)
         return el_fail(err, EL_E_IO, "'%s': cannot sync the output's folder: %s", s->path, el_errno_text(errno));
     w->committed = true;

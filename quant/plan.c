@@ -13,6 +13,7 @@
 struct override {
     struct el_regex *re;
     struct el_enc enc;
+    bool used; /* found in a name, be it behind another one */
 };
 
 /* Options, parsed. */
@@ -89,8 +90,8 @@ static enum el_status parse_type(const char *type, struct wanted *w, struct el_e
         el_buf_init(&known);
         for (size_t k = 0; el_mix_at(k); k++)
             el_buf_addf(&known, "%s, ", el_mix_at(k)->name);
-        const enum el_status status =
-            el_fail(err, EL_E_USAGE, "unknown type '%.64s', known are %sG<2..8>_<32|64|128|ROW>[Z], COPY", type, known.data);
+        el_enc_list(&known);
+        const enum el_status status = el_fail(err, EL_E_USAGE, "unknown type '%.64s', known are %s, COPY", type, known.data);
         el_buf_release(&known);
         return status;
     }
@@ -106,6 +107,8 @@ static enum el_status check_together(const struct wanted *w, struct el_err *err)
         return el_fail(err, EL_E_USAGE, "COPY changes no tensor: it takes no types, no method, neither pure nor leave-output");
     if (o->for_convert && !w->copy && !is_float(&w->base))
         return el_fail(err, EL_E_USAGE, "type '%s': a conversion writes F32, F16 or BF16", o->type);
+    if (o->method && is_float(&w->base) && !o->output_type && !o->embedding_type && o->n_tensor_types == 0)
+        return el_fail(err, EL_E_USAGE, "method '%s': there is nothing to choose in %s", o->method, w->base.e->name);
     if (o->leave_output && o->output_type)
         return el_fail(err, EL_E_USAGE, "output type '%s': the output is to be left as it is", o->output_type);
     return EL_OK;
@@ -173,7 +176,7 @@ static enum el_status fall_back(struct el_enc *enc, uint64_t n_in, char **why, s
     el_buf_release(&text);
     if (!*why)
         return el_fail(err, EL_E_MEMORY, "plan: out of memory");
-    EL_TRY(el_enc_parse(strcmp(name, "Q4_K") == 0 ? "Q5_0" : "Q8_0", enc, err));
+    EL_TRY(el_enc_parse(enc->e->fallback ? enc->e->fallback : "Q8_0", enc, err));
     if (!fits(enc, n_in))
         *enc = el_enc_f16();
     return EL_OK;
@@ -183,13 +186,14 @@ static enum el_status fall_back(struct el_enc *enc, uint64_t n_in, char **why, s
 static enum el_status find_override(const struct wanted *w, const char *name, const struct override **found, struct el_err *err)
 {
     *found = NULL;
-    for (size_t i = 0; i < w->n_overrides && !*found; i++) {
+    for (size_t i = 0; i < w->n_overrides; i++) {
         size_t begin, end;
         bool hit = false;
         if (el_regex_find(w->overrides[i].re, w->run, name, strlen(name), 0, &begin, &end, &hit, err) != EL_OK)
             return el_fail(err, EL_E_USAGE, "tensor type '%s': too much backtracking on '%s'", w->opts->tensor_types[i], name);
-        if (hit)
+        if (hit && !*found)
             *found = &w->overrides[i];
+        w->overrides[i].used |= hit;
     }
     return EL_OK;
 }
@@ -303,6 +307,9 @@ enum el_status el_plan_make(const struct el_source *source, const struct el_plan
     plan->n = source->n_tensors;
     EL_TRY_OUT(parse_options(&w, err));
     EL_TRY_OUT(choose_all(&w, plan, err));
+    for (size_t i = 0; i < w.n_overrides; i++)
+        if (!w.overrides[i].used)
+            el_warn("tensor type '%s' matches no tensor that is quantized", opts->tensor_types[i]);
     plan->ftype = w.copy ? -1 : w.mix.ftype;
     plan->keep_meta = w.copy;
     plan->store = !opts->for_convert;

@@ -206,13 +206,14 @@ static void route(struct el_run *run, enum el_buffer logits, uint32_t n_used)
     over_rows(&a, n, route_task);
     /* Counting sort by expert keeps rows in order, so that a batch is summed as its rows alone would be. */
     memset(to->start, 0, (n_experts + 1) * sizeof *to->start);
-    for (uint32_t i = 0; i < n * n_used; i++)
+    const uint64_t n_picks = (uint64_t)n * n_used;
+    for (uint64_t i = 0; i < n_picks; i++)
         to->start[to->pick[i] + 1]++;
     for (uint32_t e = 0; e < n_experts; e++)
         to->start[e + 1] += to->start[e];
-    for (uint32_t i = 0; i < n * n_used; i++) {
+    for (uint64_t i = 0; i < n_picks; i++) {
         const uint32_t at = to->start[to->pick[i]]++;
-        to->row[at] = i / n_used;
+        to->row[at] = (uint32_t)(i / n_used);
         to->p[at] = to->pick_p[i];
     }
     for (uint32_t e = n_experts; e > 0; e--)

@@ -1,8 +1,11 @@
+#include <stdint.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "model/tokenizer_impl.h"
+
+enum { GROWTH_MAX = 64, GROWTH_FREE = 1 << 20 }; /* output bytes per input byte, and beside that */
 
 void el_norm_release(struct el_norm *norm)
 {
@@ -14,12 +17,12 @@ void el_norm_release(struct el_norm *norm)
     norm->n = 0;
 }
 
-static void replace_literal(const struct el_norm_step *s, const char *text, size_t nbytes, struct el_buf *out)
+static void replace_literal(const struct el_norm_step *s, const char *text, size_t nbytes, size_t max_nbytes, struct el_buf *out)
 {
     size_t at = 0;
-    for (;;) {
-        const char *const hit = s->n_from == 1 ? memchr(text + at, s->from[0], nbytes - at)
-                                               : memmem(text + at, nbytes - at, s->from, s->n_from);
+    while (out->nbytes <= max_nbytes) {
+        const char *const hit =
+            s->n_from == 1 ? memchr(text + at, s->from[0], nbytes - at) : memmem(text + at, nbytes - at, s->from, s->n_from);
         if (!hit)
             break;
         el_buf_add(out, text + at, (size_t)(hit - text) - at);
@@ -30,10 +33,10 @@ static void replace_literal(const struct el_norm_step *s, const char *text, size
 }
 
 static enum el_status replace_regex(const struct el_norm_step *s, struct el_regex_run *run, const char *text, size_t nbytes,
-                                    struct el_buf *out, struct el_err *err)
+                                    size_t max_nbytes, struct el_buf *out, struct el_err *err)
 {
     size_t at = 0, from = 0;
-    while (from <= nbytes) {
+    while (from <= nbytes && out->nbytes <= max_nbytes) {
         size_t begin, end;
         bool found;
         EL_TRY(el_regex_find(s->re, run, text, nbytes, from, &begin, &end, &found, err));
@@ -78,23 +81,17 @@ static void strip(const struct el_norm_step *s, const char *text, size_t nbytes,
 enum el_status el_norm_apply(const struct el_norm *norm, struct el_regex_run *run, struct el_buf bufs[2], const char *text,
                              size_t nbytes, const char **out, size_t *n_out, struct el_err *err)
 {
+    /* A few steps that each put many bytes for one would make a terabyte of a letter. No honest normalizer comes near this. */
+    const size_t max_nbytes = nbytes > (SIZE_MAX - GROWTH_FREE) / GROWTH_MAX ? SIZE_MAX : GROWTH_MAX * nbytes + GROWTH_FREE;
     for (size_t i = 0; i < norm->n; i++) {
         const struct el_norm_step *const s = &norm->steps[i];
         struct el_buf *const b = &bufs[i & 1];
         el_buf_reset(b);
         switch (s->kind) {
-        case EL_NS_FORM:
-            EL_TRY(el_normalize(s->form, text, nbytes, b, err));
-            break;
-        case EL_NS_LOWERCASE:
-            el_lowercase(text, nbytes, b);
-            break;
-        case EL_NS_STRIP_MARKS:
-            el_strip_marks(text, nbytes, b);
-            break;
-        case EL_NS_STRIP:
-            strip(s, text, nbytes, b);
-            break;
+        case EL_NS_FORM: EL_TRY(el_normalize(s->form, text, nbytes, b, err)); break;
+        case EL_NS_LOWERCASE: el_lowercase(text, nbytes, b); break;
+        case EL_NS_STRIP_MARKS: el_strip_marks(text, nbytes, b); break;
+        case EL_NS_STRIP: strip(s, text, nbytes, b); break;
         case EL_NS_PREPEND:
             if (nbytes > 0)
                 el_buf_add(b, s->to, s->n_to);
@@ -102,13 +99,16 @@ enum el_status el_norm_apply(const struct el_norm *norm, struct el_regex_run *ru
             break;
         case EL_NS_REPLACE:
             if (s->re)
-                EL_TRY(replace_regex(s, run, text, nbytes, b, err));
+                EL_TRY(replace_regex(s, run, text, nbytes, max_nbytes, b, err));
             else
-                replace_literal(s, text, nbytes, b);
+                replace_literal(s, text, nbytes, max_nbytes, b);
             break;
         }
         if (b->failed)
             return el_fail(err, EL_E_MEMORY, "out of memory while normalizing %zu bytes", nbytes);
+        if (b->nbytes > max_nbytes)
+            return el_fail(err, EL_E_FORMAT, "normalizer: step %zu makes the text more than %d times as long", i,
+                           (int)GROWTH_MAX);
         text = b->data;
         nbytes = b->nbytes;
     }

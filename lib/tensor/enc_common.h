@@ -55,4 +55,19 @@ bool el_enc_block_parts(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in
 /* The n_bad_scales function of blocks that have an f16 scale at byte `at` and, unless at2 equals at, another at byte at2. */
 uint64_t el_enc_count_bad_f16(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, uint32_t at, uint32_t at2);
 
+static inline char el_ascii_upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+/* The same name in any case of ASCII letters. */
+static inline bool el_name_equal(const char *a, const char *b)
+{
+    while (*a && el_ascii_upper(*a) == el_ascii_upper(*b)) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 #endif

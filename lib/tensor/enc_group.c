@@ -6,6 +6,10 @@
  *   .scales  F16 [n_rows, n_groups]             n_groups = ceil(n_in / group), 1 for whole rows; the last group may be short
  *   .zeros   I8  [n_rows, n_groups]             zero points as unsigned bytes; absent when symmetric (zero = 2^(bits - 1))
  */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/checked.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
@@ -183,6 +187,38 @@ static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t 
     return n_bad;
 }
 
+/* G<bits>_<group|ROW>[Z] */
+static bool parse(const char *name, struct el_enc *enc)
+{
+    if (el_ascii_upper(name[0]) != 'G' || name[1] < '2' || name[1] > '8' || name[2] != '_')
+        return false;
+    static const struct {
+        const char *text;
+        uint32_t group;
+    } groups[] = {{"32", 32}, {"64", 64}, {"128", 128}, {"ROW", 0}};
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
+        char rest[8];
+        for (uint8_t zeros = 0; zeros <= 1; zeros++) {
+            (void)snprintf(rest, sizeof rest, "%s%s", groups[i].text, zeros ? "Z" : "");
+            if (el_name_equal(name + 3, rest)) {
+                enc->bits = (uint8_t)(name[1] - '0');
+                enc->group = groups[i].group;
+                enc->zeros = zeros;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void format(const struct el_enc *enc, char out[32])
+{
+    char group[16] = "ROW";
+    if (enc->group)
+        (void)snprintf(group, sizeof group, "%" PRIu32, enc->group);
+    (void)snprintf(out, 32, "G%u_%s%s", (unsigned)enc->bits, group, enc->zeros ? "Z" : "");
+}
+
 const struct el_encoding el_encoding_group = {
     .name = "G",
     .about = "G<bits>_<group>[Z]: 2 to 8 bits, groups of 32, 64, 128 or ROW, f16 scales, Z: zero points",
@@ -190,6 +226,9 @@ const struct el_encoding el_encoding_group = {
     .flags = EL_ENC_PARAMS,
     .block_n = 1,
     .block_nbytes = 0,
+    .usage = "G<2..8>_<32|64|128|ROW>[Z]",
+    .parse = parse,
+    .format = format,
     .parts = parts,
     .decode = decode,
     .encode = encode,

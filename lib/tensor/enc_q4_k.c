@@ -79,6 +79,7 @@ const struct el_encoding el_encoding_q4_k = {
     .name = "Q4_K",
     .about = "4.5 bits: super-blocks of 256, 6-bit scales and mins per 32",
     .ggml_type = 12,
+    .fallback = "Q5_0",
     .block_n = EL_QK_K,
     .block_nbytes = sizeof(struct block_q4_k),
     .parts = el_enc_block_parts,

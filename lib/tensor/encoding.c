@@ -62,76 +62,35 @@ const char *el_ggml_type_name(int32_t ggml_type)
     return names[ggml_type];
 }
 
-static char ascii_upper(char c)
-{
-    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-}
-
-static bool same_name(const char *a, const char *b)
-{
-    while (*a && ascii_upper(*a) == ascii_upper(*b)) {
-        a++;
-        b++;
-    }
-    return *a == *b;
-}
-
-/* G<bits>_<group|ROW>[Z] */
-static bool parse_group(const char *name, struct el_enc *enc)
-{
-    if (ascii_upper(name[0]) != 'G' || name[1] < '2' || name[1] > '8' || name[2] != '_')
-        return false;
-    static const struct {
-        const char *text;
-        uint32_t group;
-    } groups[] = {{"32", 32}, {"64", 64}, {"128", 128}, {"ROW", 0}};
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
-        char rest[8];
-        for (uint8_t zeros = 0; zeros <= 1; zeros++) {
-            (void)snprintf(rest, sizeof rest, "%s%s", groups[i].text, zeros ? "Z" : "");
-            if (same_name(name + 3, rest)) {
-                enc->bits = (uint8_t)(name[1] - '0');
-                enc->group = groups[i].group;
-                enc->zeros = zeros;
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 enum el_status el_enc_parse(const char *name, struct el_enc *enc, struct el_err *err)
 {
     memset(enc, 0, sizeof *enc);
     for (size_t i = 0; i < EL_ENC_COUNT; i++) {
-        const bool params = table[i]->flags & EL_ENC_PARAMS;
-        if (params ? parse_group(name, enc) : same_name(name, table[i]->name)) {
+        if (table[i]->parse ? table[i]->parse(name, enc) : el_name_equal(name, table[i]->name)) {
             enc->e = table[i];
             return EL_OK;
         }
     }
     struct el_buf known;
     el_buf_init(&known);
-    for (size_t i = 0; i < EL_ENC_COUNT; i++) {
-        if (!(table[i]->flags & EL_ENC_PARAMS))
-            el_buf_addf(&known, "%s, ", table[i]->name);
-    }
-    const enum el_status status =
-        el_fail(err, EL_E_USAGE, "unknown encoding '%.64s', known are %sG<2..8>_<32|64|128|ROW>[Z]", name, known.data);
+    el_enc_list(&known);
+    const enum el_status status = el_fail(err, EL_E_USAGE, "unknown encoding '%.64s', known are %s", name, known.data);
     el_buf_release(&known);
     return status;
 }
 
+void el_enc_list(struct el_buf *out)
+{
+    for (size_t i = 0; i < EL_ENC_COUNT; i++)
+        el_buf_addf(out, "%s%s", i ? ", " : "", table[i]->usage ? table[i]->usage : table[i]->name);
+}
+
 void el_enc_name(const struct el_enc *enc, char out[32])
 {
-    if (!(enc->e->flags & EL_ENC_PARAMS)) {
+    if (enc->e->format)
+        enc->e->format(enc, out);
+    else
         (void)snprintf(out, 32, "%s", enc->e->name);
-        return;
-    }
-    char group[16] = "ROW";
-    if (enc->group)
-        (void)snprintf(group, sizeof group, "%" PRIu32, enc->group);
-    (void)snprintf(out, 32, "%s%u_%s%s", enc->e->name, (unsigned)enc->bits, group, enc->zeros ? "Z" : "");
 }
 
 bool el_enc_equal(const struct el_enc *a, const struct el_enc *b)

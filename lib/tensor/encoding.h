@@ -12,6 +12,7 @@
 
 enum { EL_MAX_PARTS = 4 };
 
+struct el_buf;
 struct el_encoding;
 
 /* An encoding with its parameters: what a tensor's type is. Compare with el_enc_equal. */
@@ -58,6 +59,12 @@ struct el_encoding {
     unsigned flags;
     uint32_t block_n;      /* n_in must be a multiple of it (1: any) */
     uint32_t block_nbytes; /* sizeof the block; 0 with EL_ENC_PARAMS */
+    const char *fallback;  /* what a row that block_n does not divide gets instead; NULL: Q8_0 */
+
+    /* With EL_ENC_PARAMS: the shape of its names for messages, a name to parameters (false: not one of mine), and back. Else NULL. */
+    const char *usage;
+    bool (*parse)(const char *name, struct el_enc *enc);
+    void (*format)(const struct el_enc *enc, char out[32]);
 
     /*
      * Shapes of the parts of an [n_rows, n_in] matrix; false when it does not fit or a size overflows. *n_parts <= EL_MAX_PARTS.
@@ -102,6 +109,8 @@ const char *el_ggml_type_name(int32_t ggml_type);
  */
 enum el_status el_enc_parse(const char *name, struct el_enc *enc, struct el_err *err);
 void el_enc_name(const struct el_enc *enc, char out[32]);
+/* Adds all names to out, for messages: "F32, F16, ..., G<2..8>_<32|64|128|ROW>[Z]". */
+void el_enc_list(struct el_buf *out);
 bool el_enc_equal(const struct el_enc *a, const struct el_enc *b);
 /* Total bytes of an [n_rows, n_in] matrix; false when n_in does not fit or on overflow. */
 bool el_enc_nbytes(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in, uint64_t *nbytes);

@@ -206,6 +206,20 @@ static enum el_status override_float(struct el_meta *m, const char *key, double 
     return el_meta_set_f32(m, key, (float)v, err);
 }
 
+/* Does the key say how the rows of a tensor lie in the file? Only GGUF reads that at the time of use. */
+static bool shapes_rows(const char *key)
+{
+    static const char *const ends[] = {".attention.head_count", ".attention.head_count_kv", ".attention.key_length",
+                                       ".rope.dimension_count"};
+    const size_t n = strlen(key);
+    bool shapes = strcmp(key, "general.architecture") == 0;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0] && !shapes; i++) {
+        const size_t n_end = strlen(ends[i]);
+        shapes = n > n_end && strcmp(key + n - n_end, ends[i]) == 0;
+    }
+    return shapes;
+}
+
 enum el_status el_source_override(struct el_source *source, const char *key_type_value, struct el_err *err)
 {
     const char *const eq = strchr(key_type_value, '=');
@@ -221,7 +235,12 @@ enum el_status el_source_override(struct el_source *source, const char *key_type
     enum el_status status;
     char *end = NULL;
     errno = 0;
-    if (n_type == 3 && memcmp(type, "int", 3) == 0) {
+    if (!source->ops->meta_changed && shapes_rows(key)) {
+        status = el_fail(err, EL_E_USAGE,
+                         "override '%s': '%s' has been read by the architecture and head counts of its own configuration, which "
+                         "cannot be overridden",
+                         key, source->path);
+    } else if (n_type == 3 && memcmp(type, "int", 3) == 0) {
         const long long v = strtoll(value, &end, 10);
         status = end == value || *end || errno ? el_fail(err, EL_E_USAGE, "override '%s': '%s' is no 64-bit integer", key, value)
                                                : override_int(source->meta, key, v, err);
@@ -240,6 +259,8 @@ enum el_status el_source_override(struct el_source *source, const char *key_type
     } else {
         status = el_fail(err, EL_E_USAGE, "override '%s': type '%.*s', must be int, float, bool or str", key, (int)n_type, type);
     }
+    if (status == EL_OK && source->ops->meta_changed)
+        source->ops->meta_changed(source);
     el_free(key);
     return status;
 }
@@ -333,7 +354,7 @@ enum el_status el_source_read_parts(struct el_source *s, const struct el_tensor 
     if (row0 > t->n_rows || n_rows > t->n_rows - row0)
         return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': rows %llu to %llu of %llu", s->path, t->name,
                        (unsigned long long)row0, (unsigned long long)(row0 + n_rows), (unsigned long long)t->n_rows);
-    const bool by_elems = t->order_elems || t->n_dims == 1; /* one row has no order; a wanted order is one of its elements */
+    const bool by_elems = t->order_elems || t->n_rows == 1; /* one row has no order; a wanted order is one of its elements */
     const uint64_t n_ordered = by_elems ? t->n_in : t->n_rows;
     const bool as_it_lies = !want || el_row_order_equal(want, &t->order);
     if (!as_it_lies && (!order_divides(want, n_ordered) || !order_divides(&t->order, n_ordered)))

@@ -41,7 +41,7 @@ struct el_tensor {
     uint64_t dims[EL_MAX_DIMS]; /* outermost first */
     uint64_t n_rows, n_in;  /* n_in = dims[n_dims - 1]; n_rows = product of the others (1 for a vector) */
     struct el_row_order order;
-    /* A vector whose elements follow the row order (a bias of q): then order applies to elements. */
+    /* One row, whose elements follow the row order (a bias of q, stored as [n] or [1, n]): then order applies to elements. */
     bool order_elems;
     uint32_t n_parts;
     struct el_part_shape parts[EL_MAX_PARTS];
@@ -68,6 +68,13 @@ struct el_source_ops {
     /* File name (base name) and path of file i, NULL past the end. */
     const char *(*file)(struct el_source *s, uint32_t i);
     void (*close)(struct el_source *s); /* frees what the format owns in priv, not the struct; may be NULL */
+    /* Is this one of the files that the source reads? May be NULL: it reads none. */
+    bool (*is_file)(struct el_source *s, uint64_t dev, uint64_t ino);
+    /*
+     * An override has changed the metadata: adapt what follows from it (row orders). NULL: the format has read its tensors by the
+     * architecture and the heads already, and overrides of those are refused.
+     */
+    void (*meta_changed)(struct el_source *s);
 };
 
 /*

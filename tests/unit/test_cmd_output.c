@@ -325,7 +325,7 @@ static char *bench_text(enum bench_format format, const struct bench_row *row, s
     struct bench_out o;
     if (!f)
         return NULL;
-    bench_out_begin(&o, f, format);
+    bench_out_begin(&o, f, format, (struct bench_columns){0});
     for (size_t i = 0; i < n_rows; i++)
         bench_out_row(&o, row);
     bench_out_end(&o);

@@ -564,6 +564,63 @@ TEST(gguf, llama_keeps_queries_and_keys_in_pairs)
     el_meta_free(meta);
 }
 
+/* A bias is a bias as [n] and as [1, n]: in both its elements are in pairs, and are read back the same. */
+TEST(gguf, a_bias_of_one_row_is_a_vector)
+{
+    static const struct el_row_order canonical = {EL_ROWS_CANONICAL, 0, 0};
+    static const float want[] = {0, 2, 1, 3, 4, 6, 5, 7}; /* file elements of the canonical ones: two heads of four */
+    struct el_meta *const meta = llama_meta();
+    struct el_err err;
+    CHECK_OK(el_meta_set_u32(meta, "llama.attention.head_count", 2, &err), err);
+    CHECK_OK(el_meta_set_u32(meta, "llama.rope.dimension_count", 4, &err), err);
+    for (uint32_t n_dims = 1; n_dims <= 3; n_dims++) {
+        const char *const path = test_tmp("bias.gguf");
+        const struct el_sink_opts over = {.format = "gguf", .overwrite = true};
+        struct el_tensor t = tensor("blk.0.attn_q.bias", "F32", n_dims, n_dims == 1 ? 8 : 1, n_dims == 2 ? 8 : 1, 8);
+        struct el_sink *k = NULL;
+        REQUIRE_OK(el_sink_open(path, &over, &k, &err), err);
+        REQUIRE_OK(k->ops->begin(k, meta, &t, 1, &err), err);
+        CHECK(t.order_elems);
+        const float stored[] = {0, 1, 2, 3, 4, 5, 6, 7};
+        REQUIRE_OK(k->ops->write(k, 0, 0, 0, stored, sizeof stored, &err), err);
+        REQUIRE_OK(el_sink_commit(k, &err), err);
+        el_sink_close(k);
+        struct el_source *const s = open_at(path, true);
+        REQUIRE(s != NULL);
+        CHECK_EQ_INT(s->tensors[0].order.kind, EL_ROWS_ROPE_PAIRS);
+        CHECK(s->tensors[0].order_elems);
+        float got[8] = {0};
+        uint8_t *const parts[EL_MAX_PARTS] = {(uint8_t *)got};
+        CHECK_OK(el_source_read_parts(s, &s->tensors[0], &canonical, 0, 1, parts, &err), err);
+        CHECK(memcmp(got, want, sizeof want) == 0);
+        el_source_close(s);
+    }
+    el_meta_free(meta);
+}
+
+TEST(gguf, overrides_change_the_row_orders)
+{
+    struct el_meta *const meta = llama_meta();
+    struct el_tensor q = tensor("blk.0.attn_q.weight", "F32", 2, 8, 8, 0);
+    struct el_err err;
+    CHECK_OK(el_meta_set_str(meta, "general.architecture", "unheard-of", 10, &err), err);
+    REQUIRE_OK(write_file(test_tmp("over.gguf"), NULL, meta, &q, 1, &err), err);
+    struct el_source *const s = open_at(test_tmp("over.gguf"), true);
+    REQUIRE(s != NULL);
+    CHECK_EQ_INT(s->tensors[0].order.kind, EL_ROWS_CANONICAL);
+    CHECK_OK(el_source_override(s, "general.architecture=str:llama", &err), err);
+    CHECK_EQ_INT(s->tensors[0].order.kind, EL_ROWS_ROPE_PAIRS);
+    CHECK_EQ_INT(s->tensors[0].order.n_heads, 4);
+    CHECK_OK(el_source_override(s, "llama.attention.head_count=int:2", &err), err);
+    CHECK_OK(el_source_override(s, "llama.rope.dimension_count=int:4", &err), err);
+    CHECK_EQ_INT(s->tensors[0].order.n_heads, 2);
+    CHECK_EQ_INT(s->tensors[0].order.head_rows, 4);
+    CHECK_EQ_INT(el_source_override(s, "general.architecture=blob:x", &err), EL_E_USAGE);
+    CHECK_EQ_INT(s->tensors[0].order.kind, EL_ROWS_ROPE_PAIRS);
+    el_source_close(s);
+    el_meta_free(meta);
+}
+
 TEST(gguf, unknown_families_and_odd_shapes_have_no_order)
 {
     struct el_meta *const meta = llama_meta();

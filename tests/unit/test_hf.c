@@ -272,6 +272,46 @@ TEST(hf, overwriting_changes_between_one_file_and_shards)
     el_source_close(source);
 }
 
+/* A model without a tokenizer must not find that of the model which it replaces; files that are no model's stay. */
+TEST(hf, overwriting_leaves_nothing_of_the_old_model)
+{
+    struct el_err err = {0};
+    struct el_source *const source = tiny(&err);
+    REQUIRE(source);
+    char path[4096];
+    snprintf(path, sizeof path, "%s", test_tmp("stale"));
+    const struct el_sink_opts shards = {.format = "hf", .split_max_nbytes = 100000}, one = {.format = "hf", .overwrite = true};
+    REQUIRE_OK(copy_model(source, path, &shards, &err), err);
+    static const char *const old[] = {"model-00001-of-00004.safetensors", "model-00004-of-00004.safetensors",
+                                      "model.safetensors.index.json",     "tokenizer.json",
+                                      "tokenizer_config.json",            "special_tokens_map.json",
+                                      "chat_template.jinja",              "vocab.json"};
+    static const char *const others[] = {"README.md", "model-x-of-00004.safetensors", "model-1-of-2.safetensors.bak"};
+    for (size_t i = 4; i < sizeof old / sizeof old[0]; i++)
+        REQUIRE(test_write(in(path, old[i]), "{}", 2));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        REQUIRE(test_write(in(path, others[i]), "x", 1));
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++)
+        CHECK(access(in(path, old[i]), F_OK) == 0);
+    for (size_t i = el_meta_count(source->meta); i-- > 0;) {
+        if (strncmp(el_meta_key(source->meta, i), "tokenizer.", 10) == 0)
+            el_meta_remove(source->meta, el_meta_key(source->meta, i));
+    }
+    source->format = "mock"; /* so that no files are copied beside the model */
+    REQUIRE_OK(copy_model(source, path, &one, &err), err);
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++) {
+        if (access(in(path, old[i]), F_OK) == 0)
+            test_fail(__FILE__, __LINE__, "%s of the old model is still there", old[i]);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        CHECK(access(in(path, others[i]), F_OK) == 0);
+    struct el_source *back;
+    REQUIRE_OK(el_source_open(path, NULL, &back, &err), err);
+    CHECK_EQ_INT(el_meta_find(back->meta, "tokenizer.ggml.tokens"), SIZE_MAX);
+    el_source_close(back);
+    el_source_close(source);
+}
+
 TEST(hf, without_commit_no_folder)
 {
     struct el_err err = {0};

@@ -345,6 +345,7 @@ TEST(plan, what_is_refused)
         {{.type = "Q4_0", .output_type = "x"}, "output type: unknown encoding 'x'"},
         {{.type = "Q4_0", .embedding_type = "Q4_K_M"}, "embedding type: unknown encoding"},
         {{.type = "Q4_0", .method = "magic"}, "unknown method 'magic', known are search, rtn"},
+        {{.type = "F16", .method = "rtn"}, "method 'rtn': there is nothing to choose in F16"},
         {{.type = "Q4_0", .tensor_types = no_eq, .n_tensor_types = 1}, "tensor type 'attn': must be REGEX=TYPE"},
         {{.type = "Q4_0", .tensor_types = no_regex, .n_tensor_types = 1}, "must be REGEX=TYPE"},
         {{.type = "Q4_0", .tensor_types = bad_type, .n_tensor_types = 1}, "tensor type: unknown encoding 'Q9'"},

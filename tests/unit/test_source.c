@@ -42,7 +42,7 @@ static void fake_close(struct el_source *s)
     free(f);
 }
 
-static const struct el_source_ops fake_ops = {fake_read, NULL, fake_file, fake_close};
+static const struct el_source_ops fake_ops = {.read = fake_read, .file = fake_file, .close = fake_close};
 
 static struct el_source *fake_open(void)
 {
@@ -217,6 +217,24 @@ TEST(source, accessors)
     CHECK_EQ_INT(b.offset, 77);
     el_source_close(s);
     el_source_close(NULL);
+}
+
+/* The rows of a source that does not follow its metadata lie where they lie. */
+TEST(source, overrides_of_what_has_shaped_the_rows)
+{
+    struct el_source *const s = fake_open();
+    struct el_err err;
+    static const char *const texts[] = {"general.architecture=str:llama", "llama.attention.head_count=int:4",
+                                        "llama.attention.head_count_kv=int:4", "llama.attention.key_length=int:4",
+                                        "llama.rope.dimension_count=int:4"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        CHECK_EQ_INT(el_source_override(s, texts[i], &err), EL_E_USAGE);
+        CHECK(strstr(err.text, "cannot be overridden") != NULL);
+    }
+    CHECK_EQ_INT(el_meta_count(s->meta), 0);
+    CHECK_OK(el_source_override(s, "llama.context_length=int:4", &err), err);
+    CHECK_OK(el_source_override(s, "llama.rope.dimension_count_swa=int:4", &err), err);
+    el_source_close(s);
 }
 
 TEST(source, overrides)

@@ -60,7 +60,11 @@ TEST(tokenizer_regex, dialect)
     check_matches("\\h+", "xfFg", "fF");
     check_matches("\\H+", "xfFg", "x|g");
     check_matches("[\\h]+", "xa1g", "a1");
-    check_matches("a\\vb", "a\x0b" "b", "a\x0b" "b");
+    check_matches("a\\vb",
+                  "a\x0b"
+                  "b",
+                  "a\x0b"
+                  "b");
     check_matches("\\u00e9", "\xc3\xa9", "\xc3\xa9");
     check_matches("a{,2}b", "aaab b", "aab|b");
     check_matches("a{2}|{", "aa{", "aa|{");
@@ -277,11 +281,11 @@ TEST(tokenizer_normalize, forms)
     check_form(EL_NORM_NFC, "plain", "plain");
     check_form(EL_NORM_NFC, "e\xcc\x81", "\xc3\xa9");
     check_form(EL_NORM_NFD, "\xc3\xa9", "e\xcc\x81");
-    check_form(EL_NORM_NFC, "\xe2\x84\xab", "\xc3\x85");            /* ANGSTROM SIGN is a singleton */
-    check_form(EL_NORM_NFC, "\xef\xac\x81", "\xef\xac\x81");        /* the ligature fi stays */
+    check_form(EL_NORM_NFC, "\xe2\x84\xab", "\xc3\x85");     /* ANGSTROM SIGN is a singleton */
+    check_form(EL_NORM_NFC, "\xef\xac\x81", "\xef\xac\x81"); /* the ligature fi stays */
     check_form(EL_NORM_NFKC, "\xef\xac\x81\xe2\x91\xa0", "fi1");
     check_form(EL_NORM_NFKD, "\xef\xac\x81\xc3\xa9", "fie\xcc\x81");
-    check_form(EL_NORM_NFC, "q\xcc\x87\xcc\xa3", "q\xcc\xa3\xcc\x87"); /* marks in canonical order */
+    check_form(EL_NORM_NFC, "q\xcc\x87\xcc\xa3", "q\xcc\xa3\xcc\x87");               /* marks in canonical order */
     check_form(EL_NORM_NFD, "\xed\x95\x9c", "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab"); /* Hangul */
     check_form(EL_NORM_NFC, "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", "\xed\x95\x9c");
     check_form(EL_NORM_NFC, "\xe0\xa5\x98", "\xe0\xa4\x95\xe0\xa4\xbc"); /* excluded from composition */
@@ -326,7 +330,8 @@ TEST(tokenizer_normalize, long_runs_of_marks)
 /* Cutting a long text into chunks changes nothing: the same sentence, whole and repeated. */
 TEST(tokenizer_normalize, chunks_do_not_show)
 {
-    static const char unit[] = "e\xcc\x81 \xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab\xef\xac\x81" "a\xcc\xa3\xcc\x87 \xe2\x84\xab ";
+    static const char unit[] = "e\xcc\x81 \xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab\xef\xac\x81"
+                               "a\xcc\xa3\xcc\x87 \xe2\x84\xab ";
     struct el_buf in, out, one;
     el_buf_init(&in);
     el_buf_init(&out);
@@ -402,6 +407,31 @@ static struct el_tokenizer *doubling(const char *normalizer)
     el_meta_free(m);
     el_buf_release(&j);
     return tok;
+}
+
+TEST(tokenizer_time, a_normalizer_cannot_explode)
+{
+    /* Eight steps of 64 letters for one would make 2^48 bytes of a letter; by pattern and by string. */
+    for (int regex = 0; regex < 2; regex++) {
+        struct el_buf j;
+        el_buf_init(&j);
+        el_buf_add_str(&j, "{\"type\":\"Sequence\",\"normalizers\":[");
+        for (int i = 0; i < 8; i++)
+            el_buf_addf(&j, "%s{\"type\":\"Replace\",\"pattern\":{\"%s\":\"a\"},\"content\":\"%s%s\"}", i ? "," : "",
+                        regex ? "Regex" : "String", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+        el_buf_add_str(&j, "]}");
+        struct el_tokenizer *const tok = doubling(j.data);
+        el_buf_release(&j);
+        REQUIRE(tok);
+        int32_t *ids = NULL;
+        size_t n_ids = 0;
+        CHECK_EQ_INT(el_encode(tok, "a", 1, 0, &ids, &n_ids, &err), EL_E_FORMAT);
+        CHECK(strstr(err.text, "64 times as long"));
+        CHECK_OK(el_encode(tok, "b", 1, 0, &ids, &n_ids, &err), err);
+        CHECK_EQ_INT(n_ids, 1);
+        el_free(ids);
+        el_tokenizer_close(tok);
+    }
 }
 
 static double time_of(const struct el_tokenizer *tok, const char *unit, size_t nbytes)

@@ -30,3 +30,10 @@ is "$(wc -l < err)" 2
 $B1 -o csv --output-err md > out 2> err
 has err '^| model'
 rc 2 $B1 -o xml
+# Columns of a table for what varies or is not the default.
+$B1 > out && lacks out 'n_batch\|type_k\|type_v'
+$B1 -ctk f16,f32 -b 8 > out
+has out ' threads | n_batch | type_k | *test '
+lacks out 'type_v'
+is "$(grep -c '|       8 |    f32 | ' out)" 2
+is "$(awk -F'|' 'NF > 1 { print NF }' out | sort -u)" 11

@@ -22,3 +22,5 @@ code=0; "$EDGELLM" convert --force o.gguf o.gguf 2> err || code=$?
 [ "$code" -ne 0 ] || fail "input and output are the same file"
 no_files p.gguf nodir
 [ -z "$(find . -name '.*.tmp*')" ] || fail "temporary files are left"
+rc 8 "$EDGELLM" convert "$Q" folder-of-quantized
+has err 'cannot be stored in safetensors, only F32, F16, BF16 (see --type)$'

@@ -35,3 +35,6 @@ echo "1 5000" > many
 rc 3 "$EDGELLM" eval logits -m "$M" --tokens many -o x.safetensors
 has err 'not below 4096'
 no_files x.safetensors
+rc 2 "$EDGELLM" eval logits -m "$M" --tokens ids -o -
+has err "option '--output': "
+no_files ./-

@@ -6,6 +6,7 @@ for v in '' x 1x ' 1' -1 0x10 1e3 99999999999999999999999 +1 1.5; do
 done
 rc 2 "$EDGELLM" run -m x -t 1000000000 y
 rc 2 "$EDGELLM" run -m x --seed 18446744073709551616 y
+has err 'from 0 to 18446744073709551615$'
 rc 2 "$EDGELLM" run -m x --seed -1 y
 for v in '' nan inf -inf 1e999 0x1p3 ' 1' 1,5 -1 101; do
     rc 2 "$EDGELLM" run -m x --temp "$v" y

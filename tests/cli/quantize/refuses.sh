@@ -1,6 +1,9 @@
 el quantize "$M" o.gguf Q8_0
 rc 4 "$EDGELLM" quantize "$M" o.gguf Q4_0
-has err 'o.gguf'
+has err 'o.gguf.*(--force replaces it)$'
+rc 2 "$EDGELLM" quantize "$M" o.safetensors Q4_0
+has err 'quantize writes GGUF'
+no_files o.safetensors
 el quantize --force "$M" o.gguf Q4_0
 rc 4 "$EDGELLM" quantize "$M" nodir/o.gguf Q8_0
 rc 4 "$EDGELLM" quantize "$M" "$(printf '%0300d' 0).gguf" Q8_0

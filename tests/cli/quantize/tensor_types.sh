@@ -23,3 +23,7 @@ el quantize --dry-run --json --leave-output-tensor "$F" Q8_0
 is "$(tensor output.weight)" F32
 el quantize --dry-run --json "$F" Q8_0
 is "$(tensor output.weight)" Q8_0
+# A pattern without a tensor is said, one that comes too late is not.
+el quantize --dry-run --tensor-type 'atn_v=Q8_0' --tensor-type 'attn=Q8_0' --tensor-type 'attn_v=Q6_K' "$M" t.gguf Q4_0
+has err "warning: tensor type 'atn_v=Q8_0' matches no tensor"
+one_line err

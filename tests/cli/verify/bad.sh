@@ -15,3 +15,8 @@ rc 3 "$EDGELLM" verify --json cut.gguf
 is "$(json ok)" false
 lacks out '"error": null'
 rc 4 "$EDGELLM" verify nofile
+rc 4 "$EDGELLM" verify --json nofile
+is "$(json ok)" false
+is "$(json n_errors)" 1
+has out '"severity": "error"'
+one_line err
