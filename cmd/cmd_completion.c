@@ -43,13 +43,59 @@ static void print_choices(const struct command *cmd)
     }
 }
 
+static const char *level_at(size_t i, const char **about)
+{
+    (void)about;
+    return el_cpu_level_name(i);
+}
+
+static void print_names(const char *(*at)(size_t i, const char **about))
+{
+    const char *name;
+    for (size_t i = 0; (name = at(i, NULL)) != NULL; i++)
+        (void)printf("%s ", name);
+}
+
+/* Options whose argument is one of the names of the library. */
+static const struct {
+    const char *option;
+    const char *(*at)(size_t i, const char **about);
+} named[] = {
+    {"cpu", level_at},
+    {"method", el_method_name_at},
+    {"output-tensor-type", el_encoding_name_at},
+    {"token-embedding-type", el_encoding_name_at},
+};
+enum { N_NAMED = sizeof named / sizeof *named };
+
+/* The index in named, N_NAMED for an option that is not there. */
+static size_t named_index(const struct opt *o)
+{
+    size_t k = 0;
+    while (k < N_NAMED && !(o->name && strcmp(o->name, named[k].option) == 0))
+        k++;
+    return k;
+}
+
+static void print_named(const struct command *cmd)
+{
+    for (const struct opt *o = cmd->opts; o->name || o->letters; o++) {
+        const size_t k = named_index(o);
+        if (k == N_NAMED)
+            continue;
+        (void)printf("      --%s) words='", o->name);
+        print_names(named[k].at);
+        (void)printf("' ;;\n");
+    }
+}
+
 /* The options after which a word is an argument: files are offered for it. */
 static void print_arguments(const struct command *cmd)
 {
     const char *between = "      ";
     for (const struct opt *o = cmd->opts; o->name || o->letters; o++) {
         char alt[64];
-        if (o->type == OPT_CHOICE || o->type == OPT_FLAG || o->type == OPT_UNFLAG)
+        if (o->type == OPT_CHOICE || o->type == OPT_FLAG || o->type == OPT_UNFLAG || named_index(o) < N_NAMED)
             continue;
         for (int is_long = 0; is_long < 2; is_long++)
             for (size_t i = 0; opts_alternative(is_long ? o->name : o->letters, i, alt, sizeof alt); i++) {
@@ -86,11 +132,19 @@ static void print_command(const struct command *cmd)
 {
     (void)printf("  '%s')\n    case \"$prev\" in\n", cmd->name);
     print_choices(cmd);
+    print_named(cmd);
     print_arguments(cmd);
     (void)printf("      *) words='");
     print_spellings(cmd->opts);
     print_spellings(opts_common());
-    (void)printf("' ;;\n    esac ;;\n");
+    (void)printf("'");
+    if (strcmp(cmd->name, "quantize") == 0) { /* IN is a file, and what comes behind it can be TYPE */
+        (void)printf("\n        ((COMP_CWORD > 2)) && words+='");
+        print_names(el_mix_name_at);
+        print_names(el_encoding_name_at);
+        (void)printf("COPY'");
+    }
+    (void)printf(" ;;\n    esac ;;\n");
 }
 
 static void print_bash(void)

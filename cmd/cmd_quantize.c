@@ -32,7 +32,7 @@ static const struct opt quantize_opts[] = {
      0, 0, NULL},
     {OPT_FLAG, NULL, "keep-split", NULL, "write the output in the same shards as the input",
      offsetof(struct quantize_args, keep_split), 0, 0, NULL},
-    {OPT_CHOICE, NULL, "nan", "WHAT", "a NaN or infinite weight is an error, or becomes zero",
+    {OPT_CHOICE, NULL, "nan", "WHAT", "a NaN or infinite weight is an error (error), or becomes zero",
      offsetof(struct quantize_args, nan), 0, 0, "error|zero"},
     OPT_OVERRIDE(struct quantize_args),
     OPT_TOKENIZER(struct quantize_args),

@@ -25,7 +25,7 @@ static const struct opt ppl_opts[] = {
     OPT_TOKENIZER(struct ppl_args),
     OPT_OVERRIDE(struct ppl_args),
     {OPT_STR, "f", "file", "FILE", "the text (-: standard input)", FIELD(file), 0, 0, NULL},
-    {OPT_CHOICE, NULL, "protocol", "NAME", "what the mean is over (see the man page)", FIELD(protocol), 0, 0,
+    {OPT_CHOICE, NULL, "protocol", "NAME", "what the mean is over (llama.cpp); see the man page", FIELD(protocol), 0, 0,
      "llama.cpp|gptq|documents"},
     {OPT_UINT, "c", "ctx|ctx-size", "N", "tokens per window or document (512; gptq: 2048)", FIELD(n_ctx), 2, 1 << 30, NULL},
     {OPT_STR, NULL, "separator", "TEXT",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd/json_out.h"
 #include "cmd/progress.h"
@@ -213,6 +214,26 @@ static enum el_status make_plan(const struct pack_job *job, const struct el_sour
     return cmd_fail(err, status, "%s (see --allow-requantize)", why.text);
 }
 
+/* What would stop the real run before its first byte: no folder for OUT, a file of that name. Shards have other names. */
+static enum el_status check_output(const struct pack_job *job, struct el_err *err)
+{
+    struct stat st;
+    const bool shards = job->sink.split_as_source || job->sink.split_max_nbytes || job->sink.split_max_tensors;
+    size_t n = strlen(job->out);
+    while (n > 1 && job->out[n - 1] == '/')
+        n--;
+    while (n > 0 && job->out[n - 1] != '/')
+        n--;
+    char *const folder = n ? xasprintf("%.*s", (int)n, job->out) : xstrdup(".");
+    const bool has_folder = path_is_folder(folder);
+    free(folder);
+    if (!has_folder)
+        return cmd_fail(err, EL_E_IO, "'%s': the output's folder does not exist", job->out);
+    if (strcmp(job->sink.format, "hf") != 0 && !shards && !job->sink.overwrite && lstat(job->out, &st) == 0)
+        return cmd_fail(err, EL_E_IO, "'%s': output exists already and overwriting was not asked for", job->out);
+    return EL_OK;
+}
+
 enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
 {
     struct el_source *source = NULL;
@@ -234,7 +255,9 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
     }
     s.rows = xcalloc(s.n_rows, sizeof *s.rows);
     print_fallbacks(&s);
-    if (!job->dry_run) {
+    if (job->dry_run) {
+        CMD_TRY_OUT(check_output(job, err));
+    } else {
         CMD_TRY_OUT(el_sink_open(job->out, &job->sink, &sink, err));
         CMD_TRY_OUT(write_output(&s, source, sink, err));
         warn_nonfinite(&s);

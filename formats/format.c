@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/mem.h"
 
 #define FORMAT(id) extern const struct el_format el_format_##id;
@@ -172,6 +173,19 @@ static enum el_status find_format(const char *path, const struct el_format **fou
     return unrecognised(path, is_folder, head, n_head, err);
 }
 
+/* Puts a tokenizer file in the place of the tokenizer that the model has, if any. */
+static enum el_status replace_tokenizer(struct el_source *s, const char *tokenizer, struct el_err *err)
+{
+    static const char prefix[] = "tokenizer.";
+    for (size_t i = el_meta_count(s->meta); i-- > 0;) {
+        if (strncmp(el_meta_key(s->meta, i), prefix, sizeof prefix - 1) == 0)
+            el_meta_remove(s->meta, el_meta_key(s->meta, i));
+    }
+    const size_t embd = el_source_find(s, "token_embd.weight");
+    const uint64_t n_vocab = embd == SIZE_MAX ? 0 : s->tensors[embd].n_rows;
+    return el_tokenizer_file_import(s->meta, tokenizer, n_vocab <= EL_MAX_VOCAB ? (uint32_t)n_vocab : 0, err);
+}
+
 enum el_status el_source_open(const char *path, const struct el_source_opts *opts, struct el_source **source, struct el_err *err)
 {
     static const struct el_source_opts no_opts;
@@ -197,6 +211,9 @@ enum el_status el_source_open(const char *path, const struct el_source_opts *opt
         status = el_fail(err, EL_E_MEMORY, "'%s': out of memory", path);
     if (status == EL_OK)
         status = format->open(s, opts, err);
+    if (status == EL_OK && opts->tokenizer && !format->reads_tokenizer)
+        status = replace_tokenizer(s, opts->tokenizer, err);
+    s->tokenizer_changed = opts->tokenizer != NULL;
     if (status != EL_OK) {
         el_source_close(s);
         return status;

@@ -12,7 +12,17 @@ struct el_format {
     enum el_status (*open)(struct el_source *s, const struct el_source_opts *opts, struct el_err *err);
     /* Makes s ready for begin (path and opts set). NULL: read only. */
     enum el_status (*create)(struct el_sink *s, struct el_err *err);
+    /* Does open read opts->tokenizer itself? If not, el_source_open puts that tokenizer into the metadata afterwards. */
+    bool reads_tokenizer;
 };
+
+/*
+ * formats/tokenizer_file.c: sets the tokenizer.* keys from a tokenizer.json (with tokenizer_config.json and
+ * generation_config.json beside a file of that very name) or a llama2.c tokenizer.bin. n_vocab: tokens that the model has, 0: as
+ * many as the file.
+ * EL_E_IO, EL_E_FORMAT, EL_E_UNSUPPORTED; the error names the file.
+ */
+enum el_status el_tokenizer_file_import(struct el_meta *meta, const char *path, uint32_t n_vocab, struct el_err *err);
 
 const struct el_format *el_format_at(size_t i);
 const struct el_format *el_format_by_name(const char *name);

@@ -169,6 +169,12 @@ static enum el_status check_part(struct set *set, const char *path, const struct
         set->tensors_count = total;
         set->has_tensors_count = true;
     }
+    /* Programs that split anew keep the key in the first part only. */
+    const size_t id = el_meta_find(meta, EL_GGUF_SPLIT_ID_KEY);
+    const size_t first_id = set->meta ? el_meta_find(set->meta, EL_GGUF_SPLIT_ID_KEY) : SIZE_MAX;
+    if (id != SIZE_MAX && first_id != SIZE_MAX && !el_meta_value_equal(meta, id, set->meta, first_id))
+        return el_fail(set->err, EL_E_FORMAT, "'%s': metadata '%s' differs from the first part's: a part of another model", path,
+                       EL_GGUF_SPLIT_ID_KEY);
     for (size_t k = 0; set->meta && k < el_meta_count(meta); k++) {
         const char *const key = el_meta_key(meta, k);
         const size_t first = el_meta_find(set->meta, key);
@@ -315,6 +321,7 @@ static enum el_status finish(struct set *set)
     el_meta_remove(set->meta, "split.no");
     el_meta_remove(set->meta, "split.count");
     el_meta_remove(set->meta, "split.tensors.count");
+    el_meta_remove(set->meta, EL_GGUF_SPLIT_ID_KEY);
     EL_TRY(el_gguf_fold(s->path, set->meta, set->entries, set->n_entries, &s->tensors, &g->places, &s->n_tensors, set->err));
     el_meta_free(s->meta);
     s->meta = set->meta;

@@ -15,6 +15,8 @@
 enum { EL_GGUF_NAME_MAX = 63, EL_GGUF_ALIGNMENT = 32 }; /* ggml's longest tensor name, and the alignment when none is named */
 
 #define EL_GGUF_ENCODINGS_KEY "edgellm.encodings"
+/* In every part of a split set that we write: SHA-256 over the set's metadata and the tensors' names, encodings and shapes. */
+#define EL_GGUF_SPLIT_ID_KEY "edgellm.split.id"
 
 /* A file, or its bytes in memory (tests). */
 struct el_gguf_input {
@@ -51,6 +53,13 @@ struct el_gguf_header {
 enum el_status el_gguf_read_header(const struct el_gguf_input *in, bool strict, struct el_gguf_header *h, struct el_err *err);
 void el_gguf_header_release(struct el_gguf_header *h);
 
+/*
+ * Keys and names, which other programs print and use as identifiers: not empty, no control characters, valid UTF-8. Else `why`
+ * says what they are: "has control character 0x0a at byte 3".
+ */
+enum { EL_GGUF_WHY_NBYTES = 80 };
+bool el_gguf_is_identifier(const char *s, uint64_t nbytes, char why[EL_GGUF_WHY_NBYTES]);
+
 /* Elements and bytes per block of a ggml type that may stand in a directory; false for types this build cannot read. */
 bool el_gguf_type_shape(uint32_t type, uint32_t *block_n, uint32_t *block_nbytes);
 
@@ -75,7 +84,7 @@ uint32_t el_gguf_part_dims(const struct el_tensor *t, uint32_t part, uint64_t di
 char *el_gguf_split_path(const char *prefix, uint32_t no, uint32_t count);
 /* Splits such a path: length of PREFIX, or 0 when path is no part of a set. */
 size_t el_gguf_split_prefix(const char *path, uint32_t *no, uint32_t *count);
-/* Is key one of split.no, split.count, split.tensors.count? */
+/* Is key one of split.no, split.count, split.tensors.count, EL_GGUF_SPLIT_ID_KEY? */
 bool el_gguf_is_split_key(const char *key);
 
 /* Sets the row order of every tensor that this family keeps in another than the canonical order. Unknown families have none. */

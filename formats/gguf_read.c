@@ -159,19 +159,27 @@ static enum el_status read_string(struct reader *r, uint64_t max, const char **s
     return EL_OK;
 }
 
-/* Keys and names: what other programs print and use as identifiers. */
-static enum el_status check_identifier(struct reader *r, const char *s, uint64_t nbytes, const char *field)
+bool el_gguf_is_identifier(const char *s, uint64_t nbytes, char why[EL_GGUF_WHY_NBYTES])
 {
-    if (nbytes == 0)
-        return bad(r, EL_E_FORMAT, "empty %s", field);
-    for (uint64_t i = 0; i < nbytes; i++) {
+    why[0] = '\0';
+    for (uint64_t i = 0; i < nbytes && !why[0]; i++) {
         const uint8_t c = (uint8_t)s[i];
         if (c < 0x20 || c == 0x7f)
-            return bad(r, EL_E_FORMAT, "%s has control character 0x%02x at byte %llu", field, c, (unsigned long long)i);
+            (void)snprintf(why, EL_GGUF_WHY_NBYTES, "has control character 0x%02x at byte %llu", c, (unsigned long long)i);
     }
-    if (!el_utf8_is_valid(s, (size_t)nbytes))
-        return bad(r, EL_E_FORMAT, "%s is no valid UTF-8", field);
-    return EL_OK;
+    if (nbytes == 0)
+        (void)snprintf(why, EL_GGUF_WHY_NBYTES, "is empty");
+    else if (!why[0] && !el_utf8_is_valid(s, (size_t)nbytes))
+        (void)snprintf(why, EL_GGUF_WHY_NBYTES, "is no valid UTF-8");
+    return !why[0];
+}
+
+static enum el_status check_identifier(struct reader *r, const char *s, uint64_t nbytes, const char *field)
+{
+    char why[EL_GGUF_WHY_NBYTES];
+    if (nbytes == 0)
+        return bad(r, EL_E_FORMAT, "empty %s", field);
+    return el_gguf_is_identifier(s, nbytes, why) ? EL_OK : bad(r, EL_E_FORMAT, "%s %s", field, why);
 }
 
 /* ---- start ---- */

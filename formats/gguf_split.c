@@ -45,5 +45,6 @@ size_t el_gguf_split_prefix(const char *path, uint32_t *no, uint32_t *count)
 
 bool el_gguf_is_split_key(const char *key)
 {
-    return strcmp(key, "split.no") == 0 || strcmp(key, "split.count") == 0 || strcmp(key, "split.tensors.count") == 0;
+    return strcmp(key, "split.no") == 0 || strcmp(key, "split.count") == 0 || strcmp(key, "split.tensors.count") == 0 ||
+           strcmp(key, EL_GGUF_SPLIT_ID_KEY) == 0;
 }

@@ -2,7 +2,11 @@
  * GGUF files as sinks. begin() fixes the whole layout, so that tensor data can come in any order and is never held: it goes
  * straight to its place. Version 3, alignment 32 or general.alignment; split sets are named and keyed as llama.cpp's.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,8 +15,10 @@
 #include "base/checked.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/guard.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/sha256.h"
 #include "base/strmap.h"
 #include "formats/gguf.h"
 
@@ -23,6 +29,7 @@ struct shard {
     uint64_t data_offset, data_nbytes;
     atomic_uint_least64_t written; /* data bytes, padding not counted */
     uint64_t expected;
+    bool existed; /* something had the name before: never ours to take away, but for the first part of an old set */
     bool committed;
 };
 
@@ -48,6 +55,9 @@ static enum el_status check_part_name(struct el_sink *s, struct el_strmap *names
     if (nbytes == 0 || nbytes > EL_GGUF_NAME_MAX)
         return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor name '%s' has %zu bytes, GGUF allows 1 to %d", s->path, name, nbytes,
                        EL_GGUF_NAME_MAX);
+    char why[EL_GGUF_WHY_NBYTES];
+    if (!el_gguf_is_identifier(name, nbytes, why))
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor name '%s' %s, which GGUF does not allow", s->path, name, why);
     if (!el_strmap_add(names, name, nbytes, 0, &existed))
         return no_memory(s, err);
     if (existed)
@@ -76,33 +86,68 @@ static enum el_status check_names(struct el_sink *s, struct el_err *err)
     return status;
 }
 
-static bool same_file(const char *a, const char *b)
+/* What the reader would refuse is not written. */
+static enum el_status check_encodings(const struct el_sink *s, struct el_err *err)
 {
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        const struct el_tensor *const t = &s->tensors[i];
+        bool readable = t->enc.e->ggml_type < 0 || el_encoding_by_ggml(t->enc.e->ggml_type);
+        for (uint32_t p = 0; p < t->n_parts && readable; p++) {
+            uint32_t block_n, block_nbytes;
+            readable = t->parts[p].ggml_type >= 0 && el_gguf_type_shape((uint32_t)t->parts[p].ggml_type, &block_n, &block_nbytes);
+        }
+        if (!readable)
+            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s': %s cannot be stored in GGUF", s->path, t->name,
+                           t->enc_name);
+    }
+    return EL_OK;
+}
+
+static enum el_status check_value(const struct el_sink *s, const struct el_meta *meta, size_t k, struct el_err *err)
+{
+    const char *const key = el_meta_key(meta, k);
+    const size_t n_key = strlen(key), n = el_meta_n_elems(meta, k);
+    char why[EL_GGUF_WHY_NBYTES];
+    if (n_key > EL_MAX_KEY)
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': metadata '%.64s...': key of %zu bytes, at most %d", s->path, key, n_key,
+                       EL_MAX_KEY);
+    if (!el_gguf_is_identifier(key, n_key, why))
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': metadata '%.100s': the key %s, which GGUF does not allow", s->path, key,
+                       why);
+    if (n > EL_MAX_ARRAY)
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': metadata '%.100s': array of %zu elements, at most %d", s->path, key, n,
+                       EL_MAX_ARRAY);
+    for (size_t j = 0; el_meta_elem_type(meta, k) == EL_META_STR && j < n; j++) {
+        size_t nbytes;
+        (void)el_meta_str(meta, k, j, &nbytes);
+        if (nbytes > EL_MAX_STRING)
+            return el_fail(err, EL_E_UNSUPPORTED, "'%s': metadata '%.100s': string of %zu bytes, at most %d", s->path, key,
+                           nbytes, EL_MAX_STRING);
+    }
+    return EL_OK;
+}
+
+static enum el_status check_meta(const struct el_sink *s, const struct el_meta *meta, struct el_err *err)
+{
+    enum { OWN_KEYS = 8 }; /* room for the container's */
+    if (el_meta_count(meta) > EL_MAX_META - OWN_KEYS)
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': %zu metadata entries, at most %d", s->path, el_meta_count(meta),
+                       EL_MAX_META - OWN_KEYS);
+    for (size_t k = 0; k < el_meta_count(meta); k++)
+        EL_TRY(check_value(s, meta, k, err));
+    return EL_OK;
 }
 
 /* Packing reads while it writes: the input must not be replaced by the output, under whatever name it goes. */
 static enum el_status check_not_input(const struct el_sink *s, const char *path, struct el_err *err)
 {
-    if (!s->source)
+    struct stat out, in;
+    if (!s->source || stat(path, &out) != 0)
         return EL_OK;
     struct el_source *source;
-    memcpy(&source, &s->source, sizeof source); /* naming a file changes nothing */
-    const char *const slash = strrchr(source->path, '/');
-    bool same = same_file(source->path, path);
-    for (uint32_t i = 0; !same; i++) {
-        const char *const name = source->ops->file(source, i);
-        if (!name)
-            break;
-        struct el_buf b;
-        el_buf_init(&b);
-        if (slash)
-            el_buf_add(&b, source->path, (size_t)(slash - source->path) + 1);
-        el_buf_add_str(&b, name);
-        same = same_file(b.data, path);
-        el_buf_release(&b);
-    }
+    memcpy(&source, &s->source, sizeof source); /* asking for its files changes nothing */
+    const bool same = (stat(source->path, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino) ||
+                      (source->ops->is_file && source->ops->is_file(source, (uint64_t)out.st_dev, (uint64_t)out.st_ino));
     return same ? el_fail(err, EL_E_USAGE, "'%s': output is the input", path) : EL_OK;
 }
 
@@ -323,6 +368,35 @@ static enum el_status describe_encodings(const struct el_sink *s, struct gguf_si
     return status;
 }
 
+/* What every part of a set carries, so that parts of different models are not taken for one. */
+static enum el_status add_split_id(const struct el_sink *s, struct gguf_sink *g, const struct el_meta *meta, struct el_err *err)
+{
+    if (g->n_shards == 1)
+        return EL_OK;
+    struct el_sha256 *const sha = el_sha256_open();
+    if (!sha)
+        return no_memory(s, err);
+    bool failed = false;
+    for (size_t k = 0; k < el_meta_count(meta); k++) {
+        struct el_buf b;
+        el_buf_init(&b);
+        if (!is_container_key(el_meta_key(meta, k)))
+            add_value(&b, meta, k);
+        el_sha256_add(sha, b.data, b.nbytes);
+        failed = failed || b.failed;
+        el_buf_release(&b);
+    }
+    for (size_t t = 0; t < s->n_tensors; t++) {
+        const struct el_tensor *const tensor = &s->tensors[t];
+        el_sha256_add(sha, tensor->name, strlen(tensor->name) + 1);
+        el_sha256_add(sha, tensor->enc_name, strlen(tensor->enc_name) + 1);
+        el_sha256_add(sha, tensor->dims, tensor->n_dims * sizeof tensor->dims[0]);
+    }
+    char hex[65];
+    el_sha256_close(sha, hex);
+    return failed ? no_memory(s, err) : el_meta_set_str(g->extra, EL_GGUF_SPLIT_ID_KEY, hex, strlen(hex), err);
+}
+
 /* Keys of shard i of several. */
 static enum el_status describe_split(const struct el_sink *s, struct gguf_sink *g, uint32_t i, struct el_err *err)
 {
@@ -372,6 +446,8 @@ static enum el_status begin_shard(struct el_sink *s, struct gguf_sink *g, const 
         build_header(s, g, meta, i, &header);
         sh->data_offset = header.nbytes;
         status = header.failed ? no_memory(s, err) : check_not_input(s, sh->path, err);
+        struct stat st;
+        sh->existed = lstat(sh->path, &st) == 0 || errno != ENOENT;
     }
     if (status == EL_OK && (header.nbytes > EL_MAX_GGUF_HEADER || sh->data_nbytes > (uint64_t)INT64_MAX - header.nbytes))
         status = el_fail(err, EL_E_UNSUPPORTED, "'%s': a header of %zu bytes, at most %d", sh->path, header.nbytes,
@@ -400,9 +476,12 @@ static enum el_status sink_begin(struct el_sink *s, const struct el_meta *meta, 
         return no_memory(s, err);
     EL_TRY(copy_tensors(s, meta, tensors, n, err));
     EL_TRY(check_names(s, err));
+    EL_TRY(check_encodings(s, err));
+    EL_TRY(check_meta(s, meta, err));
     EL_TRY(place_tensors(s, g, err));
     EL_TRY(name_shards(s, g, err));
     EL_TRY(describe_encodings(s, g, err));
+    EL_TRY(add_split_id(s, g, meta, err));
     for (uint32_t i = 0; i < g->n_shards; i++)
         EL_TRY(begin_shard(s, g, meta, i, err));
     return EL_OK;
@@ -423,9 +502,76 @@ static enum el_status sink_write(struct el_sink *s, size_t t, uint32_t part, uin
     return EL_OK;
 }
 
+/* The folder of the shards, or -1. Their names follow the last slash of their paths. */
+static int open_folder(const struct gguf_sink *g)
+{
+    char folder[PATH_MAX] = ".";
+    const char *const path = g->shards[0].path, *const slash = strrchr(path, '/');
+    const size_t n = slash ? (size_t)(slash - path) + 1 : 1;
+    if (n >= sizeof folder)
+        return -1;
+    if (slash)
+        memcpy(folder, path, n);
+    folder[n] = '\0';
+    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Watches over the names that are new, so that a set of which a kill leaves a part leaves nothing. */
+static int guard_new_names(const struct gguf_sink *g, int dir_fd)
+{
+    const char **const names = el_alloc_array(g->n_shards, sizeof *names);
+    size_t n = 0;
+    for (uint32_t i = 0; names && i < g->n_shards; i++) {
+        const char *const path = g->shards[i].path, *const slash = strrchr(path, '/');
+        if (!g->shards[i].existed)
+            names[n++] = slash ? slash + 1 : path;
+    }
+    const int guard = n > 0 ? el_guard_start(dir_fd, NULL, names, n) : -1;
+    el_free(names);
+    return guard;
+}
+
 /*
- * Last shard first: a reader that is given the first one then finds the others. What was given a name is taken back on failure.
+ * Takes the first part of a set away that is about to be replaced: without it an interrupted replacement cannot be taken for a
+ * model. A symbolic link stays, as it does for el_outfile.
  */
+static enum el_status remove_first(const struct shard *first, int dir_fd, struct el_err *err)
+{
+    char path[PATH_MAX];
+    if (!first->existed || !realpath(first->path, path))
+        return EL_OK;
+    if (unlink(path) != 0 && errno != ENOENT)
+        return el_fail(err, EL_E_IO, "'%s': cannot remove the old part: %s", first->path, el_errno_text(errno));
+    (void)fsync(dir_fd); /* where a folder cannot be synced, it need not be */
+    return EL_OK;
+}
+
+/*
+ * Everything is on the disk before anything of an old set goes. Then last shard first: a reader that is given the first one finds
+ * the others. What has got a new name loses it again on failure.
+ */
+static enum el_status commit_set(struct gguf_sink *g, struct el_err *err)
+{
+    for (uint32_t i = 0; i < g->n_shards; i++)
+        EL_TRY(el_outfile_sync(g->shards[i].out, err));
+    const int dir_fd = open_folder(g);
+    if (dir_fd < 0)
+        return el_fail(err, EL_E_IO, "'%s': cannot open the output's folder: %s", g->shards[0].path, el_errno_text(errno));
+    const int guard = guard_new_names(g, dir_fd);
+    enum el_status status = remove_first(&g->shards[0], dir_fd, err);
+    for (uint32_t i = g->n_shards; i-- > 0 && status == EL_OK;) {
+        status = el_outfile_commit(g->shards[i].out, err);
+        g->shards[i].committed = status == EL_OK;
+    }
+    for (uint32_t i = 0; status != EL_OK && i < g->n_shards; i++) {
+        if (g->shards[i].committed && !g->shards[i].existed)
+            (void)unlink(g->shards[i].path);
+    }
+    el_guard_stop(guard);
+    close(dir_fd);
+    return status;
+}
+
 static enum el_status sink_commit(struct el_sink *s, struct el_err *err)
 {
     struct gguf_sink *const g = s->priv;
@@ -435,16 +581,9 @@ static enum el_status sink_commit(struct el_sink *s, struct el_err *err)
             return el_fail(err, EL_E_USAGE, "'%s': %llu bytes of tensors were written, must be %llu", g->shards[i].path,
                            (unsigned long long)written, (unsigned long long)g->shards[i].expected);
     }
-    enum el_status status = g->n_shards ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': nothing to commit", s->path);
-    for (uint32_t i = g->n_shards; i-- > 0 && status == EL_OK;) {
-        status = el_outfile_commit(g->shards[i].out, err);
-        g->shards[i].committed = status == EL_OK;
-    }
-    for (uint32_t i = 0; status != EL_OK && i < g->n_shards; i++) {
-        if (g->shards[i].committed)
-            (void)unlink(g->shards[i].path);
-    }
-    return status;
+    if (g->n_shards == 0)
+        return el_fail(err, EL_E_USAGE, "'%s': nothing to commit", s->path);
+    return g->n_shards == 1 ? el_outfile_commit(g->shards[0].out, err) : commit_set(g, err);
 }
 
 static void sink_close(struct el_sink *s)

@@ -107,5 +107,6 @@ const struct el_format el_format_hf = {
     .about = "Hugging Face folder: config.json, tokenizer.json, model.safetensors or shards",
     .probe = probe,
     .open = el_hf_open,
+    .reads_tokenizer = true,
     .create = el_hf_create,
 };

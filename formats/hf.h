@@ -14,7 +14,15 @@ bool el_hf_name_fits(const char *pattern, const char *name, uint32_t numbers[2])
 /* The name that a pattern and its numbers make, appended to b. Works for canonical patterns too. */
 void el_hf_add_name(struct el_buf *b, const char *pattern, uint32_t first, uint32_t second);
 
-/* formats/hf_read.c and hf_write.c: el_format.open and .create. */
+/*
+ * formats/hf_read.c and hf_write.c: el_format.open and .create.
+ *
+ * What a writer that is stopped leaves behind. config.json goes first and comes last, and all data are synced before the first
+ * old file is touched: an interrupted replacement of an existing folder leaves the old model whole (stopped before that point) or
+ * a folder without config.json, which no tool takes for a model. A new folder stays empty until all data are synced, then gets
+ * config.json last, and is removed again when the writer fails or is killed; only a crash of the machine can leave it behind,
+ * without config.json. Old files that would be read as parts of the new model are removed; other files of the folder stay.
+ */
 enum el_status el_hf_open(struct el_source *s, const struct el_source_opts *opts, struct el_err *err);
 enum el_status el_hf_create(struct el_sink *s, struct el_err *err);
 

@@ -255,10 +255,10 @@ static enum el_status name_shards(struct el_sink *s, struct el_err *err)
     return EL_OK;
 }
 
-/* Is the source a folder of this format, whose small files can be copied as they are? */
+/* Is the source a folder of this format, whose small files can be copied as they are? Not when its tokenizer is another now. */
 static bool from_folder(const struct el_sink *s)
 {
-    return s->source && strcmp(el_source_format(s->source), "hf") == 0;
+    return s->source && strcmp(el_source_format(s->source), "hf") == 0 && !s->source->tokenizer_changed;
 }
 
 static const char *const copied[] = {"generation_config.json",  "tokenizer.json",    "tokenizer_config.json",
@@ -375,6 +375,73 @@ static enum el_status begin_shard(struct el_sink *s, uint32_t shard, size_t *at,
     return status == EL_OK ? el_outfile_reserve(m->f, data_offset + end, err) : status;
 }
 
+/* "model-00001-of-00002.safetensors", with any numbers. */
+static bool is_shard_name(const char *name)
+{
+    static const char *const between[] = {"model-", "-of-", ".safetensors"};
+    for (size_t i = 0; i < 3; i++) {
+        const size_t n = strlen(between[i]), n_digits = strspn(name, "0123456789");
+        if ((i > 0 && n_digits == 0) || (i == 0 && n_digits > 0))
+            return false;
+        name += n_digits;
+        if (strncmp(name, between[i], n) != 0)
+            return false;
+        name += n;
+    }
+    return *name == '\0';
+}
+
+/* Would a reader take a file of this name for a part of the model? Such files of an old model must not stay beside ours. */
+static bool is_model_name(const char *name)
+{
+    static const char *const others[] = {"config.json", "model.safetensors.index.json", "model.safetensors"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (strcmp(others[i], name) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
+        if (strcmp(copied[i], name) == 0)
+            return true;
+    }
+    return is_shard_name(name);
+}
+
+typedef enum el_status visit_fn(struct el_sink *s, const char *name, const char *path, struct el_err *err);
+
+/* Calls visit for each file of the output folder that is a part of a model, ours or an older one. */
+static enum el_status visit_folder(struct el_sink *s, visit_fn *visit, struct el_err *err)
+{
+    DIR *const dir = opendir(s->path);
+    if (!dir)
+        return el_fail(err, EL_E_IO, "'%s': cannot list the output: %s", s->path, el_errno_text(errno));
+    struct el_buf path;
+    el_buf_init(&path);
+    enum el_status status = EL_OK;
+    for (struct dirent *e; status == EL_OK && (e = readdir(dir));) {
+        if (!is_model_name(e->d_name))
+            continue;
+        el_buf_reset(&path);
+        el_buf_addf(&path, "%s/%s", s->path, e->d_name);
+        status = path.failed ? no_memory(s, err) : visit(s, e->d_name, path.data, err);
+    }
+    el_buf_release(&path);
+    closedir(dir);
+    return status;
+}
+
+/* Overwriting replaces the old files of the folder: none may be one that the source reads. */
+static enum el_status refuse_input(struct el_sink *s, const char *name, const char *path, struct el_err *err)
+{
+    (void)name;
+    struct stat st;
+    struct el_source *source;
+    memcpy(&source, &s->source, sizeof source); /* the operation takes a mutable source for its other uses */
+    if (source && source->ops->is_file && stat(path, &st) == 0 &&
+        source->ops->is_file(source, (uint64_t)st.st_dev, (uint64_t)st.st_ino))
+        return el_fail(err, EL_E_USAGE, "'%s': input and output are the same file", path);
+    return EL_OK;
+}
+
 static enum el_status refuse_same_folder(const struct el_sink *s, struct el_err *err)
 {
     struct stat in, out;
@@ -420,6 +487,8 @@ static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struc
     struct el_err why = {0};
     struct el_hparams hp = {0};
     EL_TRY(refuse_same_folder(s, err));
+    if (access(s->path, F_OK) == 0)
+        EL_TRY(visit_folder(s, refuse_input, err));
     const struct el_arch *const arch = el_arch_of_meta(meta, &why);
     const enum el_status status = arch ? arch->hparams(meta, &hp, &why) : why.code;
     if (status != EL_OK)
@@ -594,60 +663,6 @@ static bool is_member(const struct hf_sink *w, const char *name)
     return false;
 }
 
-/* "model-00001-of-00002.safetensors", with any numbers. */
-static bool is_shard_name(const char *name)
-{
-    static const char *const between[] = {"model-", "-of-", ".safetensors"};
-    for (size_t i = 0; i < 3; i++) {
-        const size_t n = strlen(between[i]), n_digits = strspn(name, "0123456789");
-        if ((i > 0 && n_digits == 0) || (i == 0 && n_digits > 0))
-            return false;
-        name += n_digits;
-        if (strncmp(name, between[i], n) != 0)
-            return false;
-        name += n;
-    }
-    return *name == '\0';
-}
-
-/* Would a reader take a file of this name for a part of the model? Such files of an old model must not stay beside ours. */
-static bool is_model_name(const char *name)
-{
-    static const char *const others[] = {"config.json", "model.safetensors.index.json", "model.safetensors"};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (strcmp(others[i], name) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
-        if (strcmp(copied[i], name) == 0)
-            return true;
-    }
-    return is_shard_name(name);
-}
-
-typedef enum el_status visit_fn(struct el_sink *s, const char *name, const char *path, struct el_err *err);
-
-/* Calls visit for each file of the output folder that is a part of a model, ours or an older one. */
-static enum el_status visit_folder(struct el_sink *s, visit_fn *visit, struct el_err *err)
-{
-    DIR *const dir = opendir(s->path);
-    if (!dir)
-        return el_fail(err, EL_E_IO, "'%s': cannot list the output: %s", s->path, el_errno_text(errno));
-    struct el_buf path;
-    el_buf_init(&path);
-    enum el_status status = EL_OK;
-    for (struct dirent *e; status == EL_OK && (e = readdir(dir));) {
-        if (!is_model_name(e->d_name))
-            continue;
-        el_buf_reset(&path);
-        el_buf_addf(&path, "%s/%s", s->path, e->d_name);
-        status = path.failed ? no_memory(s, err) : visit(s, e->d_name, path.data, err);
-    }
-    el_buf_release(&path);
-    closedir(dir);
-    return status;
-}
-
 static enum el_status remove_file(const char *path, struct el_err *err)
 {
     if (unlink(path) != 0 && errno != ENOENT)
@@ -668,16 +683,28 @@ static enum el_status remove_stale(struct el_sink *s, const char *name, const ch
     return is_member(s->priv, name) ? EL_OK : remove_file(path, err);
 }
 
+/* Takes the old config.json away, on the disk too, before any other file changes. */
+static enum el_status begin_replacing(struct el_sink *s, struct el_err *err)
+{
+    EL_TRY(visit_folder(s, remove_config, err));
+    const int fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
+    const int number = errno;
+    if (fd >= 0)
+        close(fd);
+    return synced ? EL_OK : el_fail(err, EL_E_IO, "'%s': cannot sync the output: %s", s->path, el_errno_text(number));
+}
+
 static enum el_status commit(struct el_sink *s, struct el_err *err)
 {
     struct hf_sink *const w = s->priv;
     for (size_t i = w->n_shards; i < w->n_members; i++)
         EL_TRY(fill_member(s, &w->members[i], err));
-    /* All bytes are on the disk before anything old goes. */
+    /* All bytes are on the disk before anything old goes, so a full disk leaves the old model. */
     for (size_t i = 0; i < w->n_members; i++)
         EL_TRY(el_outfile_sync(w->members[i].f, err));
     if (!w->made_folder)
-        EL_TRY(visit_folder(s, remove_config, err));
+        EL_TRY(begin_replacing(s, err));
     for (size_t i = 0; i + 1 < w->n_members; i++)
         EL_TRY(el_outfile_commit(w->members[i].f, err));
     if (!w->made_folder)

@@ -327,4 +327,5 @@ const struct el_format el_format_llama2c = {
     .about = "llama2.c checkpoint, legacy or version 1, with tokenizer.bin beside it",
     .probe = probe,
     .open = open_source,
+    .reads_tokenizer = true,
 };

@@ -119,6 +119,11 @@ static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struc
         if (el_outfile_same_as_file(w->f, &in))
             return el_fail(err, EL_E_USAGE, "'%s': input and output are the same file", s->path);
     }
+    struct el_source *source;
+    memcpy(&source, &s->source, sizeof source); /* the operation takes a mutable source for its other uses */
+    if (source && source->ops->is_file && stat(s->path, &st) == 0 &&
+        source->ops->is_file(source, (uint64_t)st.st_dev, (uint64_t)st.st_ino))
+        return el_fail(err, EL_E_USAGE, "'%s': output is one of the files of the input '%s'", s->path, el_source_path(source));
     EL_TRY(copy_tensors(s, tensors, n, err));
     w->offsets = el_calloc_array(n, sizeof *w->offsets);
     if (!w->offsets)

@@ -116,7 +116,10 @@ static const uint8_t *store_map(struct el_source *s, const struct el_tensor *t, 
     const uint8_t *base;
     if (el_file_map(&st->files[piece->file], &base, NULL) != EL_OK)
         return NULL;
-    return base + piece->offset;
+    /* Kernels read elements in place: what does not lie on a multiple of their size must be copied. */
+    const uint8_t *const p = base + piece->offset;
+    const uint32_t elem = t->enc.e->block_nbytes / t->enc.e->block_n;
+    return elem <= 1 || (uintptr_t)p % elem == 0 ? p : NULL;
 }
 
 static const char *store_file(struct el_source *s, uint32_t i)
@@ -128,6 +131,16 @@ static const char *store_file(struct el_source *s, uint32_t i)
         return NULL;
     const char *const path = st->files[i].path, *const slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+static bool store_is_file(struct el_source *s, uint64_t dev, uint64_t ino)
+{
+    const struct el_store *const st = store_of(s);
+    for (size_t i = 0; i < st->n_files; i++) {
+        if (st->files[i].fd >= 0 && st->files[i].dev == dev && st->files[i].ino == ino)
+            return true;
+    }
+    return false;
 }
 
 static void store_close(struct el_source *s)
@@ -145,4 +158,10 @@ static void store_close(struct el_source *s)
     s->priv = NULL;
 }
 
-const struct el_source_ops el_store_ops = {.read = store_read, .map = store_map, .file = store_file, .close = store_close};
+const struct el_source_ops el_store_ops = {
+    .read = store_read,
+    .map = store_map,
+    .file = store_file,
+    .close = store_close,
+    .is_file = store_is_file,
+};

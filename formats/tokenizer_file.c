@@ -82,33 +82,40 @@ static enum el_status read_sibling(const char *path, const char *name, char **te
     return status;
 }
 
-static enum el_status import(struct el_source *s, const char *data, size_t nbytes, struct el_err *err)
+static enum el_status import(struct el_meta *meta, const char *path, const char *data, size_t nbytes, uint32_t n_vocab,
+                             struct el_err *err)
 {
     if (!starts_like_json((const uint8_t *)data, nbytes))
-        return el_tokenizer_import_llama2c(s->meta, (const uint8_t *)data, nbytes, 0, err);
+        return el_tokenizer_import_llama2c(meta, (const uint8_t *)data, nbytes, n_vocab, err);
     char *config, *generation = NULL;
     size_t n_config, n_generation = 0;
-    enum el_status status = read_sibling(s->path, "tokenizer_config.json", &config, &n_config, err);
+    enum el_status status = read_sibling(path, "tokenizer_config.json", &config, &n_config, err);
     if (status == EL_OK)
-        status = read_sibling(s->path, "generation_config.json", &generation, &n_generation, err);
+        status = read_sibling(path, "generation_config.json", &generation, &n_generation, err);
     if (status == EL_OK)
-        status = el_tokenizer_import_hf(s->meta, data, nbytes, config, n_config, generation, n_generation, 0, err);
+        status = el_tokenizer_import_hf(meta, data, nbytes, config, n_config, generation, n_generation, n_vocab, err);
     el_free(config);
     el_free(generation);
     return status;
+}
+
+enum el_status el_tokenizer_file_import(struct el_meta *meta, const char *path, uint32_t n_vocab, struct el_err *err)
+{
+    char *data;
+    size_t nbytes;
+    EL_TRY(el_read_file(path, EL_MAX_JSON, &data, &nbytes, err));
+    const enum el_status status = import(meta, path, data, nbytes, n_vocab, err);
+    el_free(data);
+    return status == EL_OK ? EL_OK : el_fail_prefix(err, status, "'%s'", path);
 }
 
 static enum el_status open_source(struct el_source *s, const struct el_source_opts *opts, struct el_err *err)
 {
     (void)opts;
     struct el_store *store;
-    EL_TRY(el_store_new(s, 0, &store, err));
-    char *data;
-    size_t nbytes;
-    EL_TRY(el_read_file(s->path, EL_MAX_JSON, &data, &nbytes, err));
-    const enum el_status status = import(s, data, nbytes, err);
-    el_free(data);
-    return status == EL_OK ? EL_OK : el_fail_prefix(err, status, "'%s'", s->path);
+    EL_TRY(el_store_new(s, 1, &store, err));
+    EL_TRY(el_file_open(&store->files[0], s->path, err)); /* held so that a sink knows it for its input */
+    return el_tokenizer_file_import(s->meta, s->path, 0, err);
 }
 
 const struct el_format el_format_tokenizer_file = {

@@ -61,7 +61,7 @@ struct el_encoding {
     uint32_t block_nbytes; /* sizeof the block; 0 with EL_ENC_PARAMS */
     const char *fallback;  /* what a row that block_n does not divide gets instead; NULL: Q8_0 */
 
-    /* With EL_ENC_PARAMS: the shape of its names for messages, a name to parameters (false: not one of mine), and back. Else NULL. */
+    /* With EL_ENC_PARAMS, else NULL: its names for messages; a name to parameters (false: not one of mine); and back. */
     const char *usage;
     bool (*parse)(const char *name, struct el_enc *enc);
     void (*format)(const struct el_enc *enc, char out[32]);

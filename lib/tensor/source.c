@@ -259,6 +259,7 @@ enum el_status el_source_override(struct el_source *source, const char *key_type
     } else {
         status = el_fail(err, EL_E_USAGE, "override '%s': type '%.*s', must be int, float, bool or str", key, (int)n_type, type);
     }
+    source->tokenizer_changed |= status == EL_OK && strncmp(key, "tokenizer.", 10) == 0;
     if (status == EL_OK && source->ops->meta_changed)
         source->ops->meta_changed(source);
     el_free(key);

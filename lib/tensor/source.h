@@ -88,6 +88,8 @@ struct el_source {
     struct el_meta *meta;
     struct el_tensor *tensors;
     size_t n_tensors;
+    /* A tokenizer file was given, or a tokenizer.* key overridden: the files beside the model say otherwise. */
+    bool tokenizer_changed;
     void *priv; /* the format's */
 };
 

@@ -64,6 +64,35 @@ done
 rm -rf "$d"
 
 # ---- SIGKILL and ENOSPC at every write, reserve, sync, link and rename ------------------------------------------------------
+
+# Runs a command with a fault at call number WHEN of a kind. False when it makes fewer calls of that kind.
+inject() { # CALLS FAULT WHEN COMMAND ...
+    local calls=$1 what=$2 nth=$3
+    shift 3
+    # The braces keep the shell's own "Killed" away.
+    { strace -f -qq -o "$tmp/log" -e trace=$calls -e "inject=$calls:$what:when=$nth" "$@" > "$tmp/out" 2>&1; } 2> /dev/null
+    code=$?
+    grep -q 'INJECTED\|killed by SIGKILL' "$tmp/log"
+}
+
+# The names and bytes of the parts in a folder.
+parts() { (cd "$1" && sha256sum out-*.gguf 2> /dev/null | sha256sum | cut -c1-64); }
+
+# After a fault in a split set: no first part, or the whole of the old or the new set; of a new set all or nothing.
+judge_set() { # WHAT DIR OLD NEW, sums of parts; OLD is empty where no set was
+    local i now stray
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        now=$(parts "$2")
+        stray=$(ls -A "$2" | grep -v '^in.gguf$\|^out-0000[0-9]-of-0000[0-9].gguf$')
+        [ -z "$3" ] && [ ! -e "$2/out-00001-of-$count.gguf" ] && stray=$stray$(cd "$2" && ls | grep '^out-')
+        [ -z "$stray" ] && break
+        sleep 0.1
+    done
+    [ -z "$stray" ] || fail "$1: left behind: $(echo $stray)"
+    [ -e "$2/out-00001-of-$count.gguf" ] || return 0
+    [ "$now" = "$3" ] || [ "$now" = "$4" ] || fail "$1: the set is neither the old nor the new one"
+}
+
 if strace -o /dev/null true 2> /dev/null; then
     d=$tmp/strace
     mkdir "$d"
@@ -71,29 +100,57 @@ if strace -o /dev/null true 2> /dev/null; then
     $edgellm quantize -q "$d/in.gguf" "$d/out.gguf" Q4_K || fail quantize
     new=$(sum "$d/out.gguf")
     n=0
-    for call in pwrite64 fallocate fsync linkat rename; do
+    for call in pwrite64 fallocate fsync link,linkat rename,renameat,renameat2; do
         for old_there in no yes; do
+            hits=0
             for fault in signal=KILL error=ENOSPC; do
                 for when in $(seq 400); do
                     rm -f "$d/out.gguf"
                     old=
                     [ $old_there = no ] || { printf old > "$d/out.gguf"; old=$(sum "$d/out.gguf"); }
-                    # The braces keep the shell's own "Killed" away.
-                    { strace -f -qq -o "$tmp/log" -e trace=$call -e "inject=$call:$fault:when=$when" \
-                        $edgellm quantize -q --force -t 1 "$d/in.gguf" "$d/out.gguf" Q4_K > "$tmp/out" 2>&1; } 2> /dev/null
-                    code=$?
-                    grep -q 'INJECTED\|killed by SIGKILL' "$tmp/log" || break # fewer calls than that
-                    n=$((n + 1))
+                    inject $call $fault $when $edgellm quantize -q --force -t 1 "$d/in.gguf" "$d/out.gguf" Q4_K || break
+                    hits=$((hits + 1))
                     judge "$fault at $call $when" "$d" "$old" "$new"
                     # A file system may not support reserving space; every other failed call must be reported.
                     if [ $fault = error=ENOSPC ] && [ $code -ne 4 ]; then fail "ENOSPC at $call $when: exit code $code"; fi
                 done
             done
+            # A new file is linked, and nothing is renamed.
+            [ $hits -ge 2 ] || [ $call,$old_there = rename,renameat,renameat2,no ] || fail "$call, old file: $old_there: $hits faults"
+            n=$((n + hits))
         done
     done
-    [ "$n" -gt 20 ] || fail "only $n faults could be injected"
-    echo "$n faults injected at pwrite64, fallocate, fsync, linkat and rename"
-    rm -rf "$d"
+    echo "$n faults injected at pwrite64, fallocate, fsync, link and rename"
+    rm -f "$d/out.gguf"
+
+    split="$edgellm convert -q --force -t 1 --type f16 --split-max-tensors 4"
+    mkdir "$tmp/old"
+    $split --override-kv general.name=str:Old "$d/in.gguf" "$tmp/old/out.gguf" || fail "split"
+    $split "$d/in.gguf" "$d/out.gguf" || fail "split"
+    new=$(parts "$d") old_set=$(parts "$tmp/old")
+    count=$(ls "$d" | sed -n 's/^out-00001-of-\(.*\).gguf$/\1/p')
+    [ "${count:-0}" != 0 ] && [ "$new" != "$old_set" ] || fail "two split sets"
+    n=0
+    for call in fallocate fsync link,linkat rename,renameat,renameat2; do
+        for old_there in no yes; do
+            hits=0
+            for fault in signal=KILL error=ENOSPC; do
+                for when in $(seq 100); do
+                    rm -f "$d"/out-*
+                    old=
+                    [ $old_there = no ] || { cp "$tmp/old"/out-* "$d"; old=$old_set; }
+                    inject $call $fault $when $split "$d/in.gguf" "$d/out.gguf" || break
+                    hits=$((hits + 1))
+                    judge_set "split, old set: $old_there, $fault at $call $when" "$d" "$old" "$new"
+                    if [ $fault = error=ENOSPC ] && [ $code -ne 4 ] && [ $code -ne 0 ]; then fail "split, ENOSPC at $call $when: exit code $code"; fi
+                done
+            done
+            [ $hits -ge 2 ] || [ $call,$old_there = rename,renameat,renameat2,no ] || fail "split, $call, old set: $old_there: $hits faults"
+            n=$((n + hits))
+        done
+    done
+    echo "$n faults injected into split sets of $((10#$count)) parts"
+    rm -rf "$d" "$tmp/old"
 else
     echo "strace may not trace here: faults at system calls skipped"
 fi

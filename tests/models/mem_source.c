@@ -63,7 +63,7 @@ static void close_store(struct el_source *s)
     free(store);
 }
 
-static const struct el_source_ops mem_ops = {read_part, map_part, file_name, close_store};
+static const struct el_source_ops mem_ops = {.read = read_part, .map = map_part, .file = file_name, .close = close_store};
 
 struct el_source *mem_source_new(void)
 {

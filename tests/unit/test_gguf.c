@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -712,6 +713,40 @@ TEST(gguf, refuses_what_it_cannot_write)
     el_meta_free(meta);
 }
 
+TEST(gguf, refuses_what_it_would_not_read)
+{
+    struct el_meta *const meta = some_meta();
+    struct el_err err;
+    const char *const path = test_tmp("unread.gguf");
+    struct el_tensor line = tensor("a\nb", "F32", 1, 3, 0, 0), bytes = tensor("a\xff", "F32", 1, 3, 0, 0);
+    CHECK_EQ_INT(write_file(path, NULL, meta, &line, 1, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "has control character 0x0a at byte 1, which GGUF does not allow") != NULL);
+    CHECK_EQ_INT(write_file(path, NULL, meta, &bytes, 1, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "is no valid UTF-8, which GGUF does not allow") != NULL);
+    struct el_encoding i64;
+    struct el_tensor ok = tensor("a", "F32", 1, 3, 0, 0), t = ok;
+    memcpy(&i64, ok.enc.e, sizeof i64); /* as F32, but of a type that stands for itself nowhere */
+    i64.ggml_type = 27;
+    t.enc.e = &i64;
+    CHECK_EQ_INT(write_file(path, NULL, meta, &t, 1, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "tensor 'a': F32 cannot be stored in GGUF") != NULL);
+    CHECK_OK(el_meta_set_u32(meta, "bad\tkey", 1, &err), err);
+    CHECK_EQ_INT(write_file(path, NULL, meta, &ok, 1, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "the key has control character 0x09 at byte 3") != NULL);
+    el_meta_remove(meta, "bad\tkey");
+    char *const key = malloc(EL_MAX_KEY + 2);
+    memset(key, 'k', EL_MAX_KEY + 1);
+    key[EL_MAX_KEY + 1] = '\0';
+    CHECK_OK(el_meta_set_u32(meta, key, 1, &err), err);
+    CHECK_EQ_INT(write_file(path, NULL, meta, &ok, 1, &err), EL_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "key of 65536 bytes, at most 65535") != NULL);
+    el_meta_remove(meta, key);
+    free(key);
+    CHECK_EQ_INT(n_files(test_tmp(""), "unread"), 0);
+    CHECK_OK(write_file(path, NULL, meta, &ok, 1, &err), err);
+    el_meta_free(meta);
+}
+
 TEST(gguf, commits_only_what_is_complete)
 {
     struct el_meta *const meta = some_meta();
@@ -772,6 +807,65 @@ TEST(gguf, takes_back_a_set_that_cannot_be_completed)
     CHECK_EQ_INT(el_sink_commit(k, &err), EL_E_IO);
     el_sink_close(k);
     CHECK_EQ_INT(n_files(test_tmp(""), "undone"), 1);
+    el_meta_free(meta);
+}
+
+/* Tensors of one shape in a model of another name. */
+TEST(gguf, parts_of_two_models_are_no_model)
+{
+    struct el_meta *const meta = some_meta();
+    struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("b", "F32", 1, 3, 0, 0)};
+    const struct el_sink_opts split = {.format = "gguf", .split_max_tensors = 1};
+    const struct el_source_opts read = {.format = "gguf"};
+    struct el_err err;
+    REQUIRE_OK(write_file(test_tmp("mix.gguf"), &split, meta, t, 2, &err), err);
+    CHECK_OK(el_meta_set_str(meta, "general.name", "another", 7, &err), err);
+    REQUIRE_OK(write_file(test_tmp("mix2.gguf"), &split, meta, t, 2, &err), err);
+    REQUIRE(rename(test_tmp("mix2-00002-of-00002.gguf"), test_tmp("mix-00002-of-00002.gguf")) == 0);
+    struct el_source *s = NULL;
+    CHECK_EQ_INT(el_source_open(test_tmp("mix-00001-of-00002.gguf"), &read, &s, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "'edgellm.split.id' differs from the first part's: a part of another model") != NULL);
+    el_meta_free(meta);
+}
+
+TEST(gguf, a_failed_replacement_takes_no_old_part_away_but_the_first)
+{
+    struct el_meta *const meta = some_meta();
+    struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("b", "F32", 1, 3, 0, 0), tensor("c", "F32", 1, 3, 0, 0)};
+    const struct el_sink_opts split = {.format = "gguf", .split_max_tensors = 1, .overwrite = true};
+    struct el_err err;
+    struct el_sink *k = NULL;
+    REQUIRE_OK(write_file(test_tmp("again.gguf"), &split, meta, t, 3, &err), err);
+    REQUIRE(remove(test_tmp("again-00003-of-00003.gguf")) == 0);
+    REQUIRE_OK(el_sink_open(test_tmp("again.gguf"), &split, &k, &err), err);
+    REQUIRE_OK(k->ops->begin(k, meta, t, 3, &err), err);
+    REQUIRE_OK(write_tensors(k, &err), err);
+    /* A folder that takes the second part's place makes its rename fail: the third part has a new name by then. */
+    REQUIRE(remove(test_tmp("again-00002-of-00003.gguf")) == 0);
+    REQUIRE(mkdir(test_tmp("again-00002-of-00003.gguf"), 0777) == 0);
+    CHECK_EQ_INT(el_sink_commit(k, &err), EL_E_IO);
+    el_sink_close(k);
+    CHECK(access(test_tmp("again-00001-of-00003.gguf"), F_OK) != 0);
+    CHECK(access(test_tmp("again-00003-of-00003.gguf"), F_OK) != 0);
+    CHECK_EQ_INT(n_files(test_tmp(""), "again"), 1);
+    REQUIRE(rmdir(test_tmp("again-00002-of-00003.gguf")) == 0);
+    /* The same with the first part: the others had names before, and stay. */
+    REQUIRE_OK(write_file(test_tmp("again.gguf"), &split, meta, t, 3, &err), err);
+    REQUIRE_OK(el_sink_open(test_tmp("again.gguf"), &split, &k, &err), err);
+    REQUIRE_OK(k->ops->begin(k, meta, t, 3, &err), err);
+    REQUIRE_OK(write_tensors(k, &err), err);
+    REQUIRE(remove(test_tmp("again-00001-of-00003.gguf")) == 0);
+    REQUIRE(mkdir(test_tmp("again-00001-of-00003.gguf"), 0777) == 0);
+    CHECK_EQ_INT(el_sink_commit(k, &err), EL_E_IO);
+    el_sink_close(k);
+    REQUIRE(rmdir(test_tmp("again-00001-of-00003.gguf")) == 0);
+    CHECK_EQ_INT(n_files(test_tmp(""), "again"), 2);
+    /* And once more without an obstacle. */
+    REQUIRE_OK(write_file(test_tmp("again.gguf"), &split, meta, t, 3, &err), err);
+    check_set("again-00001-of-00003.gguf", meta, 3);
+    REQUIRE_OK(write_file(test_tmp("again.gguf"), &split, meta, t, 3, &err), err);
+    check_set("again-00001-of-00003.gguf", meta, 3);
+    CHECK_EQ_INT(n_files(test_tmp(""), "again"), 3);
     el_meta_free(meta);
 }
 

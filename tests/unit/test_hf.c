@@ -282,10 +282,14 @@ TEST(hf, overwriting_leaves_nothing_of_the_old_model)
     snprintf(path, sizeof path, "%s", test_tmp("stale"));
     const struct el_sink_opts shards = {.format = "hf", .split_max_nbytes = 100000}, one = {.format = "hf", .overwrite = true};
     REQUIRE_OK(copy_model(source, path, &shards, &err), err);
-    static const char *const old[] = {"model-00001-of-00004.safetensors", "model-00004-of-00004.safetensors",
-                                      "model.safetensors.index.json",     "tokenizer.json",
-                                      "tokenizer_config.json",            "special_tokens_map.json",
-                                      "chat_template.jinja",              "vocab.json"};
+    static const char *const old[] = {"model-00001-of-00004.safetensors",
+                                      "model-00004-of-00004.safetensors",
+                                      "model.safetensors.index.json",
+                                      "tokenizer.json",
+                                      "tokenizer_config.json",
+                                      "special_tokens_map.json",
+                                      "chat_template.jinja",
+                                      "vocab.json"};
     static const char *const others[] = {"README.md", "model-x-of-00004.safetensors", "model-1-of-2.safetensors.bak"};
     for (size_t i = 4; i < sizeof old / sizeof old[0]; i++)
         REQUIRE(test_write(in(path, old[i]), "{}", 2));
@@ -310,6 +314,158 @@ TEST(hf, overwriting_leaves_nothing_of_the_old_model)
     CHECK_EQ_INT(el_meta_find(back->meta, "tokenizer.ggml.tokens"), SIZE_MAX);
     el_source_close(back);
     el_source_close(source);
+}
+
+/* A sink must not replace a file that the source reads, under whatever name and in whatever format it writes. */
+TEST(hf, refuses_to_replace_a_file_of_the_input)
+{
+    struct el_err err = {0};
+    struct el_source *const source = tiny(&err);
+    REQUIRE(source);
+    char path[4096], folder[4096];
+    snprintf(path, sizeof path, "%s", test_tmp("input"));
+    snprintf(folder, sizeof folder, "%s", test_tmp("input-links"));
+    REQUIRE_OK(copy_model(source, path, &(struct el_sink_opts){.format = "hf", .split_max_nbytes = 100000}, &err), err);
+    el_source_close(source);
+    struct el_source *shards;
+    REQUIRE_OK(el_source_open(path, NULL, &shards, &err), err);
+    const struct el_sink_opts one = {.format = "safetensors", .overwrite = true}, hf = {.format = "hf", .overwrite = true};
+    char shard[4096];
+    snprintf(shard, sizeof shard, "%s", in(path, "model-00002-of-00004.safetensors"));
+    CHECK_EQ_INT(copy_model(shards, shard, &one, &err), EL_E_USAGE);
+    CHECK(strstr(err.text, "output is one of the files of the input"));
+    /* A folder that has the same file under the name of an old shard, which would be removed. */
+    REQUIRE(mkdir(folder, 0777) == 0);
+    REQUIRE(link(shard, in(folder, "model-00001-of-00009.safetensors")) == 0);
+    CHECK_EQ_INT(copy_model(shards, folder, &hf, &err), EL_E_USAGE);
+    CHECK(strstr(err.text, "model-00001-of-00009.safetensors': input and output are the same file"));
+    CHECK(access(in(folder, "model-00001-of-00009.safetensors"), F_OK) == 0);
+    REQUIRE(unlink(in(folder, "model-00001-of-00009.safetensors")) == 0);
+    CHECK_OK(copy_model(shards, folder, &hf, &err), err);
+    /* And a bare file of it. */
+    struct el_source *bare;
+    REQUIRE_OK(el_source_open(shard, NULL, &bare, &err), err);
+    CHECK_EQ_INT(copy_model(bare, path, &hf, &err), EL_E_USAGE);
+    CHECK(strstr(err.text, "same file"));
+    el_source_close(bare);
+    el_source_close(shards);
+    struct el_source *back;
+    CHECK_OK(el_source_open(path, NULL, &back, &err), err);
+    el_source_close(back);
+}
+
+static char *tokenizer_json(const struct el_source *s, size_t *nbytes)
+{
+    const size_t i = el_meta_find(s->meta, "tokenizer.huggingface.json");
+    const char *const text = i == SIZE_MAX ? "" : el_meta_str(s->meta, i, 0, nbytes);
+    char *const copy = malloc(*nbytes + 1);
+    memcpy(copy, text, *nbytes);
+    return copy;
+}
+
+/* A tokenizer that is given replaces that of any format, and goes out with the model. */
+TEST(hf, a_given_tokenizer_is_used_in_every_format)
+{
+    struct el_err err = {0};
+    struct el_source *const source = tiny(&err);
+    REQUIRE(source);
+    char other[4096], gguf[4096], bare[4096], folder[4096];
+    snprintf(other, sizeof other, "%s", test_tmp("other.json"));
+    snprintf(gguf, sizeof gguf, "%s", test_tmp("given.gguf"));
+    snprintf(bare, sizeof bare, "%s", test_tmp("given.safetensors"));
+    snprintf(folder, sizeof folder, "%s", test_tmp("given"));
+    /* The same tokenizer, but other bytes. */
+    size_t n;
+    char *const text = test_read(test_data("fixtures/llama/tokenizer.json"), &n);
+    REQUIRE(text);
+    char *const longer = malloc(n + 1);
+    longer[0] = '\n';
+    memcpy(longer + 1, text, n);
+    REQUIRE(test_write(other, longer, n + 1));
+    REQUIRE_OK(copy_model(source, gguf, &(struct el_sink_opts){.format = "gguf"}, &err), err);
+    REQUIRE_OK(copy_model(source, bare, &(struct el_sink_opts){.format = "safetensors"}, &err), err);
+    CHECK(!source->tokenizer_changed);
+    el_source_close(source);
+    const char *const models[] = {test_data("fixtures/llama"), gguf, bare, test_data("fixtures/llama/tokenizer.json")};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        struct el_source *s;
+        CHECK_EQ_INT(el_source_open(models[i], &(struct el_source_opts){.tokenizer = "/nonexistent"}, &s, &err), EL_E_IO);
+        CHECK(strstr(err.text, "/nonexistent"));
+        REQUIRE_OK(el_source_open(models[i], &(struct el_source_opts){.tokenizer = other}, &s, &err), err);
+        CHECK(s->tokenizer_changed);
+        size_t n_json = 0;
+        char *const json = tokenizer_json(s, &n_json);
+        if (n_json != n + 1 || memcmp(json, longer, n + 1) != 0)
+            test_fail(__FILE__, __LINE__, "%s: not the tokenizer that was given", models[i]);
+        free(json);
+        if (i < 2) { /* also into a folder, from a folder with its own tokenizer.json too */
+            REQUIRE_OK(copy_model(s, folder, &(struct el_sink_opts){.format = "hf", .overwrite = true}, &err), err);
+            CHECK(same_files(other, in(folder, "tokenizer.json")));
+        }
+        el_source_close(s);
+    }
+    /* A key that an override changes is not undone by the file beside the model. */
+    struct el_source *s;
+    REQUIRE_OK(el_source_open(test_data("fixtures/llama"), NULL, &s, &err), err);
+    CHECK_OK(el_source_override(s, "llama.context_length=int:64", &err), err);
+    CHECK(!s->tokenizer_changed);
+    CHECK_OK(el_source_override(s, "tokenizer.ggml.eos_token_id=int:5", &err), err);
+    CHECK(s->tokenizer_changed);
+    REQUIRE_OK(copy_model(s, folder, &(struct el_sink_opts){.format = "hf", .overwrite = true}, &err), err);
+    el_source_close(s);
+    size_t n_generation;
+    char *const generation = test_read(in(folder, "generation_config.json"), &n_generation);
+    CHECK(generation && memmem(generation, n_generation, "\"eos_token_id\": 5", 17));
+    free(generation);
+    free(longer);
+    free(text);
+}
+
+/* A header may have any length: then no element lies where it can be read in place, and results are the same. */
+TEST(hf, weights_at_odd_offsets)
+{
+    struct el_err err = {0};
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", test_tmp("odd"));
+    REQUIRE(mkdir(folder, 0777) == 0);
+    static const char *const names[] = {"config.json", "tokenizer.json"};
+    size_t n;
+    for (size_t i = 0; i < 2; i++) {
+        char *const text = test_read(in(test_data("fixtures/llama"), names[i]), &n);
+        REQUIRE(text && test_write(in(folder, names[i]), text, n));
+        free(text);
+    }
+    char *const whole = test_read(in(test_data("fixtures/llama"), "model.safetensors"), &n);
+    REQUIRE(whole);
+    uint64_t n_header;
+    memcpy(&n_header, whole, 8);
+    char *const odd = malloc(n + 1);
+    memcpy(odd, whole, 8 + n_header);
+    odd[8 + n_header] = ' ';
+    memcpy(odd + 9 + n_header, whole + 8 + n_header, n - 8 - n_header);
+    n_header++;
+    memcpy(odd, &n_header, 8);
+    REQUIRE(test_write(in(folder, "model.safetensors"), odd, n + 1));
+    float logits[2][4096];
+    for (size_t k = 0; k < 2; k++) {
+        struct el_source *s;
+        struct el_model *model;
+        struct el_session *session;
+        REQUIRE_OK(el_source_open(k ? folder : test_data("fixtures/llama"), NULL, &s, &err), err);
+        for (size_t i = 0; i < s->n_tensors; i++)
+            CHECK_EQ_INT(s->ops->map(s, &s->tensors[i], 0) != NULL, k == 0);
+        REQUIRE_OK(el_model_open(s, NULL, &model, &err), err);
+        REQUIRE_OK(el_session_open(model, &(struct el_session_opts){.n_ctx = 16, .n_threads = 1}, &session, &err), err);
+        const struct el_row rows[2] = {{.token = 3}, {.token = 4, .pos = 1, .want_logits = true}};
+        REQUIRE_OK(el_session_decode(session, rows, 2, &err), err);
+        memcpy(logits[k], el_session_logits(session, 1), 32 * sizeof(float));
+        el_session_close(session);
+        el_model_close(model);
+        el_source_close(s);
+    }
+    CHECK(memcmp(logits[0], logits[1], 32 * sizeof(float)) == 0);
+    free(odd);
+    free(whole);
 }
 
 TEST(hf, without_commit_no_folder)

@@ -16,6 +16,18 @@ complete_words edgellm run --te
 is "$(cat offered)" --temp
 complete_words edgellm run -m ""
 is "$(cat offered)" ""
+complete_words edgellm run --cpu r
+is "$(cat offered)" ref
+complete_words edgellm quantize --output-tensor-type Q6
+is "$(cat offered)" Q6_K
+complete_words edgellm quantize m.gguf Q4_K_
+is "$(sort offered | tr '\n' ' ')" 'Q4_K_M Q4_K_S '
+complete_words edgellm quantize Q4_K_
+is "$(cat offered)" ""
+"$EDGELLM" list methods | sed 's/ .*//' | sort > methods
+complete_words edgellm quantize --method ""
+sort offered > offered_methods
+same methods offered_methods
 rc 2 "$EDGELLM" completion fish
 has err "only bash is known"
 # Every option of every command is offered.

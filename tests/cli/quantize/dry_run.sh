@@ -8,3 +8,10 @@ is "$(json dry_run)" true
 size=$(json nbytes_after)
 el info --json "$Q"
 has out "\"nbytes\": $size,"
+# It fails where the real run would.
+rc 4 "$EDGELLM" quantize --dry-run "$M" nodir/o.gguf Q8_0
+echo > o.gguf
+rc 4 "$EDGELLM" quantize --dry-run "$M" o.gguf Q8_0
+has err '(--force replaces it)$'
+el quantize --dry-run --force "$M" o.gguf Q8_0
+is "$(cat o.gguf)" ""
