@@ -27,9 +27,10 @@ is() { [ "$1" = "$2" ] || fail "'$1', expected '$2'"; }
 # near A B RELATIVE
 near() { awk -v a="$1" -v b="$2" -v r="$3" 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(d <= r * (b < 0 ? -b : b)) }' || fail "$1 is not near $2"; }
 # tty_run COMMAND...: with a terminal as standard output and input; what it showed is in ./out.
+# script(1) hands the line to $SHELL, which need not understand the quoting of bash.
 tty_run() {
     command -v script > /dev/null || skip "script(1) is missing"
     local line
     line=$(printf '%q ' "$@")
-    script -qec "$line" /dev/null > out < /dev/null
+    SHELL=$BASH script -qec "$line" /dev/null > out < /dev/null
 }
