@@ -202,7 +202,7 @@ static enum el_status run_model(struct bench *b, const char *path, bool *first)
     if (status == EL_OK)
         status = model_io_model(&io, &err);
     if (status == EL_OK && b->a->sha256)
-        status = el_sha256_path(path, base.model_sha256, &err);
+        status = el_sha256_path(io.path, base.model_sha256, &err);
     if (status != EL_OK) {
         if (b->n_failed++ == 0)
             b->first_err = err;

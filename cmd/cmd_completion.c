@@ -89,6 +89,23 @@ static void print_named(const struct command *cmd)
     }
 }
 
+/*
+ * Options whose argument is PATTERN=NAME: the names, once there is an equals sign. The shell may have split the word at it (the
+ * part behind is then cur, and prev the option with an equals sign), or not.
+ */
+static void print_patterns(const struct command *cmd)
+{
+    for (const struct opt *o = cmd->opts; o->name || o->letters; o++) {
+        if (!o->name || strcmp(o->name, "tensor-type") != 0)
+            continue;
+        (void)printf("      --%s=) words='", o->name);
+        print_names(el_encoding_name_at);
+        (void)printf("' ;;\n      --%s)\n        [[ $cur == *=* ]] || return\n        words='", o->name);
+        print_names(el_encoding_name_at);
+        (void)printf("'\n        prefix=${cur%%=*}= cur=${cur##*=} ;;\n");
+    }
+}
+
 /* The options after which a word is an argument: files are offered for it. */
 static void print_arguments(const struct command *cmd)
 {
@@ -133,6 +150,7 @@ static void print_command(const struct command *cmd)
     (void)printf("  '%s')\n    case \"$prev\" in\n", cmd->name);
     print_choices(cmd);
     print_named(cmd);
+    print_patterns(cmd);
     print_arguments(cmd);
     (void)printf("      *) words='");
     print_spellings(cmd->opts);
@@ -143,6 +161,12 @@ static void print_command(const struct command *cmd)
         print_names(el_mix_name_at);
         print_names(el_encoding_name_at);
         (void)printf("COPY'");
+    } else if (strcmp(cmd->name, "completion") == 0) {
+        (void)printf("\n        words+='bash'");
+    } else if (strcmp(cmd->name, "help") == 0) {
+        (void)printf("\n        words+='");
+        print_words(NULL);
+        (void)printf("'");
     }
     (void)printf(" ;;\n    esac ;;\n");
 }
@@ -151,8 +175,18 @@ static void print_bash(void)
 {
     (void)printf("# Bash completion of edgellm %s, made by 'edgellm completion bash'.\n", el_version());
     (void)printf("_edgellm() {\n"
-                 "  local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\n"
-                 "  local command=\"${COMP_WORDS[1]}\"\n"
+                 "  local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\" words='' prefix=''\n"
+                 "  local command=\"${COMP_WORDS[1]}\" i=$COMP_CWORD\n"
+                 /* bash splits words at '=': "--type=f16" is three, and so is "REGEX=TYPE". */
+                 "  if [[ $cur == '=' ]]; then cur='' i=$((i + 1)); fi\n"
+                 "  if ((i > 3)) && [[ ${COMP_WORDS[i-1]} == '=' ]]; then\n"
+                 "    prev=${COMP_WORDS[i-2]}\n"
+                 "    if [[ $prev != -* ]]; then\n"
+                 "      prev=${COMP_WORDS[i-3]}\n"
+                 "      [[ $prev == '=' ]] && prev=${COMP_WORDS[i-4]}\n"
+                 "      prev+='='\n"
+                 "    fi\n"
+                 "  fi\n"
                  "  if ((COMP_CWORD == 1)); then\n    COMPREPLY=($(compgen -W '");
     print_words(NULL);
     (void)printf("--help --list --version' -- \"$cur\"))\n    return\n  fi\n  case \"$command\" in\n");
@@ -171,7 +205,9 @@ static void print_bash(void)
     (void)printf("  esac\n  case \"$command\" in\n");
     for (size_t i = 0; command_at(i); i++)
         print_command(command_at(i));
-    (void)printf("  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"
+    (void)printf("  esac\n  COMPREPLY=($(compgen -P \"$prefix\" -W \"$words\" -- \"$cur\"))\n"
+                 /* Types may be written in small letters. */
+                 "  ((${#COMPREPLY[@]})) || COMPREPLY=($(compgen -P \"$prefix\" -W \"${words,,}\" -- \"$cur\"))\n}\n"
                  "complete -o default -o bashdefault -F _edgellm edgellm\n");
 }
 

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/command.h"
@@ -24,7 +25,8 @@ static const struct opt convert_opts[] = {
     {OPT_CHOICE, NULL, "to", "FORMAT",
      "output format; auto: by the name of OUT (.gguf, .safetensors, else a Hugging Face folder)",
      offsetof(struct convert_args, to), 0, 0, "auto|gguf|hf|safetensors"},
-    {OPT_NBYTES, NULL, "split-max-size", "SIZE", "begin a new shard before this size (500M, 5G)",
+    {OPT_NBYTES, NULL, "split-max-size", "SIZE",
+     "begin a new shard before the file exceeds this size (500M, 5G: powers of 1000; 64Mi, 2Gi: of 1024)",
      offsetof(struct convert_args, split_max_nbytes), 1, 0, NULL},
     {OPT_UINT, NULL, "split-max-tensors", "N", "begin a new shard after this many tensors (0: no limit)",
      offsetof(struct convert_args, split_max_tensors), 0, 1048576, NULL},
@@ -57,8 +59,10 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     static const char *const types[] = {"COPY", "COPY", "F32", "F16", "BF16"};
     const struct convert_args *const a = args;
     const char *const format = format_of(a->to, words.v[1]);
+    /* Into safetensors goes what the file has, under its names. */
+    char *const folder = strcmp(format, "safetensors") == 0 ? NULL : model_io_folder(words.v[0]);
     const struct pack_job job = {
-        .in = words.v[0],
+        .in = folder ? folder : words.v[0],
         .out = words.v[1],
         .tokenizer = a->tokenizer,
         .overrides = &a->overrides,
@@ -71,19 +75,23 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
                  .split_max_nbytes = a->split_max_nbytes,
                  .split_max_tensors = (uint32_t)a->split_max_tensors,
                  .overwrite = a->force},
-        .n_threads = (unsigned)a->n_threads,
+        .n_threads = opts_threads(a->n_threads),
         .nan_to_zero = a->nan == 1,
         .dry_run = a->dry_run,
         .json = a->json,
         .verbose = a->verbose,
     };
-    CMD_TRY(model_io_cpu(a->cpu, err));
-    return pack_io_run(&job, err);
+    enum el_status status = model_io_cpu(a->cpu, err);
+    if (status == EL_OK)
+        status = pack_io_run(&job, err);
+    free(folder);
+    return status;
 }
 
 const struct command cmd_convert = {
     .name = "convert",
     .about = "Write a model as GGUF, Hugging Face folder or safetensors file",
+    .details = "Smaller types are written by quantize, which reads the same models.",
     .usage = "[options] IN OUT",
     .opts = convert_opts,
     .args_nbytes = sizeof(struct convert_args),

@@ -55,9 +55,10 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     if (q.out && ends_with(q.out, ".safetensors"))
         return cmd_fail(err, EL_E_USAGE, "'%s': quantize writes GGUF, and OUT ends in .safetensors", q.out);
     CMD_TRY(model_io_cpu(a->cpu, err));
+    char *const folder = model_io_folder(q.in);
     char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), q.type);
     const struct pack_job job = {
-        .in = q.in,
+        .in = folder ? folder : q.in,
         .out = out,
         .tokenizer = a->tokenizer,
         .overrides = &a->overrides,
@@ -71,7 +72,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
                  .leave_output = a->leave_output,
                  .allow_requantize = a->allow_requantize},
         .sink = {.format = "gguf", .split_as_source = a->keep_split, .overwrite = a->force},
-        .n_threads = (unsigned)(q.n_threads == UINT64_MAX ? a->n_threads : q.n_threads),
+        .n_threads = opts_threads(q.n_threads == UINT64_MAX ? a->n_threads : q.n_threads),
         .nan_to_zero = a->nan == 1,
         .dry_run = a->dry_run,
         .json = a->json,
@@ -79,6 +80,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     };
     const enum el_status status = pack_io_run(&job, err);
     free(out);
+    free(folder);
     return status;
 }
 

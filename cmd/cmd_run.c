@@ -3,17 +3,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "cmd/command.h"
 #include "cmd/json_out.h"
 #include "cmd/model_io.h"
+#include "cmd/progress.h"
 #include "cmd/stopper.h"
 #include "cmd/text_in.h"
 #include "cmd/text_out.h"
 #include "cmd/util.h"
 
 enum { DEFAULT_MAX_CTX = 4096 };
+
+#define N_CTX_DEFAULT UINT64_MAX
 
 struct run_args {
     const char *model, *tokenizer, *prompt, *file, *cpu;
@@ -27,6 +31,7 @@ struct run_args {
 
 static const struct run_args run_defaults = {
     .n_predict = -1,
+    .n_ctx = N_CTX_DEFAULT,
     .n_batch = 512,
     .temp = 0.8,
     .top_k = 40,
@@ -43,23 +48,28 @@ static const struct opt run_opts[] = {
     OPT_OVERRIDE(struct run_args),
     {OPT_STR, "p", "prompt", "TEXT", "the prompt (also as an argument, or on standard input)", FIELD(prompt), 0, 0, NULL},
     {OPT_STR, "f", "file", "FILE", "read the prompt from FILE (-: standard input)", FIELD(file), 0, 0, NULL},
-    {OPT_INT, "n", "n-predict", "N", "tokens to write at most (-1, the default: until the model ends or the context is full)",
-     FIELD(n_predict), -1, 1e9, NULL},
-    {OPT_UINT, "c", "ctx-size", "N", "tokens of context (0: the model's, at most 4096)", FIELD(n_ctx), 0, 1 << 30, NULL},
+    {OPT_INT, "n", "n-predict|predict", "N",
+     "tokens to write at most (-1, the default, and -2: until the model ends or the context is full)", FIELD(n_predict), -2, 1e9,
+     NULL},
+    {OPT_UINT, "c", "ctx-size", "N",
+     "tokens of context (0: all that the model was trained for; without this option these, but at most 4096)", FIELD(n_ctx), 0,
+     1 << 30, NULL},
     {OPT_UINT, "b", "batch-size", "N", "tokens of the prompt processed at once (512)", FIELD(n_batch), 1, 65536, NULL},
     OPT_THREADS(struct run_args),
     OPT_CPU(struct run_args),
-    {OPT_UINT, "s", "seed", "N", "seed of the sampler (0); the same seed gives the same text", FIELD(seed), 0,
+    {OPT_UINT, "s", "seed", "N",
+     "seed of the sampler (0); the same seed gives the same text; -1: a random one, printed on standard error", FIELD(seed), -1,
      18446744073709551615.0, NULL},
-    {OPT_FLOAT, NULL, "temp", "X", "temperature (0.8); 0 takes the most likely token", FIELD(temp), 0, 100, NULL},
-    {OPT_UINT, NULL, "top-k", "N", "choose among the N most likely tokens (40; 0: all)", FIELD(top_k), 0, 1 << 30, NULL},
+    {OPT_FLOAT, NULL, "temp|temperature", "X", "temperature (0.8); 0 or less takes the most likely token", FIELD(temp), -100, 100,
+     NULL},
+    {OPT_UINT, NULL, "top-k", "N", "choose among the N most likely tokens (40; 0 or -1: all)", FIELD(top_k), -1, 1 << 30, NULL},
     {OPT_FLOAT, NULL, "top-p", "X", "choose among the fewest tokens that hold probability X (0.95; 1: all)", FIELD(top_p), 0, 1,
      NULL},
     {OPT_FLOAT, NULL, "min-p", "X", "drop tokens below X times the highest probability (0.05; 0: none)", FIELD(min_p), 0, 1,
      NULL},
     {OPT_FLOAT, NULL, "repeat-penalty", "X", "make recent tokens less likely (1: off)", FIELD(repeat_penalty), 0.001, 100, NULL},
-    {OPT_UINT, NULL, "repeat-last-n", "N", "how many tokens count as recent for the penalties (64)", FIELD(repeat_last_n), 0,
-     1 << 30, NULL},
+    {OPT_UINT, NULL, "repeat-last-n", "N", "how many tokens count as recent for the penalties (64; 0: none, -1: all)",
+     FIELD(repeat_last_n), -1, 1 << 30, NULL},
     {OPT_FLOAT, NULL, "presence-penalty", "X", "taken from the logit of every recent token (0: off)", FIELD(presence_penalty),
      -100, 100, NULL},
     {OPT_FLOAT, NULL, "frequency-penalty", "X", "taken from the logit of recent tokens, times their number (0: off)",
@@ -86,7 +96,8 @@ struct generation {
     size_t n_prompt;
     uint32_t n_ctx;
     uint64_t n_max; /* tokens to write at most */
-    int32_t *ids;   /* written tokens */
+    uint64_t seed;
+    int32_t *ids; /* written tokens */
     size_t n_ids, cap;
     char *text; /* printed text, kept for --json only */
     size_t text_nbytes, text_cap;
@@ -133,7 +144,8 @@ static enum el_status prepare(struct generation *g, const char *prompt, size_t n
         g->n_prompt = 1;
     }
     const uint32_t train = g->io.info.n_ctx_train ? g->io.info.n_ctx_train : DEFAULT_MAX_CTX;
-    const uint32_t most = a->n_ctx ? (uint32_t)a->n_ctx : train < DEFAULT_MAX_CTX ? train : DEFAULT_MAX_CTX;
+    const uint32_t usual = train < DEFAULT_MAX_CTX ? train : DEFAULT_MAX_CTX;
+    const uint32_t most = a->n_ctx == N_CTX_DEFAULT ? usual : a->n_ctx ? (uint32_t)a->n_ctx : train;
     if (g->n_prompt > most)
         return cmd_fail(err, EL_E_USAGE, "the prompt has %zu tokens, the context %u (see --ctx-size)", g->n_prompt,
                         (unsigned)most);
@@ -154,7 +166,7 @@ static enum el_status open_session(struct generation *g, struct el_err *err)
         .n_batch = (uint32_t)(a->n_batch < g->n_prompt ? a->n_batch : g->n_prompt),
         .kv_type_k = opts_kv_type(a->kv_k),
         .kv_type_v = opts_kv_type(a->kv_v),
-        .n_threads = (unsigned)a->n_threads,
+        .n_threads = opts_threads(a->n_threads),
     };
     return model_io_session(&g->io, &opts, err);
 }
@@ -179,19 +191,35 @@ static enum el_status run_prompt(struct generation *g, size_t *last_row, struct 
     return status;
 }
 
+static enum el_status choose_seed(struct generation *g, struct el_err *err)
+{
+    uint32_t random = 0; /* 32 bits are enough, and easier to type again */
+    g->seed = g->a->seed;
+    if (g->seed != UINT64_MAX)
+        return EL_OK;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        return cmd_fail(err, EL_E_IO, "a random seed: %s", strerror(errno));
+    g->seed = random;
+    if (!progress_is_quiet())
+        (void)fprintf(stderr, "seed: %llu\n", (unsigned long long)g->seed);
+    return EL_OK;
+}
+
 static enum el_status open_sampler(struct generation *g, struct el_sampler **sampler, struct el_err *err)
 {
     const struct run_args *const a = g->a;
+    const uint64_t n_all = g->n_prompt + g->n_max; /* there are never more recent tokens than these */
+    CMD_TRY(choose_seed(g, err));
     const struct el_sampler_opts opts = {
-        .temp = (float)a->temp,
-        .top_k = (uint32_t)a->top_k,
+        .temp = a->temp > 0 ? (float)a->temp : 0.0f,
+        .top_k = a->top_k == UINT64_MAX ? 0 : (uint32_t)a->top_k,
         .top_p = (float)a->top_p,
         .min_p = (float)a->min_p,
         .repeat_penalty = (float)a->repeat_penalty,
         .presence_penalty = (float)a->presence_penalty,
         .frequency_penalty = (float)a->frequency_penalty,
-        .penalty_last_n = (uint32_t)a->repeat_last_n,
-        .seed = a->seed,
+        .penalty_last_n = (uint32_t)(a->repeat_last_n < n_all ? a->repeat_last_n : n_all),
+        .seed = g->seed,
     };
     CMD_TRY(el_sampler_open(&opts, g->io.info.n_vocab, sampler, err));
     for (size_t i = 0; i < g->n_prompt; i++)
@@ -311,9 +339,11 @@ static void print_json(const struct generation *g)
     json_kuint(&j, "n_predict", g->n_ids);
     json_kstr(&j, "stop_reason", g->stop_reason);
     json_kstr(&j, "stop_string", g->stop_string);
-    json_kuint(&j, "seed", g->a->seed);
+    json_kuint(&j, "seed", g->seed);
     json_kuint(&j, "n_threads", el_session_n_threads(g->io.session));
     json_kuint(&j, "n_ctx", g->n_ctx);
+    json_kstr(&j, "type_k", opts_kv_type(g->a->kv_k));
+    json_kstr(&j, "type_v", opts_kv_type(g->a->kv_v));
     json_kuint(&j, "prompt_ns", g->prompt_ns);
     json_kuint(&j, "predict_ns", g->predict_ns);
     json_knum(&j, "prompt_per_second", per_second(g->n_prompt, g->prompt_ns));
@@ -365,6 +395,11 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     char *prompt = NULL;
     size_t nbytes = 0;
     enum el_status status = EL_OK;
+    if (!a->model)
+        return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
+    for (size_t i = 0; i < a->stops.n; i++)
+        if (!a->stops.v[i][0])
+            return cmd_fail(err, EL_E_USAGE, "option '--stop': the text is empty");
     if (a->prompt && words.n)
         return cmd_fail(err, EL_E_USAGE, "the prompt is given twice: as '%s' and with option '--prompt'", words.v[0]);
     CMD_TRY_OUT(model_io_cpu(a->cpu, err));

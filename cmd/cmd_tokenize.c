@@ -8,6 +8,7 @@
 #include "cmd/model_io.h"
 #include "cmd/text_in.h"
 #include "cmd/text_out.h"
+#include "cmd/token_text.h"
 #include "cmd/util.h"
 
 struct tokenize_args {
@@ -26,26 +27,56 @@ static const struct opt tokenize_opts[] = {
     {OPT_FLAG, NULL, "parse-special", NULL,
      "the text of a control token becomes that token; with --decode a control token becomes its text",
      offsetof(struct tokenize_args, parse_special), 0, 0, NULL},
-    {OPT_FLAG, NULL, "pieces", NULL, "one line per token: id and piece", offsetof(struct tokenize_args, pieces), 0, 0, NULL},
+    {OPT_FLAG, NULL, "pieces", NULL, "one line per token: id and text", offsetof(struct tokenize_args, pieces), 0, 0, NULL},
     {OPT_FLAG, NULL, "decode", NULL, "the input is ids, the output their text", offsetof(struct tokenize_args, decode), 0, 0,
      NULL},
     OPT_JSON(struct tokenize_args),
     OPT_END,
 };
 
-static void print_pieces(const struct el_tokenizer *tok, const int32_t *ids, size_t n)
+static enum el_status print_pieces(const struct el_tokenizer *tok, const int32_t *ids, size_t n, struct el_err *err)
 {
     for (size_t i = 0; i < n; i++) {
+        char *text = NULL;
         size_t nbytes = 0;
-        const char *const piece = el_tok_piece(tok, ids[i], &nbytes);
-        char *const line = text_line(piece ? piece : "", piece ? nbytes : 0, 0);
+        CMD_TRY(token_text(tok, ids[i], &text, &nbytes, err));
+        char *const line = text_line(text, nbytes, 0);
         (void)printf("%6d -> '%s'\n", ids[i], line);
         free(line);
+        free(text);
     }
+    return EL_OK;
 }
 
-static void print_json(const struct el_tokenizer *tok, const int32_t *ids, size_t n, bool pieces, const char *text,
-                       size_t text_nbytes)
+/* id, piece as stored, text; its bytes too when they are not UTF-8. */
+static enum el_status json_piece(struct json_out *j, const struct el_tokenizer *tok, int32_t id, struct el_err *err)
+{
+    char *text = NULL;
+    size_t nbytes = 0, n_piece = 0;
+    CMD_TRY(token_text(tok, id, &text, &nbytes, err));
+    const char *const piece = el_tok_piece(tok, id, &n_piece);
+    json_object(j);
+    json_kint(j, "id", id);
+    json_key(j, "piece");
+    json_text(j, piece, n_piece);
+    json_key(j, "text");
+    json_text(j, text, nbytes);
+    if (!text_is_utf8(text, nbytes)) {
+        json_key(j, "bytes");
+        json_array(j, true);
+        for (size_t i = 0; i < nbytes; i++)
+            json_uint(j, (unsigned char)text[i]);
+        json_end_array(j);
+    }
+    if (el_tok_is_control(tok, id))
+        json_kbool(j, "control", true);
+    json_end_object(j);
+    free(text);
+    return EL_OK;
+}
+
+static enum el_status print_json(const struct el_tokenizer *tok, const int32_t *ids, size_t n, bool pieces, const char *text,
+                                 size_t text_nbytes, struct el_err *err)
 {
     struct json_out j;
     json_init(&j, stdout, false);
@@ -58,12 +89,9 @@ static void print_json(const struct el_tokenizer *tok, const int32_t *ids, size_
     json_end_array(&j);
     if (pieces) {
         json_key(&j, "pieces");
-        json_array(&j, true);
-        for (size_t i = 0; i < n; i++) {
-            size_t nbytes = 0;
-            const char *const piece = el_tok_piece(tok, ids[i], &nbytes);
-            json_text(&j, piece ? piece : "", piece ? nbytes : 0);
-        }
+        json_array(&j, false);
+        for (size_t i = 0; i < n; i++)
+            CMD_TRY(json_piece(&j, tok, ids[i], err));
         json_end_array(&j);
     }
     if (text) {
@@ -72,6 +100,7 @@ static void print_json(const struct el_tokenizer *tok, const int32_t *ids, size_
     }
     json_end_object(&j);
     json_finish(&j);
+    return EL_OK;
 }
 
 static void print_ids(const int32_t *ids, size_t n)
@@ -93,9 +122,9 @@ static enum el_status decode(const struct tokenize_args *a, const struct el_toke
     if (status == EL_OK) {
         const bool tty = isatty(1) == 1;
         if (a->json)
-            print_json(tok, ids, n, a->pieces, text, nbytes);
+            status = print_json(tok, ids, n, a->pieces, text, nbytes, err);
         else if (a->pieces)
-            print_pieces(tok, ids, n);
+            status = print_pieces(tok, ids, n, err);
         else
             text_write(stdout, text, nbytes, tty);
         if (tty && !a->json && !a->pieces)
@@ -113,14 +142,15 @@ static enum el_status encode(const struct tokenize_args *a, const struct el_toke
     int32_t *ids = NULL;
     size_t n = 0;
     CMD_TRY(el_encode(tok, in, in_nbytes, flags, &ids, &n, err));
+    enum el_status status = EL_OK;
     if (a->json)
-        print_json(tok, ids, n, a->pieces, NULL, 0);
+        status = print_json(tok, ids, n, a->pieces, NULL, 0, err);
     else if (a->pieces)
-        print_pieces(tok, ids, n);
+        status = print_pieces(tok, ids, n, err);
     else
         print_ids(ids, n);
     el_free(ids);
-    return EL_OK;
+    return status;
 }
 
 static enum el_status run(const void *args, struct words words, struct el_err *err)
@@ -130,6 +160,8 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     char *text = NULL;
     size_t nbytes = 0;
     enum el_status status = EL_OK;
+    if (!a->model)
+        return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
     if (a->add_special && a->decode)
         return cmd_fail(err, EL_E_USAGE, "options '--add-special' and '--decode' exclude each other");
     CMD_TRY_OUT(text_in_read(words.n ? words.v[0] : NULL, a->file, "TEXT", &text, &nbytes, err));

@@ -4,6 +4,7 @@
 
 #include "cmd/command.h"
 #include "cmd/json_out.h"
+#include "cmd/model_io.h"
 #include "cmd/progress.h"
 #include "cmd/text_out.h"
 #include "cmd/util.h"
@@ -112,7 +113,8 @@ static enum el_status check(struct verify *v, struct el_err *err)
 
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
-    struct verify v = {.a = args, .path = words.v[0]};
+    char *const folder = model_io_folder(words.v[0]);
+    struct verify v = {.a = args, .path = folder ? folder : words.v[0]};
     const enum el_status status = check(&v, err);
     if (v.a->json && status != EL_E_INTERRUPTED)
         print_json(&v, status == EL_OK, err);
@@ -121,6 +123,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     for (size_t i = 0; i < v.n; i++)
         free(v.problems[i].text);
     free(v.problems);
+    free(folder);
     return status;
 }
 

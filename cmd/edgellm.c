@@ -135,11 +135,14 @@ static size_t gather(char *from_program, int argc, char **argv, char **out)
 }
 
 /* The library knows no options: what would help against its errors is added here. */
-static const char *hint(const char *text)
+static const char *hint(enum el_reason reason)
 {
-    if (strstr(text, "overwriting was not asked for"))
-        return " (--force replaces it)";
-    return strstr(text, "cannot be stored in safetensors") ? " (see --type)" : "";
+    switch (reason) {
+    case EL_REASON_NONE: break;
+    case EL_REASON_EXISTS: return " (--force replaces it)";
+    case EL_REASON_NOT_STORED: return " (see --type)";
+    }
+    return "";
 }
 
 int main(int argc, char **argv)
@@ -162,7 +165,7 @@ int main(int argc, char **argv)
     }
     const char *const name = cmd ? cmd->name : "";
     if (status != EL_OK && err.text[0])
-        (void)fprintf(stderr, "edgellm%s%s: %s%s\n", *name ? " " : "", name, err.text, hint(err.text));
+        (void)fprintf(stderr, "edgellm%s%s: %s%s\n", *name ? " " : "", name, err.text, hint(err.reason));
     const int code = process_exit_code(status, name);
     free(words);
     free(from_program);

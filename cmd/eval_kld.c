@@ -27,7 +27,7 @@ static const struct opt kld_opts[] = {
     OPT_TOKENIZER(struct kld_args),
     {OPT_STR, "f", "file", "FILE", "the text (-: standard input)", FIELD(file), 0, 0, NULL},
     {OPT_UINT, "c", "ctx|ctx-size", "N", "tokens per window (512); the second half is compared", FIELD(n_ctx), 4, 1 << 30, NULL},
-    {OPT_UINT, NULL, "chunks", "N", "use the first N windows (0: all)", FIELD(chunks), 0, 1e15, NULL},
+    {OPT_UINT, NULL, "chunks", "N", "use the first N windows (0 or -1: all)", FIELD(chunks), -1, 1e15, NULL},
     {OPT_UINT, "b", "batch|batch-size", "N", "tokens per batch (0: up to 512); results do not depend on it", FIELD(n_batch), 0,
      65536, NULL},
     OPT_THREADS(struct kld_args),
@@ -104,7 +104,7 @@ static enum el_status evaluate(struct kld *k, struct el_err *err)
     const struct kld_args *const a = k->a;
     uint32_t n_seqs = 1;
     for (int m = BASE; m <= Q; m++) {
-        CMD_TRY(eval_open_session(&k->io[m], eval_windows_longest(&k->windows), a->n_batch, (unsigned)a->n_threads, a->kv_k,
+        CMD_TRY(eval_open_session(&k->io[m], eval_windows_longest(&k->windows), a->n_batch, opts_threads(a->n_threads), a->kv_k,
                                   a->kv_v, &n_seqs, err));
         CMD_TRY(el_sha256_path(k->io[m].path, k->sha256[m], err));
         k->lp[m] = xcalloc(k->n_vocab, sizeof *k->lp[m]);

@@ -104,7 +104,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .n_batch = (uint32_t)(a->n_batch < window ? a->n_batch : window),
         .kv_type_k = opts_kv_type(a->kv_k),
         .kv_type_v = opts_kv_type(a->kv_v),
-        .n_threads = (unsigned)a->n_threads,
+        .n_threads = opts_threads(a->n_threads),
     };
     CMD_TRY_OUT(model_io_session(&io, &opts, err));
     logits = xcalloc(n, io.info.n_vocab * sizeof *logits);

@@ -33,7 +33,7 @@ static const struct opt ppl_opts[] = {
      NULL},
     {OPT_UINT, NULL, "max-tokens", "N", "use the first N tokens of the text (documents: score N tokens; 0: all)",
      FIELD(max_tokens), 0, 1e15, NULL},
-    {OPT_UINT, NULL, "chunks", "N", "use the first N windows or documents (0: all)", FIELD(chunks), 0, 1e15, NULL},
+    {OPT_UINT, NULL, "chunks", "N", "use the first N windows or documents (0 or -1: all)", FIELD(chunks), -1, 1e15, NULL},
     {OPT_UINT, "b", "batch|batch-size", "N", "tokens per batch (0: up to 512); results do not depend on it", FIELD(n_batch), 0,
      65536, NULL},
     OPT_THREADS(struct ppl_args),
@@ -192,9 +192,9 @@ static enum el_status evaluate(struct ppl *p, struct el_err *err)
     const struct ppl_args *const a = p->a;
     uint32_t n_seqs = 1;
     CMD_TRY(model_io_model(&p->io, err));
-    CMD_TRY(eval_open_session(&p->io, eval_windows_longest(&p->windows), a->n_batch, (unsigned)a->n_threads, a->kv_k, a->kv_v,
+    CMD_TRY(eval_open_session(&p->io, eval_windows_longest(&p->windows), a->n_batch, opts_threads(a->n_threads), a->kv_k, a->kv_v,
                               &n_seqs, err));
-    CMD_TRY(el_sha256_path(a->model, p->model_sha256, err));
+    CMD_TRY(el_sha256_path(p->io.path, p->model_sha256, err));
     CMD_TRY(eval_run(&p->io.session, 1, n_seqs, p->io.info.n_vocab, &p->windows, on_token, p, err));
     if (!isfinite(score_ppl(&p->score)))
         return cmd_fail(err, EL_E_FAILED, "the perplexity of %llu tokens is not finite", (unsigned long long)p->score.n);

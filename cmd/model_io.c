@@ -1,7 +1,9 @@
 #include "cmd/model_io.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/progress.h"
 #include "cmd/text_out.h"
@@ -17,12 +19,46 @@ enum el_status model_io_cpu(const char *level, struct el_err *err)
     return status == EL_OK ? EL_OK : cmd_fail(err, status, "option '--cpu': %s", why.text);
 }
 
+char *model_io_folder(const char *path)
+{
+    static const char single[] = "model.safetensors";
+    char name[64];
+    unsigned no = 0, count = 0;
+    int end = 0;
+    path_base(path, name, sizeof name);
+    const size_t n_path = strlen(path), n_name = strlen(name);
+    const bool is_shard = sscanf(name, "model-%5u-of-%5u.safetensors%n", &no, &count, &end) == 2 && (size_t)end == n_name;
+    if ((!is_shard && strcmp(name, single) != 0) || !ends_with(path, name) || path_is_folder(path))
+        return NULL;
+    const size_t n_folder = n_path - n_name;
+    char *const folder = n_folder > 1 ? xasprintf("%.*s", (int)(n_folder - 1), path) : xstrdup(n_folder ? "/" : ".");
+    char *const config = xasprintf("%s/config.json", folder);
+    const bool found = access(path, F_OK) == 0 && access(config, F_OK) == 0;
+    free(config);
+    if (found)
+        return folder;
+    free(folder);
+    return NULL;
+}
+
+/* A file of weights says neither what family they are of nor which tokens there are. */
+static enum el_status explain_weights(const struct model_io *io, enum el_status status, struct el_err *err)
+{
+    if (status == EL_OK || strcmp(el_source_format(io->source), "safetensors") != 0)
+        return status;
+    return cmd_fail(err, status, "%s; these are weights alone: the folder with their config.json is a model", err->text);
+}
+
 enum el_status model_io_source(struct model_io *io, const char *path, const char *tokenizer, const struct opt_list *overrides,
                                struct el_err *err)
 {
     if (!path)
         return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
-    io->path = path;
+    if (strcmp(path, "-") == 0)
+        return cmd_fail(err, EL_E_USAGE,
+                        "option '--model': a model is not read from standard input (a file of this name is ./-)");
+    io->folder = model_io_folder(path);
+    io->path = path = io->folder ? io->folder : path;
     const struct el_source_opts opts = {.tokenizer = tokenizer};
     CMD_TRY(el_source_open(path, &opts, &io->source, err));
     for (size_t i = 0; overrides && i < overrides->n; i++)
@@ -32,12 +68,12 @@ enum el_status model_io_source(struct model_io *io, const char *path, const char
 
 enum el_status model_io_tokenizer(struct model_io *io, struct el_err *err)
 {
-    return el_tokenizer_open(io->source, &io->tok, err);
+    return explain_weights(io, el_tokenizer_open(io->source, &io->tok, err), err);
 }
 
 enum el_status model_io_model(struct model_io *io, struct el_err *err)
 {
-    CMD_TRY(el_model_open(io->source, NULL, &io->model, err));
+    CMD_TRY(explain_weights(io, el_model_open(io->source, NULL, &io->model, err), err));
     io->info = el_model_info(io->model);
     return EL_OK;
 }
@@ -56,6 +92,7 @@ void model_io_close(struct model_io *io)
     el_tokenizer_close(io->tok);
     el_model_close(io->model);
     el_source_close(io->source);
+    free(io->folder);
     *io = (struct model_io){0};
 }
 

@@ -6,7 +6,8 @@
 #include "edgellm.h"
 
 struct model_io {
-    const char *path;
+    const char *path; /* of the file or folder that was opened */
+    char *folder;     /* owned: path, when a file stood for its folder */
     struct el_source *source;
     struct el_model *model;
     struct el_tokenizer *tok;
@@ -14,7 +15,15 @@ struct model_io {
     struct el_model_info info; /* of model, when it is open */
 };
 
-/* Opens the file and applies the overrides (may be NULL). EL_E_USAGE when path is NULL: --model is missing. */
+/*
+ * The folder of a Hugging Face model whose weights are the file `path`: model.safetensors, or one of its shards, with config.json
+ * beside it. free() it. NULL: path stands for itself.
+ */
+char *model_io_folder(const char *path);
+/*
+ * Opens the file, or the folder it stands for, and applies the overrides (may be NULL). EL_E_USAGE when path is NULL: --model is
+ * missing.
+ */
 enum el_status model_io_source(struct model_io *io, const char *path, const char *tokenizer, const struct opt_list *overrides,
                                struct el_err *err);
 /* Caps the CPU level (may be NULL). Before anything is opened. */

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cmd/command.h"
 #include "cmd/util.h"
@@ -51,6 +52,11 @@ bool opts_alternative(const char *alternatives, size_t i, char *out, size_t cap)
 const char *opts_kv_type(unsigned choice)
 {
     return choice == 0 ? "f16" : "f32";
+}
+
+unsigned opts_threads(uint64_t n)
+{
+    return n == UINT64_MAX ? 0 : (unsigned)n;
 }
 
 /* ---- numbers -------------------------------------------------------------------------------------------------------------- */
@@ -191,13 +197,45 @@ static void nearest(const struct opt *opts, const char *word, char *best, size_t
         }
 }
 
+/*
+ * What was probably meant, in this order: the same letters behind another number of dashes (--n, -temp), a value stuck to a short
+ * name (-n3, -m=x), the beginning of a long name (--ctx).
+ */
+static bool other_spelling(const struct opt *opts, const char *given, char *best, size_t cap)
+{
+    const char *const letters = given + strspn(given, "-");
+    const size_t n = strlen(letters);
+    enum { STEP_SAME, STEP_STUCK, STEP_PREFIX, N_STEPS };
+    for (int step = 0; step < N_STEPS; step++)
+        for (const struct opt *o = opts; !is_end(o); o++)
+            for (int is_long = 0; is_long < 2; is_long++) {
+                char alt[MAX_SPELLING - 4];
+                for (size_t i = 0; opts_alternative(is_long ? o->name : o->letters, i, alt, sizeof alt); i++) {
+                    const size_t m = strlen(alt);
+                    const char *const value = n > m ? letters + m + (letters[m] == '=') : "";
+                    const bool stuck = step == STEP_STUCK && !is_long && takes_argument(o) && given[1] != '-' && *value &&
+                                       strncmp(alt, letters, m) == 0 && (letters[m] == '=' || isdigit((unsigned char)*value));
+                    if (!stuck && !(step == STEP_SAME && strcmp(alt, letters) == 0) &&
+                        !(step == STEP_PREFIX && is_long && n >= 2 && strncmp(alt, letters, n) == 0))
+                        continue;
+                    (void)snprintf(best, cap, "%s%s%s%s", is_long ? "--" : "-", alt, stuck ? " " : "", stuck ? value : "");
+                    return true;
+                }
+            }
+    return false;
+}
+
 static enum el_status unknown(const struct command *cmd, const char *word, size_t nbytes, struct el_err *err)
 {
     char given[MAX_SPELLING], best[MAX_SPELLING] = "";
     (void)snprintf(given, sizeof given, "%.*s", (int)nbytes, word);
-    size_t distance = strlen(given) / 3 + 2; /* further away is no help */
-    nearest(cmd->opts, given, best, sizeof best, &distance);
-    nearest(common_opts, given, best, sizeof best, &distance);
+    if (isdigit((unsigned char)given[1]))
+        return cmd_fail(err, EL_E_USAGE, "unknown option '%s': a word that begins with '-' goes behind '--'", given);
+    if (!other_spelling(cmd->opts, given, best, sizeof best) && !other_spelling(common_opts, given, best, sizeof best)) {
+        size_t distance = strlen(given + strspn(given, "-")) / 3 + 1; /* further away is no help */
+        nearest(cmd->opts, given, best, sizeof best, &distance);
+        nearest(common_opts, given, best, sizeof best, &distance);
+    }
     if (best[0])
         return cmd_fail(err, EL_E_USAGE, "unknown option '%s', did you mean '%s'?", given, best);
     return cmd_fail(err, EL_E_USAGE, "unknown option '%s' (see 'edgellm %s --help')", given, cmd->name);
@@ -218,8 +256,10 @@ static enum el_status bad_value(const struct opt *o, const char *spelled, const 
     case OPT_FLOAT:
         return cmd_fail(err, EL_E_USAGE, "option '%s': '%s' is not a number from %g to %g", spelled, value, o->min, o->max);
     case OPT_NBYTES:
-        return cmd_fail(err, EL_E_USAGE, "option '%s': '%s' is not a size of at least %.0f bytes, such as 500M or 2Gi", spelled,
-                        value, o->min);
+        return cmd_fail(err, EL_E_USAGE,
+                        "option '%s': '%s' is not a whole number of bytes, at least %.0f, such as 500M (powers of 1000) "
+                        "or 2Gi (of 1024)",
+                        spelled, value, o->min);
     case OPT_CHOICE: {
         char words[256];
         size_t n = 0;
@@ -239,7 +279,7 @@ static bool store_choice(const struct opt *o, const char *value, void *field)
 {
     char word[MAX_SPELLING];
     for (unsigned i = 0; opts_alternative(o->choices, i, word, sizeof word); i++)
-        if (strcmp(word, value) == 0) {
+        if (strcasecmp(word, value) == 0) { /* types are written in both cases */
             *(unsigned *)field = i;
             return true;
         }
@@ -264,7 +304,9 @@ static bool store(const struct opt *o, const char *value, void *field)
     case OPT_STR: *(const char **)field = value; return true;
     case OPT_LIST: store_list(field, value); return true;
     case OPT_UINT:
-        if (!opts_uint(value, &u) || (double)u < o->min || (double)u > o->max)
+        if (o->min < 0 && strcmp(value, "-1") == 0)
+            u = UINT64_MAX;
+        else if (!opts_uint(value, &u) || (double)u < o->min || (double)u > o->max)
             return false;
         *(uint64_t *)field = u;
         return true;

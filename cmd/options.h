@@ -24,7 +24,7 @@ enum opt_type {
     OPT_UNFLAG, /* bool: becomes false */
     OPT_STR,    /* const char *: borrowed from argv */
     OPT_LIST,   /* struct opt_list: may be repeated */
-    OPT_UINT,   /* uint64_t in [min, max] */
+    OPT_UINT,   /* uint64_t in [min, max]; with min -1 also "-1", which becomes UINT64_MAX */
     OPT_INT,    /* int64_t in [min, max] */
     OPT_FLOAT,  /* double in [min, max], finite */
     OPT_NBYTES, /* uint64_t >= min: 500M, 5G (powers of 1000), 64Mi, 2Gi (powers of 1024) */
@@ -55,7 +55,8 @@ struct opt {
     {OPT_STR, NULL, "tokenizer", "FILE", "tokenizer file, when it is not in or beside the model", offsetof(T, tokenizer), 0, 0,  \
      NULL}
 #define OPT_THREADS(T)                                                                                                           \
-    {OPT_UINT, "t", "threads", "N", "threads (0: all cores); results do not depend on it", offsetof(T, n_threads), 0, 1024, NULL}
+    {OPT_UINT, "t", "threads", "N", "threads (0 or -1: all cores); results do not depend on it", offsetof(T, n_threads), -1,     \
+     1024, NULL}
 #define OPT_CPU(T)                                                                                                               \
     {OPT_STR, NULL, "cpu", "LEVEL", "use no more of the CPU than this: ref, avx2, avx512, avx512vnni, native", offsetof(T, cpu), \
      0, 0, NULL}
@@ -93,6 +94,8 @@ bool opts_alternative(const char *alternatives, size_t i, char *out, size_t cap)
 size_t opts_distance(const char *a, const char *b);
 /* The word of "a|b|c" with this index; static, as the choices are ("f16"). For OPT_CHOICE values that are passed on as text. */
 const char *opts_kv_type(unsigned choice);
+/* The number of threads as the library takes it: "-1" means 0 too, all cores. */
+unsigned opts_threads(uint64_t n);
 
 /* Strict numbers: all of s, in range. */
 bool opts_uint(const char *s, uint64_t *out);

@@ -109,6 +109,29 @@ static void print_summary(const struct pack_state *s, FILE *f)
     (void)fputc('\n', f);
 }
 
+/* Where a model went that is more than the one file OUT. */
+static void print_files(const struct pack_state *s, const struct el_sink *sink, FILE *f)
+{
+    size_t n = 0;
+    while (el_sink_file(sink, n))
+        n++;
+    if (n < 2)
+        return;
+    (void)fprintf(f, "%zu files:", n);
+    for (size_t i = 0; i < n; i++) {
+        char *const name = text_line(el_sink_file(sink, i), strlen(el_sink_file(sink, i)), 0);
+        if (n <= 4 || i < 2 || i == n - 1)
+            (void)fprintf(f, " %s", name);
+        else if (i == 2)
+            (void)fputs(" ...", f);
+        free(name);
+    }
+    char *const folder = text_line(s->job->out, strlen(s->job->out), 0);
+    const bool in_folder = strcmp(s->job->sink.format, "hf") == 0;
+    (void)fprintf(f, "%s%s\n", in_folder ? " in " : "", in_folder ? folder : "");
+    free(folder);
+}
+
 static void json_row(struct json_out *j, const struct el_plan_row *row, const struct row_result *result)
 {
     json_object(j);
@@ -133,7 +156,7 @@ static void json_row(struct json_out *j, const struct el_plan_row *row, const st
     json_end_object(j);
 }
 
-static void print_json(const struct pack_state *s)
+static void print_json(const struct pack_state *s, const struct el_sink *sink)
 {
     struct json_out j;
     struct totals before, after;
@@ -142,6 +165,13 @@ static void print_json(const struct pack_state *s)
     json_object(&j);
     json_kstr(&j, "input", s->job->in);
     json_kstr(&j, "output", s->job->out);
+    if (sink) {
+        json_key(&j, "files");
+        json_array(&j, false);
+        for (size_t i = 0; el_sink_file(sink, i); i++)
+            json_str(&j, el_sink_file(sink, i));
+        json_end_array(&j);
+    }
     json_kstr(&j, "format", s->job->sink.format);
     json_kstr(&j, "type", s->job->plan.type);
     json_kbool(&j, "dry_run", s->job->dry_run);
@@ -229,9 +259,27 @@ static enum el_status check_output(const struct pack_job *job, struct el_err *er
     free(folder);
     if (!has_folder)
         return cmd_fail(err, EL_E_IO, "'%s': the output's folder does not exist", job->out);
-    if (strcmp(job->sink.format, "hf") != 0 && !shards && !job->sink.overwrite && lstat(job->out, &st) == 0)
-        return cmd_fail(err, EL_E_IO, "'%s': output exists already and overwriting was not asked for", job->out);
-    return EL_OK;
+    if (strcmp(job->sink.format, "hf") == 0 || shards || job->sink.overwrite || lstat(job->out, &st) != 0)
+        return EL_OK;
+    (void)cmd_fail(err, EL_E_IO, "'%s': output exists already and overwriting was not asked for", job->out);
+    err->reason = EL_REASON_EXISTS;
+    return EL_E_IO;
+}
+
+/* What the person will not get, although nothing fails. */
+static void warn_of_input(const struct pack_job *job, const struct el_source *source)
+{
+    if (progress_is_quiet())
+        return;
+    if (strcmp(el_source_format(source), "safetensors") == 0 && strcmp(job->sink.format, "safetensors") != 0)
+        (void)fprintf(stderr,
+                      "edgellm: warning: the input is weights alone, without config.json beside them: so is the output\n");
+    const size_t n = el_source_n_tensors(source);
+    bool one_file = job->sink.split_as_source;
+    for (size_t i = 1; i < n && one_file; i++)
+        one_file = strcmp(el_source_tensor(source, i).file, el_source_tensor(source, i - 1).file) == 0;
+    if (one_file)
+        (void)fprintf(stderr, "edgellm: warning: --keep-split: the input is one file, so the output is one file\n");
 }
 
 enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
@@ -243,10 +291,14 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
     const struct el_source_opts opts = {.tokenizer = job->tokenizer};
     enum el_status status = EL_OK;
 
+    if (strcmp(job->in, "-") == 0 || strcmp(job->out, "-") == 0)
+        return cmd_fail(err, EL_E_USAGE, "'-': a model is not %s (a file of this name is ./-)",
+                        strcmp(job->in, "-") == 0 ? "read from standard input" : "written to standard output");
     CMD_TRY_OUT(el_source_open(job->in, &opts, &source, err));
     for (size_t i = 0; i < job->overrides->n; i++)
         CMD_TRY_OUT(el_source_override(source, job->overrides->v[i], err));
     CMD_TRY_OUT(make_plan(job, source, &plan, err));
+    warn_of_input(job, source);
     s.plan = plan;
     s.n_rows = el_plan_n_rows(plan);
     if (s.n_rows == 0 && !job->plan.for_convert) {
@@ -263,11 +315,13 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
         warn_nonfinite(&s);
     }
     if (job->json)
-        print_json(&s);
+        print_json(&s, sink);
     if (job->verbose || (job->dry_run && !job->json))
         print_table(&s, job->dry_run && !job->json ? stdout : stderr);
     if (!job->json && !progress_is_quiet())
         print_summary(&s, job->dry_run ? stdout : stderr);
+    if (!job->json && !progress_is_quiet() && sink)
+        print_files(&s, sink, stderr);
 out:
     el_sink_close(sink);
     el_plan_free(plan);

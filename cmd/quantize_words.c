@@ -38,6 +38,8 @@ enum el_status quantize_words_read(struct words words, struct quantize_words *q,
     } else if (n == 4) {
         return cmd_fail(err, EL_E_USAGE, "'%s' is not a number of threads", words.v[3]);
     }
+    if (n == 2 && ends_with(words.v[1], ".gguf"))
+        return cmd_fail(err, EL_E_USAGE, "TYPE is missing behind '%s' (such as Q4_K_M; see 'edgellm list mixes')", words.v[1]);
     q->in = words.v[0];
     q->out = n == 3 ? words.v[1] : NULL;
     q->type = words.v[n - 1];

@@ -30,6 +30,17 @@ static size_t utf8_at(const char *s, size_t nbytes, uint32_t *cp)
     return len;
 }
 
+bool text_is_utf8(const char *s, size_t nbytes)
+{
+    uint32_t c;
+    for (size_t i = 0, len; i < nbytes; i += len) {
+        len = utf8_at(s + i, nbytes - i, &c);
+        if (len == 0)
+            return false;
+    }
+    return true;
+}
+
 static bool is_hidden(uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e ||

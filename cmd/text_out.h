@@ -16,6 +16,7 @@ void text_visible(const char *s, size_t nbytes, char *out, size_t cap);
 char *text_line(const char *s, size_t nbytes, size_t max_chars);
 /* Writes nbytes bytes: as they are, or in visible form (newline and tab stay). */
 void text_write(FILE *f, const char *s, size_t nbytes, bool visible);
+bool text_is_utf8(const char *s, size_t nbytes);
 /* Characters that a terminal shows: code points of valid UTF-8. */
 size_t text_width(const char *s);
 

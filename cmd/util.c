@@ -18,6 +18,7 @@ enum el_status cmd_fail(struct el_err *err, enum el_status code, const char *fmt
     (void)vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
     err->code = code;
+    err->reason = EL_REASON_NONE;
     text_visible(raw, strlen(raw), err->text, sizeof err->text);
     return code;
 }

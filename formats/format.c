@@ -246,6 +246,11 @@ enum el_status el_sink_open(const char *path, const struct el_sink_opts *opts, s
     return EL_OK;
 }
 
+const char *el_sink_file(const struct el_sink *sink, size_t i)
+{
+    return sink->ops->file ? sink->ops->file(sink, i) : i == 0 ? sink->path : NULL;
+}
+
 enum el_status el_sink_commit(struct el_sink *sink, struct el_err *err)
 {
     if (el_interrupted())

@@ -37,6 +37,7 @@ struct gguf_sink {
     struct shard *shards;
     uint32_t n_shards;
     uint32_t alignment;
+    uint64_t header_nbytes[2];    /* of the first and of another shard of several, without their tensors' lines */
     struct el_gguf_place *places; /* one per tensor; offsets count from the data's start */
     struct el_meta *extra;        /* what goes behind the given metadata: parts container, split set */
 };
@@ -197,6 +198,25 @@ static bool begins_source_file(const struct el_sink *s, size_t i)
            source_file(s->source, s->tensors[i].name, i) != source_file(s->source, s->tensors[i - 1].name, i - 1);
 }
 
+/* Bytes of the lines of a header that describe one tensor. */
+static uint64_t line_nbytes(const struct el_tensor *t)
+{
+    uint64_t n = 0;
+    for (uint32_t p = 0; p < t->n_parts; p++) {
+        uint64_t dims[EL_MAX_DIMS];
+        n += 8 + strlen(t->name) + strlen(t->parts[p].suffix) + 4 + 8ull * el_gguf_part_dims(t, p, dims) + 4 + 8;
+    }
+    return n;
+}
+
+/* Would the file exceed the limit with so many bytes of header and of data? */
+static bool exceeds(const struct el_sink *s, const struct gguf_sink *g, uint64_t header_nbytes, uint64_t data_nbytes)
+{
+    uint64_t padded, sum;
+    return s->opts.split_max_nbytes && (!el_align_u64(header_nbytes, g->alignment, &padded) ||
+                                        !el_add_u64(padded, data_nbytes, &sum) || sum > s->opts.split_max_nbytes);
+}
+
 /* Gives every part its place and counts the shards: a tensor that does not fit goes to a new one; its parts stay together. */
 static enum el_status place_tensors(struct el_sink *s, struct gguf_sink *g, struct el_err *err)
 {
@@ -205,21 +225,24 @@ static enum el_status place_tensors(struct el_sink *s, struct gguf_sink *g, stru
     if (!g->places || !g->shards)
         return no_memory(s, err);
     g->n_shards = 1;
+    uint64_t header = g->header_nbytes[0];
     for (size_t i = 0; i < s->n_tensors; i++) {
         const struct el_tensor *const t = &s->tensors[i];
         struct shard *sh = &g->shards[g->n_shards - 1];
+        const uint64_t line = line_nbytes(t);
         uint64_t padded = 0, sum;
         for (uint32_t p = 0; p < t->n_parts; p++) {
             if (!el_add_u64(padded, t->parts[p].nbytes, &padded) || !el_align_u64(padded, g->alignment, &padded))
                 return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': size overflows", s->path, t->name);
         }
-        const bool full =
-            begins_source_file(s, i) || (s->opts.split_max_tensors && sh->n_tensors >= s->opts.split_max_tensors) ||
-            (s->opts.split_max_nbytes && (!el_add_u64(sh->data_nbytes, padded, &sum) || sum > s->opts.split_max_nbytes));
+        const bool full = begins_source_file(s, i) || (s->opts.split_max_tensors && sh->n_tensors >= s->opts.split_max_tensors) ||
+                          !el_add_u64(sh->data_nbytes, padded, &sum) || exceeds(s, g, header + line, sum);
         if (full && sh->n_tensors > 0) {
             sh = &g->shards[g->n_shards++];
             sh->first = i;
+            header = g->header_nbytes[1];
         }
+        header += line;
         for (uint32_t p = 0; p < t->n_parts; p++) {
             g->places[i].file[p] = g->n_shards - 1;
             g->places[i].offset[p] = sh->data_nbytes;
@@ -291,6 +314,32 @@ static void add_value(struct el_buf *b, const struct el_meta *meta, size_t i)
 static bool is_container_key(const char *key)
 {
     return el_gguf_is_split_key(key) || strcmp(key, EL_GGUF_ENCODINGS_KEY) == 0;
+}
+
+/* What header_nbytes says: shards are filled before the numbers are known that they will carry. */
+static enum el_status measure_headers(const struct el_sink *s, struct gguf_sink *g, const struct el_meta *meta,
+                                      struct el_err *err)
+{
+    /* Magic and counts; then key, type and value of what describe_split and add_split_id write. */
+    const uint64_t fixed = 24 + 4 * (8 + 4) + strlen("split.no") + 2 + strlen("split.count") + 2 + strlen("split.tensors.count") +
+                           4 + strlen(EL_GGUF_SPLIT_ID_KEY) + 8 + 64;
+    const size_t alignment_at = el_meta_find(meta, "general.alignment");
+    struct el_buf first, other;
+    el_buf_init(&first);
+    el_buf_init(&other);
+    for (size_t k = 0; k < el_meta_count(meta); k++)
+        if (!is_container_key(el_meta_key(meta, k)))
+            add_value(&first, meta, k);
+    for (size_t k = 0; k < el_meta_count(g->extra); k++)
+        add_value(&first, g->extra, k);
+    if (alignment_at != SIZE_MAX)
+        add_value(&other, meta, alignment_at);
+    g->header_nbytes[0] = fixed + first.nbytes;
+    g->header_nbytes[1] = fixed + other.nbytes;
+    const bool failed = first.failed || other.failed;
+    el_buf_release(&first);
+    el_buf_release(&other);
+    return failed ? no_memory(s, err) : EL_OK;
 }
 
 static void add_tensor_parts(struct el_buf *b, const struct el_tensor *t, const struct el_gguf_place *place)
@@ -478,9 +527,10 @@ static enum el_status sink_begin(struct el_sink *s, const struct el_meta *meta, 
     EL_TRY(check_names(s, err));
     EL_TRY(check_encodings(s, err));
     EL_TRY(check_meta(s, meta, err));
+    EL_TRY(describe_encodings(s, g, err));
+    EL_TRY(measure_headers(s, g, meta, err));
     EL_TRY(place_tensors(s, g, err));
     EL_TRY(name_shards(s, g, err));
-    EL_TRY(describe_encodings(s, g, err));
     EL_TRY(add_split_id(s, g, meta, err));
     for (uint32_t i = 0; i < g->n_shards; i++)
         EL_TRY(begin_shard(s, g, meta, i, err));
@@ -547,13 +597,17 @@ static enum el_status remove_first(const struct shard *first, int dir_fd, struct
 }
 
 /*
- * Everything is on the disk before anything of an old set goes. Then last shard first: a reader that is given the first one finds
- * the others. What has got a new name loses it again on failure.
+ * No call replaces several files at once, so a set is replaced in an order that never leaves a readable mix:
+ *   1. All that needs space is done for every part: bytes on the disk, temporary names taken. Until here the old set is whole.
+ *   2. The old first part goes: without it no part opens as a model.
+ *   3. The new parts get their names, the last one first; with the first one the new set is there, whole.
+ * An interruption after 2 leaves old and new parts without a first one, and what a person makes of them by hand is refused by
+ * EL_GGUF_SPLIT_ID_KEY. What has got a name that was free loses it again on failure.
  */
 static enum el_status commit_set(struct gguf_sink *g, struct el_err *err)
 {
     for (uint32_t i = 0; i < g->n_shards; i++)
-        EL_TRY(el_outfile_sync(g->shards[i].out, err));
+        EL_TRY(el_outfile_stage(g->shards[i].out, err));
     const int dir_fd = open_folder(g);
     if (dir_fd < 0)
         return el_fail(err, EL_E_IO, "'%s': cannot open the output's folder: %s", g->shards[0].path, el_errno_text(errno));
@@ -603,9 +657,15 @@ static void sink_close(struct el_sink *s)
     s->priv = NULL;
 }
 
+static const char *sink_file(const struct el_sink *s, size_t i)
+{
+    const struct gguf_sink *const g = s->priv;
+    return i < g->n_shards ? g->shards[i].path : NULL;
+}
+
 enum el_status el_gguf_create(struct el_sink *s, struct el_err *err)
 {
-    static const struct el_sink_ops ops = {sink_begin, sink_write, sink_commit, sink_close};
+    static const struct el_sink_ops ops = {sink_begin, sink_write, sink_commit, sink_close, sink_file};
     s->ops = &ops;
     s->priv = el_calloc_array(1, sizeof(struct gguf_sink));
     return s->priv ? EL_OK : no_memory(s, err);

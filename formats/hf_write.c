@@ -6,13 +6,11 @@
  * except that a declared order which is the one of the safetensors library (number type, then name) is kept up by the slices of
  * stacks too.
  *
- * The files have no name until commit. A new folder is made at begin, and a guard removes it and its files if we are killed
- * before the end; in a folder that existed, an old config.json is removed before the first file is replaced and the new one
- * comes last, so that a folder in between is no model.
+ * The folder appears whole (base/outdir.h); where an old one must be replaced file by file, config.json goes first and comes
+ * last, so that a folder in between is no model.
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,9 +18,9 @@
 
 #include "base/checked.h"
 #include "base/file.h"
-#include "base/guard.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/outdir.h"
 #include "base/strmap.h"
 #include "formats/hf.h"
 #include "formats/safetensors.h"
@@ -54,8 +52,8 @@ struct hf_sink {
     uint64_t nbytes;        /* of all tensors */
     struct member *members; /* shards first, then the index, the small files, config.json */
     size_t n_members;
-    bool made_folder, committed;
-    int parent_fd, guard;
+    const char **names; /* [n_members], of the members */
+    struct el_outdir *dir;
 };
 
 static enum el_status no_memory(const struct el_sink *s, struct el_err *err)
@@ -113,8 +111,9 @@ static enum el_status plan_tensors(struct el_sink *s, const struct el_arch *arch
             return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s' is a RoPE scaling that config.json has no words for",
                            s->path, t->name);
         if (r->hf && !(t->enc.e->flags & EL_ENC_FLOAT))
-            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16",
-                           s->path, t->name, t->enc_name);
+            return el_fail_why(err, EL_E_UNSUPPORTED, EL_REASON_NOT_STORED,
+                               "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16", s->path, t->name,
+                               t->enc_name);
         t->order = el_arch_hf_order(arch, r, hp);
         t->order_elems = t->n_dims == 1 && r->flags & (EL_TF_ROPE_Q | EL_TF_ROPE_K | EL_TF_QKV);
         s->tensors[i] = *t;
@@ -184,6 +183,20 @@ static void order_pieces(const struct el_sink *s, struct sort_item *order)
         qsort(order, w->n_pieces, sizeof *order, by_library);
 }
 
+/* Bytes that a piece takes in the header of its file, at most: its place is not known yet, but it is below the limit. */
+static uint64_t header_line_nbytes(const struct el_sink *s, const struct piece *p)
+{
+    const struct el_tensor *const t = &s->tensors[p->tensor];
+    const uint32_t skip = p->in_stack ? 1 : 0;
+    const uint64_t most = s->opts.split_max_nbytes > p->nbytes ? s->opts.split_max_nbytes : p->nbytes;
+    struct el_buf json;
+    el_buf_init(&json);
+    el_st_add_tensor(&json, p->name, el_st_dtype_of_enc(&t->enc), t->n_dims - skip, t->dims + skip, most, most);
+    const uint64_t nbytes = json.nbytes;
+    el_buf_release(&json);
+    return nbytes;
+}
+
 /* Fills shards up to the limits, as transformers does: a tensor that does not fit opens the next one. */
 static enum el_status place_pieces(struct el_sink *s, struct el_err *err)
 {
@@ -197,16 +210,22 @@ static enum el_status place_pieces(struct el_sink *s, struct el_err *err)
     enum el_status status;
     EL_TRY_OUT(check_names(s, err));
     order_pieces(s, order);
-    uint64_t in_shard = 0, n_in_shard = 0;
+    uint64_t in_shard = 0, n_in_shard = 0, header = el_st_header_nbytes();
     w->n_shards = 1;
     for (size_t i = 0; i < w->n_pieces; i++) {
         struct piece *const p = &w->pieces[order[i].piece];
-        const bool full = (s->opts.split_max_nbytes && in_shard + p->nbytes > s->opts.split_max_nbytes) ||
-                          (s->opts.split_max_tensors && n_in_shard == s->opts.split_max_tensors);
+        const uint64_t line = header_line_nbytes(s, p);
+        uint64_t sum = 0;
+        const bool full = (s->opts.split_max_nbytes &&
+                           (!el_add_u64(in_shard + header + line, p->nbytes, &sum) || sum > s->opts.split_max_nbytes)) ||
+                          (s->opts.split_max_tensors && n_in_shard == s->opts.split_max_tensors) ||
+                          n_in_shard == EL_MAX_SAFETENSORS_TENSORS;
         if (full && n_in_shard > 0) {
             w->n_shards++;
             in_shard = n_in_shard = 0;
+            header = el_st_header_nbytes();
         }
+        header += line;
         p->shard = (uint32_t)w->n_shards - 1;
         p->offset = in_shard;
         in_shard += p->nbytes;
@@ -301,80 +320,6 @@ static enum el_status name_members(struct el_sink *s, struct el_err *err)
     return add_member(s, "config.json", err);
 }
 
-static enum el_status make_folder(struct el_sink *s, struct el_err *err)
-{
-    struct hf_sink *const w = s->priv;
-    size_t n = strlen(s->path);
-    while (n > 1 && s->path[n - 1] == '/')
-        n--;
-    char *const path = el_strndup(s->path, n);
-    const char **const names = el_alloc_array(w->n_members, sizeof *names);
-    enum el_status status = EL_OK;
-    if (!path || !names) {
-        status = no_memory(s, err);
-        goto out;
-    }
-    for (size_t i = 0; i < w->n_members; i++)
-        names[i] = w->members[i].name;
-    char *const slash = strrchr(path, '/');
-    const char *const name = slash ? slash + 1 : path;
-    if (slash && slash != path)
-        *slash = '\0';
-    w->parent_fd = open(!slash ? "." : slash == path ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (w->parent_fd < 0) {
-        status = el_fail(err, EL_E_IO, "'%s': cannot open the output's folder: %s", s->path, el_errno_text(errno));
-        goto out;
-    }
-    if (faccessat(w->parent_fd, name, F_OK, 0) == 0)
-        goto out; /* it is a folder: el_hf_create has looked */
-    w->guard = el_guard_start(w->parent_fd, name, names, w->n_members);
-    if (mkdirat(w->parent_fd, name, 0777) == 0) {
-        w->made_folder = true;
-        el_guard_arm(w->guard);
-    } else {
-        status = el_fail(err, EL_E_IO, "'%s': cannot make the folder: %s", s->path, el_errno_text(errno));
-    }
-out:
-    el_free(names);
-    el_free(path);
-    return status;
-}
-
-static enum el_status open_member(struct el_sink *s, struct member *m, struct el_err *err)
-{
-    struct el_buf path;
-    el_buf_init(&path);
-    el_buf_addf(&path, "%s/%s", s->path, m->name);
-    const enum el_status status = path.failed ? no_memory(s, err) : el_outfile_open(path.data, s->opts.overwrite, &m->f, err);
-    el_buf_release(&path);
-    return status;
-}
-
-/* Opens a shard, writes its header and reserves its size. */
-static enum el_status begin_shard(struct el_sink *s, uint32_t shard, size_t *at, struct el_err *err)
-{
-    struct hf_sink *const w = s->priv;
-    struct member *const m = &w->members[shard];
-    EL_TRY(open_member(s, m, err));
-    struct el_buf json;
-    el_buf_init(&json);
-    el_st_begin_header(&json);
-    const size_t from = *at;
-    uint64_t end = 0, data_offset;
-    for (; *at < w->n_pieces && w->pieces[w->place[*at]].shard == shard; ++*at) {
-        const struct piece *const p = &w->pieces[w->place[*at]];
-        const struct el_tensor *const t = &s->tensors[p->tensor];
-        const uint32_t skip = p->in_stack ? 1 : 0;
-        end = p->offset + p->nbytes;
-        el_st_add_tensor(&json, p->name, el_st_dtype_of_enc(&t->enc), t->n_dims - skip, t->dims + skip, p->offset, end);
-    }
-    enum el_status status = el_st_write_header(&json, m->f, &data_offset, err);
-    el_buf_release(&json);
-    for (size_t i = from; i < *at; i++)
-        w->pieces[w->place[i]].offset += data_offset;
-    return status == EL_OK ? el_outfile_reserve(m->f, data_offset + end, err) : status;
-}
-
 /* "model-00001-of-00002.safetensors", with any numbers. */
 static bool is_shard_name(const char *name)
 {
@@ -406,14 +351,74 @@ static bool is_model_name(const char *name)
     return is_shard_name(name);
 }
 
-typedef enum el_status visit_fn(struct el_sink *s, const char *name, const char *path, struct el_err *err);
+/* Makes the folder in which the files come to be. */
+static enum el_status make_folder(struct el_sink *s, struct el_err *err)
+{
+    struct hf_sink *const w = s->priv;
+    w->names = el_alloc_array(w->n_members, sizeof *w->names);
+    if (!w->names)
+        return no_memory(s, err);
+    for (size_t i = 0; i < w->n_members; i++)
+        w->names[i] = w->members[i].name;
+    const struct el_outdir_opts opts = {s->opts.overwrite, w->names, w->n_members, is_model_name};
+    return el_outdir_open(s->path, &opts, &w->dir, err);
+}
 
-/* Calls visit for each file of the output folder that is a part of a model, ours or an older one. */
-static enum el_status visit_folder(struct el_sink *s, visit_fn *visit, struct el_err *err)
+static enum el_status open_member(struct el_sink *s, struct member *m, struct el_err *err)
+{
+    struct el_buf path;
+    el_buf_init(&path);
+    el_buf_addf(&path, "%s/%s", el_outdir_place(((const struct hf_sink *)s->priv)->dir), m->name);
+    const enum el_status status = path.failed ? no_memory(s, err) : el_outfile_open(path.data, false, &m->f, err);
+    el_buf_release(&path);
+    return status;
+}
+
+/* Opens a shard, writes its header and reserves its size. */
+static enum el_status begin_shard(struct el_sink *s, uint32_t shard, size_t *at, struct el_err *err)
+{
+    struct hf_sink *const w = s->priv;
+    struct member *const m = &w->members[shard];
+    EL_TRY(open_member(s, m, err));
+    struct el_buf json;
+    el_buf_init(&json);
+    el_st_begin_header(&json);
+    const size_t from = *at;
+    uint64_t end = 0, data_offset;
+    for (; *at < w->n_pieces && w->pieces[w->place[*at]].shard == shard; ++*at) {
+        const struct piece *const p = &w->pieces[w->place[*at]];
+        const struct el_tensor *const t = &s->tensors[p->tensor];
+        const uint32_t skip = p->in_stack ? 1 : 0;
+        end = p->offset + p->nbytes;
+        el_st_add_tensor(&json, p->name, el_st_dtype_of_enc(&t->enc), t->n_dims - skip, t->dims + skip, p->offset, end);
+    }
+    enum el_status status = el_st_write_header(&json, m->f, &data_offset, err);
+    el_buf_release(&json);
+    for (size_t i = from; i < *at; i++)
+        w->pieces[w->place[i]].offset += data_offset;
+    return status == EL_OK ? el_outfile_reserve(m->f, data_offset + end, err) : status;
+}
+
+/* A file of the old model that will be replaced must not be one that the source reads, and not a folder. */
+static enum el_status check_old_file(const struct el_sink *s, const char *path, struct el_err *err)
+{
+    struct stat st;
+    struct el_source *source;
+    memcpy(&source, &s->source, sizeof source); /* the operation takes a mutable source for its other uses */
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return el_fail(err, EL_E_IO, "'%s': output is a folder, not a file", path);
+    if (source && source->ops->is_file && stat(path, &st) == 0 &&
+        source->ops->is_file(source, (uint64_t)st.st_dev, (uint64_t)st.st_ino))
+        return el_fail(err, EL_E_USAGE, "'%s': input and output are the same file", path);
+    return EL_OK;
+}
+
+/* Checks the files of the output folder that are parts of a model. */
+static enum el_status check_old(const struct el_sink *s, struct el_err *err)
 {
     DIR *const dir = opendir(s->path);
     if (!dir)
-        return el_fail(err, EL_E_IO, "'%s': cannot list the output: %s", s->path, el_errno_text(errno));
+        return errno == ENOENT ? EL_OK : el_fail(err, EL_E_IO, "'%s': cannot list the output: %s", s->path, el_errno_text(errno));
     struct el_buf path;
     el_buf_init(&path);
     enum el_status status = EL_OK;
@@ -422,24 +427,11 @@ static enum el_status visit_folder(struct el_sink *s, visit_fn *visit, struct el
             continue;
         el_buf_reset(&path);
         el_buf_addf(&path, "%s/%s", s->path, e->d_name);
-        status = path.failed ? no_memory(s, err) : visit(s, e->d_name, path.data, err);
+        status = path.failed ? no_memory(s, err) : check_old_file(s, path.data, err);
     }
     el_buf_release(&path);
     closedir(dir);
     return status;
-}
-
-/* Overwriting replaces the old files of the folder: none may be one that the source reads. */
-static enum el_status refuse_input(struct el_sink *s, const char *name, const char *path, struct el_err *err)
-{
-    (void)name;
-    struct stat st;
-    struct el_source *source;
-    memcpy(&source, &s->source, sizeof source); /* the operation takes a mutable source for its other uses */
-    if (source && source->ops->is_file && stat(path, &st) == 0 &&
-        source->ops->is_file(source, (uint64_t)st.st_dev, (uint64_t)st.st_ino))
-        return el_fail(err, EL_E_USAGE, "'%s': input and output are the same file", path);
-    return EL_OK;
 }
 
 static enum el_status refuse_same_folder(const struct el_sink *s, struct el_err *err)
@@ -487,8 +479,7 @@ static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struc
     struct el_err why = {0};
     struct el_hparams hp = {0};
     EL_TRY(refuse_same_folder(s, err));
-    if (access(s->path, F_OK) == 0)
-        EL_TRY(visit_folder(s, refuse_input, err));
+    EL_TRY(check_old(s, err));
     const struct el_arch *const arch = el_arch_of_meta(meta, &why);
     const enum el_status status = arch ? arch->hparams(meta, &hp, &why) : why.code;
     if (status != EL_OK)
@@ -654,84 +645,14 @@ static enum el_status fill_member(struct el_sink *s, struct member *m, struct el
     return status;
 }
 
-static bool is_member(const struct hf_sink *w, const char *name)
-{
-    for (size_t i = 0; i < w->n_members; i++) {
-        if (strcmp(w->members[i].name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-static enum el_status remove_file(const char *path, struct el_err *err)
-{
-    if (unlink(path) != 0 && errno != ENOENT)
-        return el_fail(err, EL_E_IO, "'%s': cannot remove the old file: %s", path, el_errno_text(errno));
-    return EL_OK;
-}
-
-/* The old config.json, without which the folder is no model. */
-static enum el_status remove_config(struct el_sink *s, const char *name, const char *path, struct el_err *err)
-{
-    (void)s;
-    return strcmp(name, "config.json") == 0 ? remove_file(path, err) : EL_OK;
-}
-
-/* Files of the old model that ours has not replaced: they would be read as if they were ours. */
-static enum el_status remove_stale(struct el_sink *s, const char *name, const char *path, struct el_err *err)
-{
-    return is_member(s->priv, name) ? EL_OK : remove_file(path, err);
-}
-
-/* Takes the old config.json away, on the disk too, before any other file changes. */
-static enum el_status begin_replacing(struct el_sink *s, struct el_err *err)
-{
-    EL_TRY(visit_folder(s, remove_config, err));
-    const int fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
-    const int number = errno;
-    if (fd >= 0)
-        close(fd);
-    return synced ? EL_OK : el_fail(err, EL_E_IO, "'%s': cannot sync the output: %s", s->path, el_errno_text(number));
-}
-
 static enum el_status commit(struct el_sink *s, struct el_err *err)
 {
     struct hf_sink *const w = s->priv;
     for (size_t i = w->n_shards; i < w->n_members; i++)
         EL_TRY(fill_member(s, &w->members[i], err));
-    /* All bytes are on the disk before anything old goes, so a full disk leaves the old model. */
     for (size_t i = 0; i < w->n_members; i++)
-        EL_TRY(el_outfile_sync(w->members[i].f, err));
-    if (!w->made_folder)
-        EL_TRY(begin_replacing(s, err));
-    for (size_t i = 0; i + 1 < w->n_members; i++)
         EL_TRY(el_outfile_commit(w->members[i].f, err));
-    if (!w->made_folder)
-        EL_TRY(visit_folder(s, remove_stale, err));
-    EL_TRY(el_outfile_commit(w->members[w->n_members - 1].f, err)); /* config.json */
-    if (w->made_folder && fsync(w->parent_fd) != 0 && errno != EINVAL)
-        return el_fail(err, EL_E_IO, "'%s': cannot sync the output's folder: %s", s->path, el_errno_text(errno));
-    w->committed = true;
-    el_guard_stop(w->guard);
-    w->guard = -1;
-    return EL_OK;
-}
-
-/* Takes back a folder that we made and did not finish. */
-static void remove_made(struct el_sink *s)
-{
-    struct hf_sink *const w = s->priv;
-    struct el_buf path;
-    el_buf_init(&path);
-    for (size_t i = 0; i < w->n_members; i++) {
-        el_buf_reset(&path);
-        el_buf_addf(&path, "%s/%s", s->path, w->members[i].name);
-        if (!path.failed)
-            (void)unlink(path.data);
-    }
-    el_buf_release(&path);
-    (void)rmdir(s->path);
+    return el_outdir_commit(w->dir, err);
 }
 
 static void close_sink(struct el_sink *s)
@@ -741,15 +662,12 @@ static void close_sink(struct el_sink *s)
         return;
     for (size_t i = 0; i < w->n_members; i++)
         el_outfile_close(w->members[i].f);
-    if (w->made_folder && !w->committed)
-        remove_made(s);
-    el_guard_stop(w->guard);
+    el_outdir_close(w->dir);
+    el_free(w->names);
     for (size_t i = 0; i < w->n_members; i++)
         el_free(w->members[i].name);
     for (size_t i = 0; i < w->n_pieces; i++)
         el_free(w->pieces[i].name);
-    if (w->parent_fd >= 0)
-        close(w->parent_fd);
     el_meta_free(w->meta);
     el_free(w->members);
     el_free(w->pieces);
@@ -759,7 +677,14 @@ static void close_sink(struct el_sink *s)
     s->priv = NULL;
 }
 
-static const struct el_sink_ops sink_ops = {.begin = begin, .write = write_part, .commit = commit, .close = close_sink};
+static const char *file_of_sink(const struct el_sink *s, size_t i)
+{
+    const struct hf_sink *const w = s->priv;
+    return i < w->n_shards && i < w->n_members ? w->members[i].name : NULL;
+}
+
+static const struct el_sink_ops sink_ops = {
+    .begin = begin, .write = write_part, .commit = commit, .close = close_sink, .file = file_of_sink};
 
 /* A place that exists must be a folder, and empty unless overwriting was asked for. */
 static enum el_status check_place(const struct el_sink *s, struct el_err *err)
@@ -780,7 +705,8 @@ static enum el_status check_place(const struct el_sink *s, struct el_err *err)
         empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
     closedir(dir);
     if (!empty && !s->opts.overwrite)
-        return el_fail(err, EL_E_IO, "'%s': output folder is not empty and overwriting was not asked for", s->path);
+        return el_fail_why(err, EL_E_IO, EL_REASON_EXISTS, "'%s': output folder is not empty and overwriting was not asked for",
+                           s->path);
     return EL_OK;
 }
 
@@ -790,7 +716,6 @@ enum el_status el_hf_create(struct el_sink *s, struct el_err *err)
     struct hf_sink *const w = el_calloc_array(1, sizeof *w);
     if (!w)
         return no_memory(s, err);
-    w->parent_fd = w->guard = -1;
     s->priv = w;
     s->ops = &sink_ops;
     return EL_OK;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "formats/format.h"
 #include "formats/store.h"
@@ -51,6 +52,16 @@ void el_st_begin_header(struct el_buf *json)
     el_buf_add_str(json, "{\"__metadata__\":{\"format\":\"pt\"}");
 }
 
+uint64_t el_st_header_nbytes(void)
+{
+    struct el_buf json;
+    el_buf_init(&json);
+    el_st_begin_header(&json);
+    const uint64_t nbytes = 8 + json.nbytes + 1 + 7; /* length, brace, padding */
+    el_buf_release(&json);
+    return nbytes;
+}
+
 void el_st_add_tensor(struct el_buf *json, const char *name, const char *dtype, uint32_t n_dims, const uint64_t *dims,
                       uint64_t begin, uint64_t end)
 {
@@ -90,13 +101,17 @@ struct writer {
 /* The sink's own copy of what is declared, with the names as they will be in the file. */
 static enum el_status copy_tensors(struct el_sink *s, struct el_tensor *tensors, size_t n, struct el_err *err)
 {
+    if (n > EL_MAX_SAFETENSORS_TENSORS)
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': %zu tensors, a safetensors file has at most %d", s->path, n,
+                       (int)EL_MAX_SAFETENSORS_TENSORS);
     s->tensors = el_calloc_array(n, sizeof *s->tensors);
     if (!s->tensors)
         return el_fail(err, EL_E_MEMORY, "'%s': out of memory for %zu tensors", s->path, n);
     for (size_t i = 0; i < n; i++) {
         if (!el_st_dtype_of_enc(&tensors[i].enc))
-            return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16",
-                           s->path, tensors[i].name, tensors[i].enc_name);
+            return el_fail_why(err, EL_E_UNSUPPORTED, EL_REASON_NOT_STORED,
+                               "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16", s->path,
+                               tensors[i].name, tensors[i].enc_name);
         tensors[i].order = (struct el_row_order){EL_ROWS_CANONICAL, 0, 0};
         tensors[i].order_elems = false;
         s->tensors[i] = tensors[i];

@@ -50,6 +50,8 @@ const char *el_st_dtype_list(void);
 /* Appends the dtype, shape and place of one tensor to a header being written ("{" first), begin and end relative to the data. */
 void el_st_add_tensor(struct el_buf *json, const char *name, const char *dtype, uint32_t n_dims, const uint64_t *dims,
                       uint64_t begin, uint64_t end);
+/* Bytes of a file that are neither data nor el_st_add_tensor's, at most. */
+uint64_t el_st_header_nbytes(void);
 /* Starts a header: the brace and the metadata that tells Hugging Face's loaders that the tensors are PyTorch's. */
 void el_st_begin_header(struct el_buf *json);
 /* Closes the brace, pads to 8 bytes and writes length and JSON at the start of f; *data_offset is where the data goes. */

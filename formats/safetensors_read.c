@@ -1,4 +1,7 @@
-/* The header of a safetensors file, and nothing that it says is believed before it is checked. */
+/*
+ * The header of a safetensors file, and nothing that it says is believed before it is checked. It is read entry by entry: a tree
+ * of all of it would take ten times its bytes.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,15 +20,19 @@ void el_st_header_release(struct el_st_header *h)
     memset(h, 0, sizeof *h);
 }
 
-static enum el_status check_metadata(const struct el_json *v, struct el_err *err)
+static enum el_status check_metadata_value(void *user, const struct el_json_member *m, struct el_err *err)
 {
-    if (!el_json_is(v, EL_JSON_OBJECT))
-        return el_fail(err, EL_E_FORMAT, "header: __metadata__ is not an object");
-    for (const struct el_json *m = el_json_first(v); m; m = el_json_next(m)) {
-        if (!el_json_str(m))
-            return el_fail(err, EL_E_FORMAT, "header: __metadata__: value of '%s' is not a string", el_json_key(m));
-    }
+    (void)user;
+    if (m->text[0] != '"')
+        return el_fail(err, EL_E_FORMAT, "header: __metadata__: value of '%s' is not a string", m->key);
     return EL_OK;
+}
+
+static enum el_status check_metadata(const struct el_json_member *m, struct el_err *err)
+{
+    if (m->text[0] != '{')
+        return el_fail(err, EL_E_FORMAT, "header: __metadata__ is not an object");
+    return el_json_each(m->text, m->nbytes, "header: __metadata__", check_metadata_value, NULL, err);
 }
 
 static enum el_status read_dtype(const struct el_json *v, struct el_st_tensor *t, struct el_err *err)
@@ -86,18 +93,10 @@ static enum el_status read_place(const struct el_json *v, uint64_t data_nbytes, 
     return EL_OK;
 }
 
-static enum el_status read_tensor(const struct el_json *v, uint64_t data_nbytes, struct el_st_tensor *t, struct el_err *err)
+static enum el_status read_fields(const struct el_json *object, uint64_t data_nbytes, struct el_st_tensor *t, struct el_err *err)
 {
-    const char *const name = el_json_key(v);
-    const size_t n_name = strlen(name);
-    if (n_name == 0)
-        return el_fail(err, EL_E_FORMAT, "empty name");
-    if (n_name > EL_MAX_TENSOR_NAME)
-        return el_fail(err, EL_E_FORMAT, "name of %zu bytes, at most %d", n_name, EL_MAX_TENSOR_NAME);
-    if (!el_json_is(v, EL_JSON_OBJECT))
-        return el_fail(err, EL_E_FORMAT, "its value is not an object");
     const struct el_json *dtype = NULL, *shape = NULL, *place = NULL;
-    for (const struct el_json *m = el_json_first(v); m; m = el_json_next(m)) {
+    for (const struct el_json *m = el_json_first(object); m; m = el_json_next(m)) {
         const char *const key = el_json_key(m);
         if (strcmp(key, "dtype") == 0)
             dtype = m;
@@ -115,7 +114,27 @@ static enum el_status read_tensor(const struct el_json *v, uint64_t data_nbytes,
     if (t->nbytes != nbytes)
         return el_fail(err, EL_E_FORMAT, "data_offsets hold %llu bytes, dtype and shape need %llu", (unsigned long long)t->nbytes,
                        (unsigned long long)nbytes);
-    t->name = el_strdup(name);
+    return EL_OK;
+}
+
+static enum el_status read_tensor(const struct el_json_member *m, uint64_t data_nbytes, struct el_st_tensor *t,
+                                  struct el_err *err)
+{
+    const size_t n_name = strlen(m->key);
+    if (n_name == 0)
+        return el_fail(err, EL_E_FORMAT, "empty name");
+    if (n_name > EL_MAX_TENSOR_NAME)
+        return el_fail(err, EL_E_FORMAT, "name of %zu bytes, at most %d", n_name, EL_MAX_TENSOR_NAME);
+    if (m->text[0] != '{')
+        return el_fail(err, EL_E_FORMAT, "its value is not an object");
+    if (m->nbytes > EL_MAX_SAFETENSORS_ENTRY)
+        return el_fail(err, EL_E_FORMAT, "described by %zu bytes of JSON, at most %d", m->nbytes, (int)EL_MAX_SAFETENSORS_ENTRY);
+    struct el_json_doc *doc;
+    EL_TRY(el_json_parse(m->text, m->nbytes, "header", &doc, err));
+    const enum el_status status = read_fields(el_json_root(doc), data_nbytes, t, err);
+    el_json_free(doc);
+    EL_TRY(status);
+    t->name = el_strdup(m->key);
     return t->name ? EL_OK : el_fail(err, EL_E_MEMORY, "out of memory");
 }
 
@@ -150,25 +169,33 @@ static enum el_status check_cover(const struct el_st_header *h, uint64_t data_nb
     return EL_OK;
 }
 
-static enum el_status read_entries(const struct el_json *root, uint64_t data_nbytes, struct el_st_header *h, struct el_err *err)
+struct entries {
+    struct el_st_header *h;
+    size_t cap;
+    uint64_t data_nbytes;
+};
+
+static enum el_status read_entry(void *user, const struct el_json_member *m, struct el_err *err)
 {
-    const size_t n = el_json_count(root);
-    if (n > EL_MAX_TENSORS)
-        return el_fail(err, EL_E_FORMAT, "header: %zu tensors, at most %d", n, (int)EL_MAX_TENSORS);
-    h->tensors = el_calloc_array(n, sizeof *h->tensors);
-    if (!h->tensors)
-        return el_fail(err, EL_E_MEMORY, "out of memory for %zu tensors", n);
-    for (const struct el_json *v = el_json_first(root); v; v = el_json_next(v)) {
-        if (strcmp(el_json_key(v), "__metadata__") == 0) {
-            EL_TRY(check_metadata(v, err));
-            continue;
-        }
-        struct el_st_tensor *const t = &h->tensors[h->n_tensors];
-        const enum el_status status = read_tensor(v, data_nbytes, t, err);
-        if (status != EL_OK)
-            return el_fail_prefix(err, status, "tensor '%s'", el_json_key(v));
-        h->n_tensors++;
+    struct entries *const e = user;
+    struct el_st_header *const h = e->h;
+    if (strcmp(m->key, "__metadata__") == 0)
+        return check_metadata(m, err);
+    if (h->n_tensors == EL_MAX_SAFETENSORS_TENSORS)
+        return el_fail(err, EL_E_FORMAT, "header: more than %d tensors", (int)EL_MAX_SAFETENSORS_TENSORS);
+    if (h->n_tensors == e->cap) {
+        e->cap = e->cap ? e->cap * 2 : 64;
+        struct el_st_tensor *const grown = el_realloc_array(h->tensors, e->cap, sizeof *grown);
+        if (!grown)
+            return el_fail(err, EL_E_MEMORY, "out of memory for %zu tensors", e->cap);
+        h->tensors = grown;
     }
+    struct el_st_tensor *const t = &h->tensors[h->n_tensors];
+    *t = (struct el_st_tensor){.name = NULL};
+    const enum el_status status = read_tensor(m, e->data_nbytes, t, err);
+    if (status != EL_OK)
+        return el_fail_prefix(err, status, "tensor '%s'", m->key);
+    h->n_tensors++;
     return EL_OK;
 }
 
@@ -178,17 +205,15 @@ enum el_status el_st_parse(const char *json, size_t nbytes, uint64_t data_offset
     memset(h, 0, sizeof *h);
     if (nbytes == 0 || json[0] != '{')
         return el_fail(err, EL_E_FORMAT, "header does not begin with '{'");
-    struct el_json_doc *doc;
-    EL_TRY(el_json_parse(json, nbytes, "header", &doc, err));
+    struct entries e = {.h = h, .data_nbytes = data_nbytes};
     enum el_status status;
-    EL_TRY_OUT(read_entries(el_json_root(doc), data_nbytes, h, err));
+    EL_TRY_OUT(el_json_each(json, nbytes, "header", read_entry, &e, err));
     if (h->n_tensors)
         qsort(h->tensors, h->n_tensors, sizeof *h->tensors, by_place);
     EL_TRY_OUT(check_cover(h, data_nbytes, err));
     for (size_t i = 0; i < h->n_tensors; i++)
         h->tensors[i].offset += data_offset;
 out:
-    el_json_free(doc);
     if (status != EL_OK)
         el_st_header_release(h);
     return status;

@@ -52,9 +52,17 @@ enum el_status {
     EL_E_INTERRUPTED = 130, /* el_interrupt() was called */
 };
 
+/* Why, where a program can say more to its user than the text does: which of its options would help. */
+enum el_reason {
+    EL_REASON_NONE = 0,
+    EL_REASON_EXISTS = 1,     /* something has the output's name, and overwriting was not asked for */
+    EL_REASON_NOT_STORED = 2, /* the output's format has no place for this encoding: another type or format is needed */
+};
+
 struct el_err {
     enum el_status code;
     char text[512]; /* one line, lower case, no full stop; control characters are shown as \xNN; always terminated */
+    enum el_reason reason;
 };
 
 /* Static text for a status: "ok", "bad input", ... Never NULL. Any thread. */
@@ -81,7 +89,7 @@ EL_API const char *el_build_info_json(void);
 /*
  * Caps the CPU level that kernels may use: "ref", "avx2", "avx512", "avx512vnni" or "native" (the default). The environment
  * variable EDGELLM_CPU does the same. EL_E_USAGE for an unknown name; a level that this CPU lacks is EL_E_UNSUPPORTED.
- * Call it before opening models.
+ * Call it before opening models. A bad value of the variable is an error of el_model_open() and el_session_open().
  */
 EL_API EL_MUST_CHECK enum el_status el_cpu_cap(const char *level, struct el_err *err);
 
@@ -99,7 +107,11 @@ EL_API const char *el_arch_name_at(size_t i, const char **about);
 EL_API const char *el_mix_name_at(size_t i, const char **about);
 EL_API const char *el_method_name_at(size_t i, const char **about);
 
-/* Fills hex[65] with the lower-case SHA-256 of a file's bytes (a folder: of its sorted file names and hashes). */
+/*
+ * Fills hex[65] with a lower-case SHA-256 that identifies a model, all of its files included: of a file's bytes; for a folder of
+ * the lines "HEX  NAME\n" of its files in byte order of their names; for any part of a split GGUF set of the lines
+ * "HEX  00001-of-00003\n" of all parts in order, whatever stands before that in their names. EL_E_IO when one is missing.
+ */
 EL_API EL_MUST_CHECK enum el_status el_sha256_path(const char *path, char hex[65], struct el_err *err);
 EL_API void el_sha256_bytes(const void *data, size_t nbytes, char hex[65]);
 
@@ -220,13 +232,15 @@ struct el_sink;
 
 struct el_sink_opts {
     const char *format;          /* "gguf", "hf" (folder) or "safetensors" */
-    uint64_t split_max_nbytes;   /* 0: one file; else shards of at most so many tensor bytes (a larger one stands alone) */
+    uint64_t split_max_nbytes;   /* 0: one file; else files of at most so many bytes (a larger tensor stands alone) */
     uint32_t split_max_tensors;  /* 0: no limit */
     bool split_as_source;        /* gguf: begin a new shard wherever the packed source begins one */
     bool overwrite;              /* else an existing output is EL_E_IO */
 };
 EL_API EL_MUST_CHECK enum el_status el_sink_open(const char *path, const struct el_sink_opts *opts, struct el_sink **sink,
                                                  struct el_err *err);
+/* Path of the i-th file of weights that el_pack has begun, or that the folder will have; NULL past the end. Borrowed. */
+EL_API const char *el_sink_file(const struct el_sink *sink, size_t i);
 /* Makes the output durable and gives it its name. On error nothing is left behind. */
 EL_API EL_MUST_CHECK enum el_status el_sink_commit(struct el_sink *sink, struct el_err *err);
 /* Frees; discards what was not committed. */

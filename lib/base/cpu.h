@@ -20,7 +20,8 @@ const char *el_cpu_name(enum el_cpu_level level); /* NULL past the end */
 const char *el_cpu_model(void);          /* "AMD EPYC", static */
 /*
  * EDGELLM_CPU is read on the first call of el_cpu(), unless el_cpu_cap() came before; a bad value is ignored there and reported
- * by this (EL_E_USAGE for an unknown name, EL_E_UNSUPPORTED for more than the CPU has; both name the variable).
+ * by this, which opening a model and a session calls, after el_cpu_cap() too: what the user typed is wrong either way.
+ * EL_E_USAGE for an unknown name, EL_E_UNSUPPORTED for more than the CPU has; both name the variable.
  */
 enum el_status el_cpu_check_env(struct el_err *err);
 /* For tests: sets the level at once, without a check against an earlier choice. False when the CPU lacks it. */

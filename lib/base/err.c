@@ -68,17 +68,34 @@ static void escape(const char *text, char *out, size_t cap)
 
 enum { EL_RAW_TEXT = 2048 };
 
-enum el_status el_fail(struct el_err *err, enum el_status code, const char *fmt, ...)
+EL_PRINTF(4, 0)
+static enum el_status vfail(struct el_err *err, enum el_status code, enum el_reason reason, const char *fmt, va_list args)
 {
     if (!err)
         return code;
     char raw[EL_RAW_TEXT];
+    (void)el_vsnprintf_c(raw, sizeof raw, fmt, args);
+    err->code = code;
+    err->reason = reason;
+    escape(raw, err->text, sizeof err->text);
+    return code;
+}
+
+enum el_status el_fail(struct el_err *err, enum el_status code, const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
-    (void)el_vsnprintf_c(raw, sizeof raw, fmt, args);
+    (void)vfail(err, code, EL_REASON_NONE, fmt, args);
     va_end(args);
-    err->code = code;
-    escape(raw, err->text, sizeof err->text);
+    return code;
+}
+
+enum el_status el_fail_why(struct el_err *err, enum el_status code, enum el_reason reason, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vfail(err, code, reason, fmt, args);
+    va_end(args);
     return code;
 }
 

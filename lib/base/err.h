@@ -12,7 +12,13 @@
 /* Fills *err (may be NULL) and returns code. Bytes that are not printable UTF-8 are shown as \xNN. */
 enum el_status el_fail(struct el_err *err, enum el_status code, const char *fmt, ...) EL_PRINTF(3, 4);
 
-/* Puts "PREFIX: " in front of the text already in *err, for callers that know the file or tensor. Returns err's code or code. */
+/* The same with the reason, which el_fail clears. */
+enum el_status el_fail_why(struct el_err *err, enum el_status code, enum el_reason reason, const char *fmt, ...) EL_PRINTF(4, 5);
+
+/*
+ * Puts "PREFIX: " in front of the text already in *err, for callers that know the file or tensor. The reason stays. Returns err's
+ * code or code.
+ */
 enum el_status el_fail_prefix(struct el_err *err, enum el_status code, const char *fmt, ...) EL_PRINTF(3, 4);
 
 /* The system's text for an errno in the "C" locale: "No such file or directory". Static. */

@@ -4,6 +4,7 @@
 #ifndef EL_BASE_FILE_H
 #define EL_BASE_FILE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,12 +40,22 @@ enum el_status el_outfile_reserve(struct el_outfile *f, uint64_t nbytes, struct 
 enum el_status el_outfile_write(struct el_outfile *f, uint64_t offset, const void *data, uint64_t nbytes, struct el_err *err);
 /* Reads back what was written (for verification). */
 enum el_status el_outfile_read(struct el_outfile *f, uint64_t offset, void *out, uint64_t nbytes, struct el_err *err);
-/* Brings the bytes to the disk without giving the file its name; commit does it too. For several files that appear together. */
-enum el_status el_outfile_sync(struct el_outfile *f, struct el_err *err);
+/*
+ * All of commit that needs space: brings the bytes to the disk, and gives a file that will replace another its temporary name.
+ * For several files that appear together: stage all, then commit all.
+ */
+enum el_status el_outfile_stage(struct el_outfile *f, struct el_err *err);
 enum el_status el_outfile_commit(struct el_outfile *f, struct el_err *err);
 void el_outfile_close(struct el_outfile *f); /* discards when not committed */
 /* Test hook: files opened from now on behave as on a file system without O_TMPFILE. */
 void el_outfile_force_named(bool on);
+/*
+ * Names of temporaries, of files and folders alike: .NAME.PID-RANDOM.tmp, a long NAME cut. el_tmp_stem: is tmp such a name? Then
+ * stem gets NAME as far as it is there. el_tmp_is_of: is tmp one of this output?
+ */
+void el_tmp_name(const char *name, char out[NAME_MAX + 1]);
+bool el_tmp_stem(const char *tmp, char stem[NAME_MAX + 1]);
+bool el_tmp_is_of(const char *tmp, const char *name);
 /*
  * Would commit replace this very file (the same inode, also by a hard or symbolic link)? Callers refuse input == output with
  * it.

@@ -1,6 +1,6 @@
 /*
  * Two passes: ours over the text, which accepts exactly RFC 8259 with the limits of the header, then cJSON's, which builds the
- * tree. A third walks the tree for duplicate keys, because only there are escapes resolved.
+ * tree. A third walks the tree for duplicate keys, because only there are escapes resolved. el_json_each builds no tree.
  */
 #include "base/json.h"
 
@@ -8,6 +8,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -336,6 +337,136 @@ void el_json_free(struct el_json_doc *doc)
         return;
     cJSON_Delete(doc->root);
     el_free(doc);
+}
+
+/* ---- an object by its members ---- */
+
+/* The string whose text, quotes included, begins at `at` of good JSON, escapes resolved; NULL: out of memory. */
+static char *decode_string(const struct scan *text, size_t at)
+{
+    struct scan s = *text;
+    s.at = at;
+    (void)scan_string(&s);
+    const char *const raw = text->text + at;
+    const size_t n = s.at - at;
+    if (!memchr(raw, '\\', n))
+        return el_strndup(raw + 1, n - 2);
+    cJSON *const v = cJSON_ParseWithLengthOpts(raw, n, NULL, 0);
+    char *const decoded = v ? v->valuestring : NULL;
+    if (v)
+        v->valuestring = NULL; /* moves: the hooks made it with el_alloc */
+    cJSON_Delete(v);
+    return decoded;
+}
+
+/* Steps to the next member of the object that s stands in, in good JSON. False at its end. */
+static bool next_member(struct scan *s, size_t *key_at, size_t *from, size_t *to)
+{
+    skip_space(s);
+    if (peek(s) == ',') {
+        s->at++;
+        skip_space(s);
+    }
+    if (peek(s) != '"')
+        return false;
+    *key_at = s->at;
+    s->n_values = 0;
+    if (scan_key(s) != EL_OK)
+        return false;
+    skip_space(s);
+    *from = s->at;
+    const bool good = scan_value(s) == EL_OK;
+    *to = s->at;
+    return good;
+}
+
+/* A member in one word: the hash of its key above, the place of its text below. */
+enum { EL_PLACE_BITS = 29 };
+_Static_assert(EL_MAX_JSON <= 1 << EL_PLACE_BITS, "the place of a key must fit");
+
+static size_t place_of(uint64_t tag)
+{
+    return (size_t)(tag & (((uint64_t)1 << EL_PLACE_BITS) - 1));
+}
+
+static int by_tag(const void *a, const void *b)
+{
+    const uint64_t *const x = a, *const y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Two members with one hash: mostly the same key. */
+static enum el_status compare_keys(const struct scan *s, uint64_t a, uint64_t b)
+{
+    char *const x = decode_string(s, place_of(a)), *const y = decode_string(s, place_of(b));
+    enum el_status status = EL_OK;
+    if (!x || !y)
+        status = el_fail(s->err, EL_E_MEMORY, "%s: out of memory for JSON keys", s->what);
+    else if (strcmp(x, y) == 0)
+        status = twice(s->what, x, s->err);
+    el_free(x);
+    el_free(y);
+    return status;
+}
+
+/* Are all keys of the object different? A map of them would be larger than the text: their hashes are sorted instead. */
+static enum el_status check_members(const struct scan *object)
+{
+    struct scan s = *object;
+    uint64_t *tags = NULL;
+    size_t n = 0, cap = 0, key_at, from, to;
+    enum el_status status = EL_OK;
+    while (next_member(&s, &key_at, &from, &to)) {
+        if (n == cap) {
+            cap = cap ? cap * 2 : 64;
+            uint64_t *const grown = el_realloc_array(tags, cap, sizeof *grown);
+            if (!grown)
+                goto no_memory;
+            tags = grown;
+        }
+        char *const key = decode_string(&s, key_at);
+        if (!key)
+            goto no_memory;
+        tags[n++] = el_strmap_hash(key, strlen(key)) << EL_PLACE_BITS | key_at;
+        el_free(key);
+    }
+    if (n)
+        qsort(tags, n, sizeof *tags, by_tag);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i + 1; j < n && tags[j] >> EL_PLACE_BITS == tags[i] >> EL_PLACE_BITS; j++)
+            EL_TRY_OUT(compare_keys(&s, tags[i], tags[j]));
+    }
+    goto out;
+no_memory:
+    status = el_fail(s.err, EL_E_MEMORY, "%s: out of memory for %zu JSON keys", s.what, n);
+out:
+    el_free(tags);
+    return status;
+}
+
+enum el_status el_json_each(const char *text, size_t nbytes, const char *what, el_json_member_fn *fn, void *user,
+                            struct el_err *err)
+{
+    (void)pthread_once(&hooks_once, set_hooks);
+    struct scan s = {.text = text, .what = what, .nbytes = nbytes, .err = err};
+    EL_TRY(scan_text(&s));
+    s.at = 0;
+    skip_space(&s);
+    if (peek(&s) != '{')
+        return el_fail(err, EL_E_FORMAT, "%s: not a JSON object", what);
+    s.at++;
+    EL_TRY(check_members(&s));
+    struct el_json_member m;
+    for (size_t key_at, from, to; next_member(&s, &key_at, &from, &to);) {
+        char *const key = decode_string(&s, key_at);
+        if (!key)
+            return el_fail(err, EL_E_MEMORY, "%s: out of memory for a JSON key", what);
+        m = (struct el_json_member){.key = key, .text = text + from, .nbytes = to - from};
+        const enum el_status status = fn(user, &m, err);
+        el_free(key);
+        EL_TRY(status);
+    }
+    return EL_OK;
 }
 
 /* ---- looking at values ---- */

@@ -19,6 +19,21 @@ enum el_status el_json_parse(const char *text, size_t nbytes, const char *what, 
 void el_json_free(struct el_json_doc *doc);
 const struct el_json *el_json_root(const struct el_json_doc *doc);
 
+/*
+ * Reads an object member by member, for headers whose tree would be many times their text. All of the text is checked as by
+ * el_json_parse, the members' keys for duplicates too, before the first call; keys within the members are not compared.
+ * Memory: at most 16 bytes per member, and one key.
+ */
+struct el_json_member {
+    const char *key;  /* escapes resolved; valid during the call, like the member */
+    const char *text; /* the value's text: good for el_json_parse and el_json_each; its first character tells the type */
+    size_t nbytes;
+};
+typedef enum el_status el_json_member_fn(void *user, const struct el_json_member *m, struct el_err *err);
+/* EL_E_FORMAT when the text is not strict JSON or no object; fn's status when that is not EL_OK. */
+enum el_status el_json_each(const char *text, size_t nbytes, const char *what, el_json_member_fn *fn, void *user,
+                            struct el_err *err);
+
 /* All of these accept NULL (a missing value) and then give NULL, 0, false. */
 enum el_json_type el_json_type(const struct el_json *v);
 bool el_json_is(const struct el_json *v, enum el_json_type type); /* false for NULL */

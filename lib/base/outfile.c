@@ -79,39 +79,53 @@ static enum el_status check_target(struct el_outfile *f, struct el_err *err)
     if (!S_ISREG(st.st_mode))
         return el_fail(err, EL_E_IO, "'%s': output is a %s, not a file", f->path, el_file_kind(st.st_mode));
     if (!f->overwrite)
-        return el_fail(err, EL_E_IO, "'%s': output exists already and overwriting was not asked for", f->path);
+        return el_fail_why(err, EL_E_IO, EL_REASON_EXISTS, "'%s': output exists already and overwriting was not asked for",
+                           f->path);
     f->existed = true;
     f->old_dev = (uint64_t)st.st_dev;
     f->old_ino = (uint64_t)st.st_ino;
     return EL_OK;
 }
 
-/* Length of the part of the name that temporaries carry: with its suffix a temporary must still be a legal name. */
-static int tmp_stem(const struct el_outfile *f)
+/* Length of the part of a name that temporaries carry: with its suffix a temporary must still be a legal name. */
+static size_t stem_nbytes(const char *name)
 {
-    const size_t n = strlen(f->name), most = NAME_MAX - 1 - EL_TMP_SUFFIX;
-    return (int)(n < most ? n : most);
+    const size_t n = strlen(name), most = NAME_MAX - 1 - EL_TMP_SUFFIX;
+    return n < most ? n : most;
 }
 
-static void make_tmp_name(const struct el_outfile *f, char out[NAME_MAX + 1])
+void el_tmp_name(const char *name, char out[NAME_MAX + 1])
 {
     uint32_t random = 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
-        random = (uint32_t)(uintptr_t)f;
-    (void)snprintf(out, NAME_MAX + 1, ".%.*s.%ld-%08" PRIx32 ".tmp", tmp_stem(f), f->name, (long)getpid(), random);
+        random = (uint32_t)(uintptr_t)out;
+    (void)snprintf(out, NAME_MAX + 1, ".%.*s.%ld-%08" PRIx32 ".tmp", (int)stem_nbytes(name), name, (long)getpid(), random);
 }
 
-static bool is_tmp_name(const struct el_outfile *f, const char *name)
+bool el_tmp_stem(const char *tmp, char stem[NAME_MAX + 1])
 {
-    const size_t stem = (size_t)tmp_stem(f);
-    if (name[0] != '.' || strncmp(name + 1, f->name, stem) != 0 || name[1 + stem] != '.')
+    enum { EL_TMP_END = 1 + 8 + 4 }; /* "-RANDOM.tmp" */
+    const size_t n = strlen(tmp);
+    if (tmp[0] != '.' || n > NAME_MAX || n < EL_TMP_END + 4)
         return false;
-    const char *p = name + 2 + stem;
-    const size_t n_pid = strspn(p, "0123456789");
-    if (n_pid == 0 || p[n_pid] != '-')
+    const char *const end = tmp + n - EL_TMP_END;
+    if (*end != '-' || strspn(end + 1, "0123456789abcdef") != 8 || strcmp(end + 9, ".tmp") != 0)
         return false;
-    p += n_pid + 1;
-    return strspn(p, "0123456789abcdef") == 8 && strcmp(p + 8, ".tmp") == 0;
+    const char *pid = end;
+    while (pid > tmp && pid[-1] >= '0' && pid[-1] <= '9')
+        pid--;
+    if (pid == end || pid - tmp < 3 || pid[-1] != '.')
+        return false;
+    const size_t n_stem = (size_t)(pid - tmp) - 2;
+    memcpy(stem, tmp + 1, n_stem);
+    stem[n_stem] = '\0';
+    return true;
+}
+
+bool el_tmp_is_of(const char *tmp, const char *name)
+{
+    char stem[NAME_MAX + 1];
+    return el_tmp_stem(tmp, stem) && strlen(stem) == stem_nbytes(name) && strncmp(stem, name, stem_nbytes(name)) == 0;
 }
 
 /* Removes temporaries of this output that nobody holds a lock on. Failures do not matter. */
@@ -125,7 +139,7 @@ static void remove_stale(const struct el_outfile *f)
         return;
     }
     for (struct dirent *e; (e = readdir(dir));) {
-        if (!is_tmp_name(f, e->d_name))
+        if (!el_tmp_is_of(e->d_name, f->name))
             continue;
         const int fd = openat(f->dir_fd, e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0)
@@ -182,7 +196,7 @@ static bool open_unnamed(struct el_outfile *f, int *number)
 static enum el_status open_named(struct el_outfile *f, struct el_err *err)
 {
     for (int attempt = 0; attempt < 100; attempt++) {
-        make_tmp_name(f, f->tmp_name);
+        el_tmp_name(f->name, f->tmp_name);
         const char *const names[1] = {f->tmp_name};
         f->guard = el_guard_start(f->dir_fd, NULL, names, 1);
         f->fd = openat(f->dir_fd, f->tmp_name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
@@ -323,7 +337,7 @@ static bool link_as(struct el_outfile *f, const char *name)
 /* Gives the temporary name to an unnamed file, with the guard on watch. */
 static enum el_status take_tmp_name(struct el_outfile *f, struct el_err *err)
 {
-    make_tmp_name(f, f->tmp_name);
+    el_tmp_name(f->name, f->tmp_name);
     const char *const names[1] = {f->tmp_name};
     f->guard = el_guard_start(f->dir_fd, NULL, names, 1);
     if (link_as(f, f->tmp_name))
@@ -337,7 +351,8 @@ static enum el_status take_tmp_name(struct el_outfile *f, struct el_err *err)
 
 static enum el_status exists_by_now(const struct el_outfile *f, struct el_err *err)
 {
-    return el_fail(err, EL_E_IO, "'%s': output has come to exist and overwriting was not asked for", f->path);
+    return el_fail_why(err, EL_E_IO, EL_REASON_EXISTS, "'%s': output has come to exist and overwriting was not asked for",
+                       f->path);
 }
 
 /* Moves the temporary name to the final one. */
@@ -378,7 +393,7 @@ static enum el_status give_name(struct el_outfile *f, struct el_err *err)
     return rename_tmp(f, err);
 }
 
-enum el_status el_outfile_sync(struct el_outfile *f, struct el_err *err)
+static enum el_status sync_file(struct el_outfile *f, struct el_err *err)
 {
     const uint64_t end = atomic_load(&f->end);
     if (atomic_load(&f->reserved) > end && ftruncate(f->fd, (off_t)end) != 0)
@@ -388,9 +403,15 @@ enum el_status el_outfile_sync(struct el_outfile *f, struct el_err *err)
     return EL_OK;
 }
 
+enum el_status el_outfile_stage(struct el_outfile *f, struct el_err *err)
+{
+    EL_TRY(sync_file(f, err));
+    return f->existed && !f->tmp_name[0] ? take_tmp_name(f, err) : EL_OK;
+}
+
 enum el_status el_outfile_commit(struct el_outfile *f, struct el_err *err)
 {
-    EL_TRY(el_outfile_sync(f, err));
+    EL_TRY(sync_file(f, err));
     EL_TRY(give_name(f, err));
     /* EINVAL: some file systems cannot sync a folder, and need not. */
     if (fsync(f->dir_fd) != 0 && errno != EINVAL && errno != EROFS) {

@@ -70,8 +70,9 @@ void el_sha256_bytes(const void *data, size_t nbytes, char hex[65])
     to_hex(digest, hex);
 }
 
-static enum el_status hash_file(const char *path, char hex[65], struct el_err *err)
+enum el_status el_sha256_file(const char *path, char hex[65], struct el_err *err)
 {
+    hex[0] = '\0';
     struct el_file f;
     EL_TRY(el_file_open(&f, path, err));
     enum el_status status = EL_OK;
@@ -134,9 +135,9 @@ static enum el_status list_files(const char *path, char ***names, size_t *n_name
     return status;
 }
 
-/* SHA-256 of the lines "HEX  NAME\n" of the folder's files in byte order of their names. */
-static enum el_status hash_folder(const char *path, char hex[65], struct el_err *err)
+enum el_status el_sha256_folder(const char *path, char hex[65], struct el_err *err)
 {
+    hex[0] = '\0';
     char **names = NULL;
     size_t n_names = 0;
     struct el_buf list, child;
@@ -151,7 +152,7 @@ static enum el_status hash_folder(const char *path, char hex[65], struct el_err 
         el_buf_addf(&child, "%s/%s", path, names[i]);
         char one[65];
         if (!child.failed)
-            EL_TRY_OUT(hash_file(child.data, one, err));
+            EL_TRY_OUT(el_sha256_file(child.data, one, err));
         el_buf_addf(&list, "%s  %s\n", one, names[i]);
         if (child.failed || list.failed) {
             status = el_fail(err, EL_E_MEMORY, "'%s': out of memory for the hash", path);
@@ -166,13 +167,4 @@ out:
     el_buf_release(&list);
     el_buf_release(&child);
     return status;
-}
-
-enum el_status el_sha256_path(const char *path, char hex[65], struct el_err *err)
-{
-    hex[0] = '\0';
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return hash_folder(path, hex, err);
-    return hash_file(path, hex, err);
 }

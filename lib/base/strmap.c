@@ -35,8 +35,9 @@ static uint64_t lane(const char *p, size_t n)
     return v;
 }
 
-static uint64_t hash_of(const char *key, size_t nbytes)
+uint64_t el_strmap_hash(const char *key, size_t nbytes)
 {
+    (void)pthread_once(&key_once, draw_key);
     uint64_t h = fold(hash_key[0] ^ nbytes, hash_key[1]);
     while (nbytes > 16) {
         h = fold(lane(key, 8) ^ hash_key[2], lane(key + 8, 8) ^ hash_key[3] ^ h) + h;
@@ -93,7 +94,7 @@ bool el_strmap_add(struct el_strmap *m, const char *key, size_t nbytes, int64_t 
         *existed = false;
     if (m->count + 1 > m->cap / 4 * 3 && !grow(m))
         return false;
-    const uint64_t hash = hash_of(key, nbytes);
+    const uint64_t hash = el_strmap_hash(key, nbytes);
     struct el_strmap_slot *const s = slot_of(m->slots, m->cap, key, nbytes, hash);
     if (s->key) {
         if (existed)
@@ -109,6 +110,6 @@ int64_t el_strmap_get(const struct el_strmap *m, const char *key, size_t nbytes,
 {
     if (m->count == 0)
         return missing;
-    const struct el_strmap_slot *const s = slot_of(m->slots, m->cap, key, nbytes, hash_of(key, nbytes));
+    const struct el_strmap_slot *const s = slot_of(m->slots, m->cap, key, nbytes, el_strmap_hash(key, nbytes));
     return s->key ? s->value : missing;
 }

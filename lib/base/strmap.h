@@ -22,6 +22,8 @@ struct el_strmap {
 
 void el_strmap_init(struct el_strmap *m);
 void el_strmap_release(struct el_strmap *m);
+/* The hash of a key: keyed anew in every process, so nothing that is seen may depend on it. Any thread. */
+uint64_t el_strmap_hash(const char *key, size_t nbytes);
 /* Adds; false when out of memory. An existing key keeps its value, *existed (may be NULL) tells. */
 bool el_strmap_add(struct el_strmap *m, const char *key, size_t nbytes, int64_t value, bool *existed);
 /* Value, or `missing`. */

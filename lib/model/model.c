@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -31,6 +32,7 @@ static enum el_status open_model(struct el_model *m, const struct el_model_opts 
 {
     const struct el_meta *const meta = m->source->meta;
     struct el_err local = {.code = EL_OK};
+    EL_TRY(el_cpu_check_env(err));
     EL_TRY(el_features_parse(opts->disable, &m->off, err));
     m->arch = el_arch_of_meta(meta, &local);
     if (!m->arch)

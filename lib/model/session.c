@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/cpu.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -135,6 +136,7 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     struct el_kv_dims dims = {opts->n_seqs ? opts->n_seqs : 1, m->hp.n_layers, m->hp.n_kv_heads,
                               opts->n_ctx ? opts->n_ctx : m->hp.n_ctx_train, m->hp.d_head};
     bool k_f16 = true, v_f16 = true;
+    EL_TRY(el_cpu_check_env(err));
     EL_TRY(kv_type(opts->kv_type_k, "key", &k_f16, err));
     EL_TRY(kv_type(opts->kv_type_v, "value", &v_f16, err));
     if (dims.n_seqs > MAX_SEQS)

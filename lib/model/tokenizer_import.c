@@ -100,15 +100,23 @@ static enum el_status set_piece(struct vocab *v, int64_t id, const char *text, s
     return el_strmap_add(&v->ids, text, nbytes, id, NULL) ? EL_OK : out_of_memory(err);
 }
 
-/* Ids that no token has, and those up to n_vocab, become unused tokens. */
+/*
+ * Ids that no token has, and those up to n_vocab, become unused tokens. How many is bounded by the tokens there are, so that a
+ * small file does not take much memory.
+ */
 static enum el_status pad(struct vocab *v, uint32_t n_vocab, struct el_err *err)
 {
+    enum { FREE_PADS = 65536, PADS_PER_TOKEN = 4 };
     if (v->n == 0)
         return el_fail(err, EL_E_FORMAT, "the vocabulary is empty");
     if (n_vocab > EL_MAX_VOCAB)
         return el_fail(err, EL_E_FORMAT, "%u tokens, at most %d", (unsigned)n_vocab, (int)EL_MAX_VOCAB);
     if (n_vocab > 0 && v->n > n_vocab)
         return el_fail(err, EL_E_FORMAT, "the tokenizer has %zu tokens, the model %u", v->n, (unsigned)n_vocab);
+    const size_t n = n_vocab > v->n ? n_vocab : v->n, n_tokens = v->ids.count;
+    if (n > FREE_PADS && (n - FREE_PADS) / (PADS_PER_TOKEN + 1) > n_tokens)
+        return el_fail(err, EL_E_FORMAT, "%zu ids for %zu tokens, at most %d for each and %d", n, n_tokens, PADS_PER_TOKEN + 1,
+                       FREE_PADS);
     if (n_vocab > 0)
         EL_TRY(make_room(v, n_vocab, err));
     for (size_t i = 0; i < v->n; i++) {

@@ -54,7 +54,7 @@ static void shape_problem(void *user, const char *text)
 static enum el_status check_family(struct verify *v, struct el_err *err)
 {
     const struct el_meta *const meta = v->s->meta;
-    struct el_err why = {EL_OK, ""};
+    struct el_err why = {.code = EL_OK};
     const struct el_arch *const arch = el_arch_of_meta(meta, &why);
     if (!arch) {
         /* Another program may well run a family that this one does not know. */
@@ -124,7 +124,7 @@ static enum el_status check_tokenizer(struct verify *v, struct el_err *err)
 {
     const struct el_meta *const meta = v->s->meta;
     struct el_tokenizer *tok = NULL;
-    struct el_err why = {EL_OK, ""};
+    struct el_err why = {.code = EL_OK};
     if (el_meta_find(meta, "tokenizer.ggml.tokens") == SIZE_MAX && el_meta_find(meta, "tokenizer.huggingface.json") == SIZE_MAX) {
         problem(v, 'w', "no tokenizer: text cannot be turned into tokens");
         return EL_OK;

@@ -116,6 +116,8 @@ struct el_sink_ops {
                             struct el_err *err);
     enum el_status (*commit)(struct el_sink *s, struct el_err *err);
     void (*close)(struct el_sink *s);
+    /* File i of the weights: its path, or its name in the folder `path`; NULL past the end. May be NULL: the file is `path`. */
+    const char *(*file)(const struct el_sink *s, size_t i);
 };
 struct el_sink {
     const struct el_sink_ops *ops;

@@ -50,16 +50,17 @@ for cmd in "quantize -q" "convert -q --type f32"; do
     $edgellm $cmd --force $args || fail "$cmd"
     took=$((($(date +%s%N) - start) / 1000))
     new=$(sum "$d/out.gguf")
-    after_write=0
+    after_write=0 late=0
     for i in $(seq "$kills"); do
         if [ $((i % 2)) = 0 ]; then printf old > "$d/out.gguf"; old=$(sum "$d/out.gguf"); else rm -f "$d/out.gguf"; old=; fi
         "$supervise" kill $(((RANDOM * 32768 + RANDOM) % (took + took / 10))) "$tmp/how" -- $edgellm $cmd --force $args > /dev/null 2>&1
-        read -r _ written < "$tmp/how"
-        [ "$written" -gt 4096 ] && after_write=$((after_write + 1))
+        read -r how written < "$tmp/how"
+        # A kill that found the program at its end proves nothing.
+        if [ "$how" != killed ]; then late=$((late + 1)); elif [ "$written" -gt 4096 ]; then after_write=$((after_write + 1)); fi
         judge "$cmd, kill $i" "$d" "$old" "$new"
     done
-    [ "$after_write" -ge $((kills * 3 / 10)) ] || fail "$cmd: only $after_write of $kills kills came after the first output bytes"
-    echo "$cmd: $kills kills, $after_write after the first output bytes"
+    [ "$after_write" -ge $((kills * 3 / 10)) ] || fail "$cmd: only $after_write of $kills kills came after the first output bytes and before the end"
+    echo "$cmd: $((kills - late)) kills, $after_write after the first output bytes; $late more came after the end and do not count"
 done
 rm -rf "$d"
 
@@ -142,6 +143,10 @@ if strace -o /dev/null true 2> /dev/null; then
                     inject $call $fault $when $split "$d/in.gguf" "$d/out.gguf" || break
                     hits=$((hits + 1))
                     judge_set "split, old set: $old_there, $fault at $call $when" "$d" "$old" "$new"
+                    # What needs space comes before anything of an old set goes.
+                    if [ $fault = error=ENOSPC ] && [ -n "$old" ]; then
+                        case $call in fallocate | link*) [ "$(parts "$d")" = "$old" ] || fail "split, ENOSPC at $call $when: the old set is gone" ;; esac
+                    fi
                     if [ $fault = error=ENOSPC ] && [ $code -ne 4 ] && [ $code -ne 0 ]; then fail "split, ENOSPC at $call $when: exit code $code"; fi
                 done
             done
@@ -150,7 +155,52 @@ if strace -o /dev/null true 2> /dev/null; then
         done
     done
     echo "$n faults injected into split sets of $((10#$count)) parts"
-    rm -rf "$d" "$tmp/old"
+    rm -rf "$tmp/old" "$d"/out-*
+
+    # A folder is exchanged as a whole. Where that cannot be (a folder within it), config.json goes first and comes last.
+    folder="$edgellm convert -q --force -t 1 --type f16 --split-max-tensors 8"
+    $folder --override-kv general.name=str:Old --type f32 "$d/in.gguf" "$tmp/old" || fail "folder"
+    $folder "$d/in.gguf" "$tmp/new" || fail "folder"
+    echo mine | tee "$tmp/old/README.md" > "$tmp/new/README.md"
+    sums() { (cd "$1" && find . -name '.*.tmp' -prune -o -type f -exec sha256sum {} + | sort | sha256sum | cut -c1-64); }
+    mkdir "$d/at"
+    for kind in exchanged single new; do
+        if [ $kind = new ]; then rm "$tmp/new/README.md"; fi
+        if [ $kind = single ]; then mkdir "$tmp/old/sub" && echo x | tee "$tmp/old/sub/x" > /dev/null && cp -r "$tmp/old/sub" "$tmp/new"; fi
+        if [ $kind = new ]; then rm -r "$tmp/new/sub"; fi
+        old=$(sums "$tmp/old") new=$(sums "$tmp/new") n=0
+        for call in fsync mkdir,mkdirat link,linkat rename,renameat,renameat2 unlink,unlinkat; do
+            for fault in signal=KILL error=ENOSPC; do
+                for when in $(seq 60); do
+                    rm -rf "$d/at"
+                    mkdir "$d/at"
+                    [ $kind = new ] || cp -r "$tmp/old" "$d/at/out"
+                    inject $call $fault $when $folder "$d/in.gguf" "$d/at/out" || break
+                    n=$((n + 1))
+                    what="folder, $kind, $fault at $call $when"
+                    if [ -e "$d/at/out" ]; then now=$(sums "$d/at/out"); else now=none; fi
+                    case $kind,$now in
+                        *,$old | *,$new | new,none) ;;
+                        single,*) { [ ! -e "$d/at/out/config.json" ] && [ -e "$d/at/out/README.md" ]; } || fail "$what: a mix, or a file that is not ours is gone" ;;
+                        *) fail "$what: neither the old nor the new folder" ;;
+                    esac
+                    if [ $call = unlink,unlinkat ]; then
+                        # strace kills the guard at its first unlink, too: then the next run clears up.
+                        $folder "$d/in.gguf" "$d/at/out" || fail "$what: the next run fails"
+                    else
+                        for i in 1 2 3 4 5 6 7 8 9 10; do
+                            [ -z "$(find "$d/at" -name '.*.tmp')" ] && break
+                            sleep 0.1
+                        done
+                    fi
+                    [ -z "$(find "$d/at" -name '.*.tmp')" ] || fail "$what: left behind: $(find "$d/at" -name '.*.tmp')"
+                done
+            done
+        done
+        [ $n -ge 20 ] || fail "folder, $kind: only $n faults"
+        echo "$n faults injected into a folder, $kind"
+    done
+    rm -rf "$d" "$tmp/old" "$tmp/new"
 else
     echo "strace may not trace here: faults at system calls skipped"
 fi
@@ -200,5 +250,30 @@ for cmd in "quantize -q -t 2 $d/in.gguf $d/out.gguf Q4_0" "convert -q -t 2 --typ
     [ "$peak" -lt "$limit" ] || fail "$cmd: peak $peak KiB, at most $limit"
     echo "${cmd%% *} of a $size MiB model: peak $((peak / 1024)) MiB"
 done
+rm -rf "$d"
+
+# ---- hostile headers: 64 MiB and twice their bytes --------------------------------------------------------------------------
+d=$tmp/header
+mkdir "$d"
+header() { # NAME AWK-PROGRAM, which prints the JSON
+    local n i peak limit
+    awk "BEGIN { $2 }" > "$d/json"
+    n=$(stat -c %s "$d/json")
+    { for i in 0 8 16 24 32 40 48 56; do printf "\\x$(printf %02x $((n >> i & 255)))"; done; cat "$d/json"; } > "$d/$1.safetensors"
+    "$supervise" peak "$tmp/peak" -- $edgellm info "$d/$1.safetensors" > /dev/null 2> "$tmp/err"
+    peak=$(cat "$tmp/peak") limit=$((64 * 1024 + 2 * n / 1024))
+    [ "$peak" -lt $limit ] || fail "header of $1: peak $peak KiB, at most $limit"
+    grep -q 'out of memory\|Killed' "$tmp/err" && fail "header of $1: $(cat "$tmp/err")"
+    echo "header of $1, $((n / 1048576)) MiB: peak $((peak / 1024)) MiB, at most $((limit / 1024)), $(cut -c1-120 "$tmp/err" | sed "s|$tmp||" | grep . || echo accepted)"
+    rm "$d"/*
+}
+entry='\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}'
+header tensors "printf \"{\"; for (i = 0; i < 590000; i++) printf \"%s\\\"a%040d%d$entry\", i ? \",\" : \"\", 0, i; printf \"}\""
+header the_most_tensors "printf \"{\"; for (i = 0; i < 65536; i++) printf \"%s\\\"%d$entry\", i ? \",\" : \"\", i; printf \"}\""
+header metadata 'printf "{\"__metadata__\":{"; for (i = 0; i < 4194000; i++) printf "%s\"%x\":\"\"", i ? "," : "", i; printf "}}"'
+header dimensions 'printf "{\"a\":{\"shape\":["; for (i = 0; i < 4190000; i++) printf "%s0", i ? "," : ""; printf "]}}"'
+header a_name 'printf "{\""; for (i = 0; i < 900000; i++) printf "\\u0061bcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz012"; printf "\":1}"'
+rm -rf "$d"
+
 [ $bad = 0 ] && echo "all faults were survived"
 exit $bad

@@ -4,11 +4,13 @@
 fail() { echo "FAILED: $*" >&2; exit 1; }
 skip() { echo "$*" >&2; exit 77; }
 
-# rc CODE COMMAND...: runs it with standard output in ./out and standard error in ./err; the exit code must be CODE.
+# rc CODE COMMAND...: runs it with standard output in ./out and standard error in ./err; the exit code must be CODE. The lines of
+# progress that a slow machine, or a sanitizer, brings after 10 seconds are left out of ./err.
 rc() {
     local want=$1 got=0
     shift
     "$@" > out 2> err || got=$?
+    sed -i '/: [0-9]* %, .* s left$/d' err
     [ "$got" -eq "$want" ] || { cat err >&2; fail "exit code $got, expected $want: $*"; }
 }
 el() { rc 0 "$EDGELLM" "$@"; }

@@ -425,7 +425,7 @@ TEST(bad_gguf, every_case_is_refused_by_name)
     for (size_t i = 0; i < N_CASES; i++) {
         const struct bad_case *const c = &cases[i];
         struct gguf_bytes b = {0};
-        struct el_err err = {EL_OK, ""};
+        struct el_err err = {.code = EL_OK};
         c->make(&b, c);
         char file_name[80];
         snprintf(file_name, sizeof file_name, "%s-%zu.gguf", c->name, i);
@@ -608,7 +608,7 @@ TEST(bad_gguf, split_sets)
         {{{"s-00001-of-00002.gguf", 0, 2, -2, "a", "m"}, {"s-00002-of-00002.gguf", 1, 2, -1, "b", "m"}}, NULL},
     };
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
-        struct el_err err = {EL_OK, ""};
+        struct el_err err = {.code = EL_OK};
         for (size_t p = 0; p < 3 && sets[i].parts[p].name; p++)
             write_part(&sets[i].parts[p]);
         const enum el_status status = open_path(test_tmp(sets[i].parts[0].name), false, &err);
@@ -640,7 +640,7 @@ TEST(bad_gguf, every_truncation)
         REQUIRE(test_write(path, b.data, b.n));
         for (size_t n = b.n; n-- > 0;) {
             struct el_source *s = NULL;
-            struct el_err err = {EL_OK, ""}, file_err = {EL_OK, ""};
+            struct el_err err = {.code = EL_OK}, file_err = {.code = EL_OK};
             uint8_t *const exact = malloc(n ? n : 1);
             memcpy(exact, b.data, n);
             const enum el_status status = el_gguf_open_memory(exact, n, NULL, &s, &err);
@@ -689,7 +689,7 @@ TEST(bad_gguf, every_flipped_bit)
         unsigned n_refused = 0;
         for (size_t bit = 0; bit < b.n * 8; bit++) {
             struct el_source *s = NULL;
-            struct el_err err = {EL_OK, ""};
+            struct el_err err = {.code = EL_OK};
             b.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
             const enum el_status status = el_gguf_open_memory(b.data, b.n, NULL, &s, &err);
             CHECK(status == EL_OK || status == EL_E_FORMAT || status == EL_E_UNSUPPORTED);

@@ -26,7 +26,8 @@ static const char *in(const char *folder, const char *name)
     static char ring[8][4096];
     static unsigned next;
     char *const s = ring[next++ % 8];
-    snprintf(s, sizeof ring[0], "%s/%s", folder, name);
+    if (snprintf(s, sizeof ring[0], "%s/%s", folder, name) >= (int)sizeof ring[0])
+        abort(); /* the tests choose both names: a path that does not fit is a bug of theirs */
     return s;
 }
 

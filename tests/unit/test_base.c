@@ -48,7 +48,14 @@ TEST(err, long_text_is_cut_between_characters)
 TEST(err, prefixes)
 {
     struct el_err err = {0};
+    CHECK_EQ_INT(el_fail_why(&err, EL_E_IO, EL_REASON_EXISTS, "%d", 7), EL_E_IO);
+    CHECK_EQ_INT(err.reason, EL_REASON_EXISTS);
+    CHECK_EQ_STR(err.text, "7");
+    el_fail_prefix(&err, EL_E_FORMAT, "file");
+    CHECK_EQ_INT(err.reason, EL_REASON_EXISTS); /* it is the same failure */
+    CHECK_EQ_INT(el_fail_why(NULL, EL_E_IO, EL_REASON_EXISTS, "nobody"), EL_E_IO);
     el_fail(&err, EL_E_UNSUPPORTED, "too new");
+    CHECK_EQ_INT(err.reason, EL_REASON_NONE);
     CHECK_EQ_INT(el_fail_prefix(&err, EL_E_FORMAT, "'%s'", "x\ty"), EL_E_UNSUPPORTED);
     CHECK_EQ_STR(err.text, "'x\\x09y': too new");
     struct el_err none = {0};

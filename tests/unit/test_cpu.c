@@ -80,3 +80,30 @@ TEST(cpu, environment_variable_is_checked)
         setenv("EDGELLM_CPU", saved, 1);
     free(saved);
 }
+
+/* What chooses kernels reports it, also for programs that are not ours. */
+TEST(cpu, a_bad_environment_opens_no_model)
+{
+    const char *const old = getenv("EDGELLM_CPU");
+    char *const saved = old ? strdup(old) : NULL;
+    struct el_err err;
+    struct el_source *source;
+    struct el_model *model;
+    struct el_session *session;
+    REQUIRE_OK(el_source_open(test_data("fixtures/llama"), NULL, &source, &err), err);
+    setenv("EDGELLM_CPU", "fast", 1);
+    CHECK_EQ_INT(el_model_open(source, NULL, &model, &err), EL_E_USAGE);
+    CHECK(!model && strstr(err.text, "EDGELLM_CPU: 'fast' is no CPU level"));
+    unsetenv("EDGELLM_CPU");
+    REQUIRE_OK(el_model_open(source, NULL, &model, &err), err);
+    setenv("EDGELLM_CPU", "faster", 1);
+    CHECK_EQ_INT(el_session_open(model, NULL, &session, &err), EL_E_USAGE);
+    CHECK(!session && strstr(err.text, "EDGELLM_CPU: 'faster' is no CPU level"));
+    if (saved)
+        setenv("EDGELLM_CPU", saved, 1);
+    else
+        unsetenv("EDGELLM_CPU");
+    free(saved);
+    el_model_close(model);
+    el_source_close(source);
+}

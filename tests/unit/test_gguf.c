@@ -17,7 +17,7 @@
 
 static struct el_source *open_at(const char *path, bool strict)
 {
-    struct el_err err = {EL_OK, ""};
+    struct el_err err = {.code = EL_OK};
     struct el_source *s = NULL;
     const struct el_source_opts opts = {.format = "gguf", .strict = strict};
     CHECK_OK(el_source_open(path, &opts, &s, &err), err);
@@ -26,7 +26,7 @@ static struct el_source *open_at(const char *path, bool strict)
 
 static struct el_source *open_bytes(const struct gguf_bytes *b)
 {
-    struct el_err err = {EL_OK, ""};
+    struct el_err err = {.code = EL_OK};
     struct el_source *s = NULL;
     CHECK_OK(el_gguf_open_memory(b->data, b->n, NULL, &s, &err), err);
     return s;
@@ -482,9 +482,9 @@ TEST(gguf, splits_by_bytes_and_keeps_alignment)
     struct el_meta *const meta = some_meta();
     struct el_err err;
     CHECK_OK(el_meta_set_u32(meta, "general.alignment", 128, &err), err);
-    struct el_tensor t[] = {tensor("a", "F32", 1, 64, 0, 0), tensor("b", "F32", 1, 64, 0, 0), tensor("c", "F32", 1, 1000, 0, 0),
-                            tensor("d", "F32", 1, 64, 0, 0)};
-    const struct el_sink_opts opts = {.format = "gguf", .split_max_nbytes = 600, .overwrite = true};
+    struct el_tensor t[] = {tensor("a", "F32", 1, 6400, 0, 0), tensor("b", "F32", 1, 6400, 0, 0),
+                            tensor("c", "F32", 1, 90000, 0, 0), tensor("d", "F32", 1, 6400, 0, 0)};
+    const struct el_sink_opts opts = {.format = "gguf", .split_max_nbytes = 60000, .overwrite = true};
     /* The path of a part names the set. */
     REQUIRE_OK(write_file(test_tmp("bytes-00007-of-00009.gguf"), &opts, meta, t, 4, &err), err);
     check_set("bytes-00002-of-00003.gguf", meta, 4);
@@ -810,6 +810,44 @@ TEST(gguf, takes_back_a_set_that_cannot_be_completed)
     el_meta_free(meta);
 }
 
+/* Every part stands for the set, and so does its hash. */
+TEST(gguf, the_hash_of_a_set_covers_its_parts)
+{
+    struct el_meta *const meta = some_meta();
+    struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("b", "F32", 1, 3, 0, 0)};
+    const struct el_sink_opts split = {.format = "gguf", .split_max_tensors = 1};
+    struct el_err err;
+    char hex[2][65], want[65], lines[256];
+    REQUIRE_OK(write_file(test_tmp("hash.gguf"), &split, meta, t, 2, &err), err);
+    el_meta_free(meta);
+    size_t n = 0;
+    for (int i = 0; i < 2; i++) {
+        size_t nbytes;
+        char *const data = test_read(test_tmp(i ? "hash-00002-of-00002.gguf" : "hash-00001-of-00002.gguf"), &nbytes);
+        REQUIRE(data);
+        el_sha256_bytes(data, nbytes, hex[i]);
+        free(data);
+        n += (size_t)snprintf(lines + n, sizeof lines - n, "%s  0000%d-of-00002\n", hex[i], i + 1);
+    }
+    el_sha256_bytes(lines, n, want);
+    CHECK_OK(el_sha256_path(test_tmp("hash-00001-of-00002.gguf"), hex[0], &err), err);
+    CHECK_OK(el_sha256_path(test_tmp("hash-00002-of-00002.gguf"), hex[1], &err), err);
+    CHECK_EQ_STR(hex[0], want);
+    CHECK_EQ_STR(hex[1], want);
+    /* A byte of the part that is not named. */
+    REQUIRE(test_write(test_tmp("hash-00002-of-00002.gguf"), "x", 1));
+    CHECK_OK(el_sha256_path(test_tmp("hash-00001-of-00002.gguf"), hex[0], &err), err);
+    CHECK(strcmp(hex[0], want) != 0);
+    REQUIRE(remove(test_tmp("hash-00002-of-00002.gguf")) == 0);
+    CHECK_EQ_INT(el_sha256_path(test_tmp("hash-00001-of-00002.gguf"), hex[0], &err), EL_E_IO);
+    CHECK_EQ_STR(hex[0], "");
+    for (uint64_t i = 1; i < 4; i++) {
+        el_mem_fail_after(i);
+        CHECK_EQ_INT(el_sha256_path(test_tmp("hash-00001-of-00002.gguf"), hex[0], &err), EL_E_MEMORY);
+        el_mem_fail_after(0);
+    }
+}
+
 /* Tensors of one shape in a model of another name. */
 TEST(gguf, parts_of_two_models_are_no_model)
 {
@@ -877,7 +915,7 @@ TEST(gguf, survives_every_failed_allocation)
     struct el_tensor t[] = {tensor("a", "F32", 1, 3, 0, 0), tensor("w", "G4_32", 2, 4, 100, 0), tensor("b", "F16", 1, 4, 0, 0)};
     const struct el_sink_opts opts = {.format = "gguf", .split_max_tensors = 2, .overwrite = true};
     const struct el_source_opts read_opts = {.format = "gguf"};
-    struct el_err err = {EL_OK, ""};
+    struct el_err err = {.code = EL_OK};
     bool written = false, read = false;
     for (uint64_t n = 1; !written && n < 2000; n++) {
         el_mem_fail_after(n);

@@ -1,4 +1,6 @@
 /* The strict JSON door: what it accepts, what it refuses and how it says so, and that big objects stay fast. */
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "test.h"
@@ -246,4 +248,81 @@ TEST(json, every_failed_allocation_is_an_error)
     REQUIRE(doc);
     el_json_free(doc);
     free(text);
+}
+
+/* ---- member by member ---- */
+
+struct seen {
+    struct el_buf text;
+    unsigned n, stop_at;
+};
+
+static enum el_status see(void *user, const struct el_json_member *m, struct el_err *err)
+{
+    struct seen *const s = user;
+    el_buf_addf(&s->text, "%s=%.*s;", m->key, (int)m->nbytes, m->text);
+    return ++s->n == s->stop_at ? el_fail(err, EL_E_UNSUPPORTED, "enough") : EL_OK;
+}
+
+static enum el_status each(const char *text, struct seen *s, struct el_err *err)
+{
+    el_buf_reset(&s->text);
+    s->n = 0;
+    return el_json_each(text, strlen(text), "text", see, s, err);
+}
+
+TEST(json, members_one_by_one)
+{
+    struct el_err err = {0};
+    struct seen s = {.n = 0};
+    el_buf_init(&s.text);
+    CHECK_OK(each(" { \"a\" : [1, {\"x\":2}] ,\"\\u0062\\n\":\"}\", \"\" :null }\n", &s, &err), err);
+    CHECK_EQ_STR(s.text.data, "a=[1, {\"x\":2}];b\n=\"}\";=null;");
+    CHECK_OK(each("{}", &s, &err), err);
+    CHECK_EQ_INT(s.n, 0);
+    s.stop_at = 2;
+    CHECK_EQ_INT(each("{\"a\":1,\"b\":2,\"c\":3}", &s, &err), EL_E_UNSUPPORTED);
+    CHECK_EQ_INT(s.n, 2);
+    s.stop_at = 0;
+    static const char *const bad[][2] = {{"[1]", "not a JSON object"},
+                                         {"", "it ends too early"},
+                                         {"{\"a\":1,}", "a key must be a string"},
+                                         {"{\"a\":1} 2", "more text"},
+                                         {"{\"a\":1,\"b\":{\"x\":01}}", "leading zero"},
+                                         {"{\"a\":1,\"b\":2,\"a\":3}", "key 'a' occurs twice"},
+                                         {"{\"a\":1,\"b\":2,\"\\u0061\":3}", "key 'a' occurs twice"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK_EQ_INT(each(bad[i][0], &s, &err), EL_E_FORMAT);
+        if (!strstr(err.text, bad[i][1]) || s.n != 0)
+            test_fail(__FILE__, __LINE__, "'%s': %u members, %s", bad[i][0], s.n, err.text);
+    }
+    for (uint64_t i = 1; i < 4; i++) {
+        el_mem_fail_after(i);
+        CHECK_EQ_INT(each("{\"\\u0061\":1,\"b\":2}", &s, &err), EL_E_MEMORY);
+        el_mem_fail_after(0);
+    }
+    el_buf_release(&s.text);
+}
+
+/* So many keys that hashes share their kept bits now and then; one of them is there twice. */
+TEST(json, many_members_and_their_duplicates)
+{
+    enum { N = 300000 };
+    struct el_err err = {0};
+    struct seen s = {.n = 0};
+    struct el_buf text;
+    el_buf_init(&text);
+    el_buf_init(&s.text);
+    for (unsigned i = 0; i < N; i++)
+        el_buf_addf(&text, "%s\"%x\":0", i ? "," : "{", i);
+    el_buf_add_byte(&text, '}');
+    CHECK_OK(each(text.data, &s, &err), err);
+    CHECK_EQ_INT(s.n, N);
+    text.data[text.nbytes - 1] = ',';
+    el_buf_add_str(&text, "\"1234\":1}");
+    CHECK_EQ_INT(each(text.data, &s, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "key '1234' occurs twice"));
+    CHECK_EQ_INT(s.n, 0);
+    el_buf_release(&text);
+    el_buf_release(&s.text);
 }

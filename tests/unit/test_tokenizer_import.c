@@ -269,6 +269,7 @@ TEST(tokenizer_import, refuses_models)
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":\"0\"},\"merges\":[]}", EL_E_FORMAT, "must be an integer");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}", EL_E_FORMAT, "id -1");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":4194304},\"merges\":[]}", EL_E_FORMAT, "id 4194304");
+    refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":70000},\"merges\":[]}", EL_E_FORMAT, "70001 ids for 1 tokens");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}", EL_E_FORMAT,
                     "token id 0 is given to 'a' and to 'b'");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"\":0},\"merges\":[]}", EL_E_FORMAT, "0 bytes of text");

@@ -49,7 +49,7 @@ static void expect(const struct found *f, char severity, const char *words)
 
 static struct el_source *open_source(const char *path)
 {
-    struct el_err err = {EL_OK, ""};
+    struct el_err err = {.code = EL_OK};
     struct el_source *s = NULL;
     CHECK_OK(el_source_open(path, NULL, &s, &err), err);
     return s;
@@ -57,7 +57,7 @@ static struct el_source *open_source(const char *path)
 
 static struct found *verify(struct el_source *s, enum el_status want)
 {
-    struct el_err err = {EL_OK, ""};
+    struct el_err err = {.code = EL_OK};
     struct found *const f = calloc(1, sizeof *f);
     const enum el_status got = el_verify(s, on_problem, f, on_progress, f, &err);
     if (got != want)
@@ -150,7 +150,7 @@ TEST(verify, names_tensors_of_zeros)
 /* Packs the fixture as Q8_0 or another type to a path. */
 static bool pack(const char *type, const char *path)
 {
-    struct el_err err = {EL_OK, ""};
+    struct el_err err = {.code = EL_OK};
     struct el_source *const s = open_source(fixture());
     struct el_plan *plan = NULL;
     struct el_sink *k = NULL;
@@ -384,7 +384,7 @@ TEST(verify, tokenizers_that_do_not_fit)
 
 TEST(verify, reports_lack_of_memory)
 {
-    struct el_err err = {EL_OK, ""};
+    struct el_err err = {.code = EL_OK};
     struct el_source *const s = open_source(fixture());
     REQUIRE(s != NULL);
     enum el_status status = EL_E_MEMORY;

@@ -6,3 +6,4 @@ same 1.gguf "$M"
 el convert --cpu ref --type f16 "$B" ref.gguf
 same 1.gguf ref.gguf
 rc 2 "$EDGELLM" convert --cpu fast "$B" x.gguf
+rc 2 "$EDGELLM" convert -t 2000 "$B" x.gguf

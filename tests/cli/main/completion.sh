@@ -12,8 +12,8 @@ complete_words edgellm quantize --pu
 is "$(cat offered)" --pure
 complete_words edgellm eval ppl --protocol g
 is "$(cat offered)" gptq
-complete_words edgellm run --te
-is "$(cat offered)" --temp
+complete_words edgellm run --min
+is "$(cat offered)" --min-p
 complete_words edgellm run -m ""
 is "$(cat offered)" ""
 complete_words edgellm run --cpu r
@@ -39,3 +39,30 @@ while read -r c; do
     "$EDGELLM" $c --help < /dev/null | sed -n 's/^  \(-.*\)/\1/p' | sed 's/   *.*//' | grep -oE '(^|[ ,])--?[a-z][a-z0-9-]*' | tr -d ' ,' | sort -u > options
     while read -r o; do grep -qxe "$o" offered || fail "$c: $o is not offered"; done < options
 done < commands
+# Values, also where bash has split the word at '=', and in small letters.
+complete_words edgellm quantize --tensor-type ffn_down=Q6
+is "$(cat offered)" ffn_down=Q6_K
+complete_words edgellm quantize --tensor-type ffn_down = Q6
+is "$(cat offered)" Q6_K
+complete_words edgellm quantize --tensor-type = ffn_down = Q6
+is "$(cat offered)" Q6_K
+complete_words edgellm quantize --tensor-type ffn_down =
+grep -qx Q8_0 offered || fail "no types behind REGEX="
+complete_words edgellm quantize --tensor-type ffn
+is "$(cat offered)" ""
+complete_words edgellm quantize --token-embedding-type q6
+is "$(cat offered)" q6_k
+complete_words edgellm quantize m.gguf o.gguf q4_k_m
+is "$(cat offered)" q4_k_m
+complete_words edgellm convert --type bf
+is "$(cat offered)" bf16
+complete_words edgellm convert --type = bf
+is "$(cat offered)" bf16
+complete_words edgellm eval ppl --protocol = d
+is "$(cat offered)" documents
+complete_words edgellm bench --output jsonl
+is "$(cat offered)" jsonl
+complete_words edgellm help toke
+is "$(cat offered)" tokenize
+complete_words edgellm completion ""
+grep -qx bash offered || fail "bash is not offered"

@@ -9,3 +9,15 @@ rc 2 "$EDGELLM" info --json=1 y
 has err "option '--json' takes no argument"
 rc 2 "$EDGELLM" run -m
 has err "option '-m' needs an argument"
+# What was probably meant; nothing that is far away.
+unknown() { rc 2 "$EDGELLM" run -m x "$1" 3; has err "$2"; }
+unknown --n "unknown option '--n', did you mean '-n'?"
+unknown -temp "did you mean '--temp'?"
+unknown -n3 "did you mean '-n 3'?"
+unknown -s=7 "did you mean '-s 7'?"
+unknown --ctx "did you mean '--ctx-size'?"
+unknown --n_predict "did you mean '--n-predict'?"
+unknown -1 "unknown option '-1': a word that begins with '-' goes behind '--'"
+for o in -ngl -fa -no-cnv -x; do
+    unknown $o "unknown option '$o' (see 'edgellm run --help')"
+done

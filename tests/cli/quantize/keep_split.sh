@@ -10,3 +10,12 @@ el quantize in-00001-of-00004.gguf whole.gguf Q4_K_M
 "$EDGELLM" run -m out-00001-of-00004.gguf --temp 0 -n 8 "The garden" > a
 "$EDGELLM" run -m whole.gguf --temp 0 -n 8 "The garden" > b
 same a b
+lacks err "is one file"
+# Of one file nothing can be kept: that is said.
+el quantize --keep-split "$M" one.gguf Q8_0
+has err "warning: --keep-split: the input is one file, so the output is one file"
+el quantize "$M" two.gguf Q8_0
+lacks err "keep-split"
+same one.gguf two.gguf
+el quantize -q --force --keep-split "$M" one.gguf Q8_0
+empty err

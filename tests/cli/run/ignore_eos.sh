@@ -7,3 +7,10 @@ lacks out '[[, ]0[],]'
 # Making BOS, which is also the end of a text here, the only choice.
 el run -m "$M" -n 4 --temp 0 --json --override-kv tokenizer.ggml.eos_token_id=int:12 "Once upon a time"
 json ids
+# The token that would come first ends the text, unless it is never chosen.
+el run -m "$M" -n 1 --temp 0 --json "Once upon a time"
+first=$(json ids | tr -d '[]')
+el run -m "$M" -n 4 --temp 0 --json --override-kv "tokenizer.ggml.eos_token_id=int:$first" "Once upon a time"
+is "$(json n_predict) $(json stop_reason)" '0 "eog"'
+el run -m "$M" -n 4 --temp 0 --json --ignore-eos --override-kv "tokenizer.ggml.eos_token_id=int:$first" "Once upon a time"
+is "$(json n_predict) $(json stop_reason)" '4 "length"'

@@ -11,3 +11,7 @@ el eval ppl -m "$M" -f "$T" --chunks 1 --json -ctk f32 && b=$(json nll)
 el eval ppl -m "$M" -f "$T" --chunks 1 --json -ctv f32 && c=$(json nll)
 [ "$a" != "$b" ] && [ "$a" != "$c" ] && [ "$b" != "$c" ] || fail "equal: $a $b $c"
 near "$a" "$b" 0.001
+el run -m "$M" --json -n 1 -ctk f32 x
+is "$(json type_k) $(json type_v)" '"f32" "f16"'
+el run -m "$M" --json -n 1 -ctv f32 x
+is "$(json type_k) $(json type_v)" '"f16" "f32"'
