@@ -326,12 +326,15 @@ enum el_status el_arch_write_config(const struct el_arch *arch, const struct el_
                                     struct el_buf *json, struct el_err *err)
 {
     struct el_hparams hp = {0};
+    char key[128];
     enum el_status status = EL_OK;
     struct el_meta *const full = el_meta_copy(meta);
     if (!full)
         return el_fail(err, EL_E_MEMORY, "out of memory for config.json");
     EL_TRY_OUT(arch->hparams(full, &hp, err));
     EL_TRY_OUT(fill_in(arch, &hp, full, err));
+    if (hp.window == 0) /* 0 positions are no window, which to_config says as its family does */
+        el_meta_remove(full, el_arch_key(arch, "%s.attention.sliding_window", key));
     el_buf_addf(json, "{\n  \"architectures\": [\n    \"%s\"\n  ],\n  \"model_type\": \"%s\"", arch->hf_classes[0],
                 arch->hf_model_type);
     for (const struct el_field *f = arch->fields; f->gguf; f++)
