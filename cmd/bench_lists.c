@@ -68,8 +68,13 @@ static bool range(struct bench_list *list, const char **p, uint64_t max)
 enum el_status bench_list_read(struct bench_list *list, const char *option, const struct opt_list *texts, uint64_t missing,
                                uint64_t max, struct el_err *err)
 {
+    const bool all = strcmp(option, "--threads") == 0; /* -1 is all of them, as with other commands */
     for (size_t i = 0; i < texts->n; i++) {
         const char *p = texts->v[i];
+        if (all && strcmp(p, "-1") == 0) {
+            (void)add(list, 0);
+            continue;
+        }
         for (;;) {
             if (!range(list, &p, max))
                 return cmd_fail(err, EL_E_USAGE,

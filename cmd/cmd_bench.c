@@ -31,7 +31,7 @@ static const struct opt bench_opts[] = {
      0, NULL},
     {OPT_LIST, "d", "n-depth", "LIST", "tokens that stand in the context already (0)", FIELD(depths), 0, 0, NULL},
     {OPT_LIST, "b", "batch-size", "LIST", "tokens of a prompt processed at once (512)", FIELD(batches), 0, 0, NULL},
-    {OPT_LIST, "t", "threads", "LIST", "threads (0: all cores)", FIELD(threads), 0, 0, NULL},
+    {OPT_LIST, "t", "threads", "LIST", "threads (0, or -1 alone: all cores)", FIELD(threads), 0, 0, NULL},
     {OPT_LIST, "ctk", "kv-type-k|cache-type-k", "LIST", "types of the cached keys (f16): f16, f32", FIELD(kv_k), 0, 0, NULL},
     {OPT_LIST, "ctv", "kv-type-v|cache-type-v", "LIST", "types of the cached values (f16): f16, f32", FIELD(kv_v), 0, 0, NULL},
     {OPT_UINT, "r", "repetitions", "N", "times each test is run (5)", FIELD(repetitions), 1, 100000, NULL},

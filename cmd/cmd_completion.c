@@ -56,6 +56,20 @@ static void print_names(const char *(*at)(size_t i, const char **about))
         (void)printf("%s ", name);
 }
 
+/* Mixes and encodings, once where a mix is named like its encoding. */
+static void print_types(void)
+{
+    const char *mix, *name;
+    for (size_t i = 0; (mix = el_mix_name_at(i, NULL)) != NULL; i++) {
+        size_t k = 0;
+        while ((name = el_encoding_name_at(k, NULL)) != NULL && strcmp(name, mix) != 0)
+            k++;
+        if (!name)
+            (void)printf("%s ", mix);
+    }
+    print_names(el_encoding_name_at);
+}
+
 /* Options whose argument is one of the names of the library. */
 static const struct {
     const char *option;
@@ -158,8 +172,7 @@ static void print_command(const struct command *cmd)
     (void)printf("'");
     if (strcmp(cmd->name, "quantize") == 0) { /* IN is a file, and what comes behind it can be TYPE */
         (void)printf("\n        ((COMP_CWORD > 2)) && words+='");
-        print_names(el_mix_name_at);
-        print_names(el_encoding_name_at);
+        print_types();
         (void)printf("COPY'");
     } else if (strcmp(cmd->name, "completion") == 0) {
         (void)printf("\n        words+='bash'");

@@ -333,8 +333,8 @@ static bool store(const struct opt *o, const char *value, void *field)
 static enum el_status check_words(const struct command *cmd, const struct words *words, struct el_err *err)
 {
     if (words->n > cmd->max_words)
-        return cmd_fail(err, EL_E_USAGE, "unexpected argument '%s' (usage: edgellm %s %s)", words->v[cmd->max_words], cmd->name,
-                        cmd->usage);
+        return cmd_fail(err, EL_E_USAGE, "unexpected argument '%s'%s (usage: edgellm %s %s)", words->v[cmd->max_words],
+                        strstr(cmd->usage, "-m FILE") ? ": the model is given with --model" : "", cmd->name, cmd->usage);
     if (words->n < cmd->min_words)
         return cmd_fail(err, EL_E_USAGE, "%s (usage: edgellm %s %s)",
                         words->n ? "an argument is missing" : "arguments are missing", cmd->name, cmd->usage);

@@ -109,6 +109,16 @@ static void print_summary(const struct pack_state *s, FILE *f)
     (void)fputc('\n', f);
 }
 
+/* folder/name, or name when the folder is "". free() it. */
+static char *join_path(const char *folder, const char *name)
+{
+    const size_t n = strlen(folder), nbytes = n + strlen(name) + 2;
+    char *const path = xcalloc(nbytes, 1);
+    const char *const slash = n > 0 && folder[n - 1] != '/' ? "/" : "";
+    (void)snprintf(path, nbytes, "%s%s%s", folder, slash, name);
+    return path;
+}
+
 /* Where a model went that is more than the one file OUT. */
 static void print_files(const struct pack_state *s, const struct el_sink *sink, FILE *f)
 {
@@ -168,8 +178,12 @@ static void print_json(const struct pack_state *s, const struct el_sink *sink)
     if (sink) {
         json_key(&j, "files");
         json_array(&j, false);
-        for (size_t i = 0; el_sink_file(sink, i); i++)
-            json_str(&j, el_sink_file(sink, i));
+        const bool in_folder = strcmp(s->job->sink.format, "hf") == 0;
+        for (size_t i = 0; el_sink_file(sink, i); i++) {
+            char *const path = join_path(in_folder ? s->job->out : "", el_sink_file(sink, i));
+            json_str(&j, path);
+            free(path);
+        }
         json_end_array(&j);
     }
     json_kstr(&j, "format", s->job->sink.format);

@@ -1,4 +1,5 @@
 /* The hash that identifies a model: it must cover all files that are read when one of them is named. */
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
@@ -30,13 +31,42 @@ static enum el_status hash_split(const char *path, size_t n_prefix, uint32_t cou
     return status;
 }
 
+/* The files of a folder that make the model: what else lies there, a README or another model, does not change its hash. */
+static bool is_model_file(const char *name)
+{
+    static const char *const names[] = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                                        "model.safetensors.index.json"};
+    static const char suffix[] = ".safetensors";
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    const size_t n = strlen(name), n_suffix = sizeof suffix - 1;
+    return n > n_suffix && strcmp(name + n - n_suffix, suffix) == 0;
+}
+
+/* A name like that of a part says nothing alone: a file may have been copied to it. */
+static bool is_set(const char *path, size_t n_prefix, uint32_t count)
+{
+    char *const prefix = el_strndup(path, n_prefix);
+    bool all = prefix != NULL;
+    for (uint32_t i = 0; all && i < count; i++) {
+        struct stat st;
+        char *const part = el_gguf_split_path(prefix, i, count);
+        all = part && stat(part, &st) == 0;
+        el_free(part);
+    }
+    el_free(prefix);
+    return all;
+}
+
 enum el_status el_sha256_path(const char *path, char hex[65], struct el_err *err)
 {
     struct stat st;
     uint32_t no, count;
     hex[0] = '\0';
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return el_sha256_folder(path, hex, err);
+        return el_sha256_folder(path, is_model_file, hex, err);
     const size_t n_prefix = el_gguf_split_prefix(path, &no, &count);
-    return n_prefix > 0 && count > 1 ? hash_split(path, n_prefix, count, hex, err) : el_sha256_file(path, hex, err);
+    return n_prefix > 0 && count > 1 && is_set(path, n_prefix, count) ? hash_split(path, n_prefix, count, hex, err)
+                                                                     : el_sha256_file(path, hex, err);
 }

@@ -232,14 +232,17 @@ struct el_sink;
 
 struct el_sink_opts {
     const char *format;          /* "gguf", "hf" (folder) or "safetensors" */
-    uint64_t split_max_nbytes;   /* 0: one file; else files of at most so many bytes (a larger tensor stands alone) */
+    uint64_t split_max_nbytes;   /* 0: one file; else files of at most so many bytes, but for a tensor
+                                  that does not fit beside its shard's header */
     uint32_t split_max_tensors;  /* 0: no limit */
     bool split_as_source;        /* gguf: begin a new shard wherever the packed source begins one */
     bool overwrite;              /* else an existing output is EL_E_IO */
 };
 EL_API EL_MUST_CHECK enum el_status el_sink_open(const char *path, const struct el_sink_opts *opts, struct el_sink **sink,
                                                  struct el_err *err);
-/* Path of the i-th file of weights that el_pack has begun, or that the folder will have; NULL past the end. Borrowed. */
+/*
+ * The i-th file of weights that el_pack has begun: its path, or of a folder ("hf") its name within; NULL past the end. Borrowed.
+ */
 EL_API const char *el_sink_file(const struct el_sink *sink, size_t i);
 /* Makes the output durable and gives it its name. On error nothing is left behind. */
 EL_API EL_MUST_CHECK enum el_status el_sink_commit(struct el_sink *sink, struct el_err *err);

@@ -110,8 +110,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-/* Names of the plain files in a folder (links are followed; folders inside it are left out), unsorted. */
-static enum el_status list_files(const char *path, char ***names, size_t *n_names, struct el_err *err)
+/* Wanted names of the plain files in a folder (links are followed; folders inside it are left out), unsorted. */
+static enum el_status list_files(const char *path, bool (*wanted)(const char *name), char ***names, size_t *n_names, struct el_err *err)
 {
     DIR *const dir = opendir(path);
     if (!dir)
@@ -119,7 +119,7 @@ static enum el_status list_files(const char *path, char ***names, size_t *n_name
     enum el_status status = EL_OK;
     for (struct dirent *e; (e = readdir(dir));) {
         struct stat st;
-        if (fstatat(dirfd(dir), e->d_name, &st, 0) != 0 || !S_ISREG(st.st_mode))
+        if (!wanted(e->d_name) || fstatat(dirfd(dir), e->d_name, &st, 0) != 0 || !S_ISREG(st.st_mode))
             continue;
         char **const grown = el_realloc_array(*names, *n_names + 1, sizeof **names);
         if (grown)
@@ -135,7 +135,7 @@ static enum el_status list_files(const char *path, char ***names, size_t *n_name
     return status;
 }
 
-enum el_status el_sha256_folder(const char *path, char hex[65], struct el_err *err)
+enum el_status el_sha256_folder(const char *path, bool (*wanted)(const char *name), char hex[65], struct el_err *err)
 {
     hex[0] = '\0';
     char **names = NULL;
@@ -144,7 +144,7 @@ enum el_status el_sha256_folder(const char *path, char hex[65], struct el_err *e
     el_buf_init(&list);
     el_buf_init(&child);
     enum el_status status;
-    EL_TRY_OUT(list_files(path, &names, &n_names, err));
+    EL_TRY_OUT(list_files(path, wanted, &names, &n_names, err));
     if (n_names)
         qsort(names, n_names, sizeof *names, by_name);
     for (size_t i = 0; i < n_names; i++) {

@@ -11,8 +11,11 @@ void el_sha256_add(struct el_sha256 *s, const void *data, size_t nbytes);
 void el_sha256_close(struct el_sha256 *s, char hex[65]);
 /* The SHA-256 of a file's bytes. EL_E_IO, EL_E_MEMORY, EL_E_INTERRUPTED; then hex is "". */
 enum el_status el_sha256_file(const char *path, char hex[65], struct el_err *err);
-/* The SHA-256 of the lines "HEX  NAME\n" of a folder's files, in byte order of their names. Folders in it do not count. */
-enum el_status el_sha256_folder(const char *path, char hex[65], struct el_err *err);
+/*
+ * The SHA-256 of the lines "HEX  NAME\n" of those files of a folder whose names are wanted, in byte order of their names. Folders
+ * in it do not count.
+ */
+enum el_status el_sha256_folder(const char *path, bool (*wanted)(const char *name), char hex[65], struct el_err *err);
 /* Version of libcrypto, static text. */
 const char *el_sha256_library(void);
 

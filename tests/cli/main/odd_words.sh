@@ -24,3 +24,13 @@ same a.gguf "$M"
 el run -m "$M" --temp 0 -n 3 -ctk F32 x
 rc 2 "$EDGELLM" convert --type q8_0 "$B" b.gguf
 has err "'q8_0' is none of auto, copy, f32, f16, bf16"
+# A word too many of a command that takes the model as an option.
+rc 2 "$EDGELLM" run "$M" hello
+has err 'the model is given with --model'
+# All cores, as llama.cpp says it; not among others.
+el bench -m "$M" -p 4 -n 0 -r 1 -t -1 -o jsonl
+has out "\"n_threads\": *$(nproc)"
+rc 2 "$EDGELLM" bench -m "$M" -p 4 -n 0 -r 1 -t 1,-1
+# No name is offered twice.
+rc 2 "$EDGELLM" quantize "$M" q.gguf Q9
+is "$(sed 's/.*known are //' err | tr ',' '\n' | sort | uniq -d | wc -l)" 0

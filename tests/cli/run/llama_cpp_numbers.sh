@@ -2,6 +2,10 @@
 go() { "$EDGELLM" run -m "$M" -n 12 "$@" "The garden was" > text; }
 go --seed 7
 mv text a
+go --seed 7
+same text a
+go --seed 8
+differ text a
 # -1 is another seed each time, printed so that the text can be had again.
 "$EDGELLM" run -m "$M" -n 12 --seed -1 "The garden was" > b 2> err
 seed=$(sed -n 's/^seed: \([0-9]*\)$/\1/p' err)
