@@ -45,28 +45,32 @@ static bool is_model_file(const char *name)
 }
 
 /* A name like that of a part says nothing alone: a file may have been copied to it. */
-static bool is_set(const char *path, size_t n_prefix, uint32_t count)
+static enum el_status find_parts(const char *path, size_t n_prefix, uint32_t count, bool *all, struct el_err *err)
 {
     char *const prefix = el_strndup(path, n_prefix);
-    bool all = prefix != NULL;
-    for (uint32_t i = 0; all && i < count; i++) {
+    bool failed = !prefix;
+    *all = true;
+    for (uint32_t i = 0; !failed && *all && i < count; i++) {
         struct stat st;
         char *const part = el_gguf_split_path(prefix, i, count);
-        all = part && stat(part, &st) == 0;
+        failed = !part;
+        *all = part && stat(part, &st) == 0;
         el_free(part);
     }
     el_free(prefix);
-    return all;
+    return failed ? el_fail(err, EL_E_MEMORY, "'%s': out of memory for the hash", path) : EL_OK;
 }
 
 enum el_status el_sha256_path(const char *path, char hex[65], struct el_err *err)
 {
     struct stat st;
     uint32_t no, count;
+    bool all = false;
     hex[0] = '\0';
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return el_sha256_folder(path, is_model_file, hex, err);
     const size_t n_prefix = el_gguf_split_prefix(path, &no, &count);
-    return n_prefix > 0 && count > 1 && is_set(path, n_prefix, count) ? hash_split(path, n_prefix, count, hex, err)
-                                                                     : el_sha256_file(path, hex, err);
+    if (n_prefix > 0 && count > 1)
+        EL_TRY(find_parts(path, n_prefix, count, &all, err));
+    return all ? hash_split(path, n_prefix, count, hex, err) : el_sha256_file(path, hex, err);
 }

@@ -88,12 +88,12 @@ static enum el_status parse_type(const char *type, struct wanted *w, struct el_e
     if (el_enc_parse(type, &w->base, NULL) != EL_OK) {
         struct el_buf known;
         el_buf_init(&known);
+        el_enc_list(&known);
         for (size_t k = 0; el_mix_at(k); k++) {
             struct el_enc same;
             if (el_enc_parse(el_mix_at(k)->name, &same, NULL) != EL_OK)
-                el_buf_addf(&known, "%s, ", el_mix_at(k)->name);
+                el_buf_addf(&known, ", %s", el_mix_at(k)->name);
         }
-        el_enc_list(&known);
         const enum el_status status = el_fail(err, EL_E_USAGE, "unknown type '%.64s', known are %s, COPY", type, known.data);
         el_buf_release(&known);
         return status;

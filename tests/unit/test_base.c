@@ -318,22 +318,24 @@ TEST(sha256, files_and_folders)
     snprintf(path, sizeof path, "%s", test_tmp("hashed"));
     REQUIRE(mkdir(path, 0777) == 0);
     char name[4200];
-    snprintf(name, sizeof name, "%s/b", path);
+    snprintf(name, sizeof name, "%s/model.safetensors", path);
     REQUIRE(test_write(name, "abc", 3));
     REQUIRE_OK(el_sha256_path(name, hex, &err), err);
     CHECK_EQ_STR(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    snprintf(name, sizeof name, "%s/a", path);
+    snprintf(name, sizeof name, "%s/config.json", path);
     REQUIRE(test_write(name, "", 0));
+    snprintf(name, sizeof name, "%s/README.md", path); /* no part of the model */
+    REQUIRE(test_write(name, "x", 1));
     snprintf(name, sizeof name, "%s/sub", path);
     REQUIRE(mkdir(name, 0777) == 0);
-    static const char list[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a\n"
-                               "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  b\n";
+    static const char list[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  config.json\n"
+                               "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  model.safetensors\n";
     el_sha256_bytes(list, sizeof list - 1, want);
     REQUIRE_OK(el_sha256_path(path, hex, &err), err);
     CHECK_EQ_STR(hex, want);
     CHECK_EQ_INT(el_sha256_path(test_tmp("absent"), hex, &err), EL_E_IO);
     CHECK_EQ_STR(hex, "");
-    snprintf(name, sizeof name, "%s/b", path);
+    snprintf(name, sizeof name, "%s/model.safetensors", path);
     el_interrupt();
     CHECK_EQ_INT(el_sha256_path(name, hex, &err), EL_E_INTERRUPTED);
     el_interrupt_clear();
