@@ -81,8 +81,8 @@ enum el_status model_io_model(struct model_io *io, struct el_err *err)
 enum el_status model_io_session(struct model_io *io, const struct el_session_opts *opts, struct el_err *err)
 {
     if (opts->n_ctx > io->info.n_ctx_train && io->info.n_ctx_train && !progress_is_quiet())
-        (void)fprintf(stderr, "edgellm: warning: a context of %u positions; the model was trained for %u\n", (unsigned)opts->n_ctx,
-                      (unsigned)io->info.n_ctx_train);
+        (void)fprintf(stderr, "edgellm: warning: a context of %u positions; the model was trained for %u\n",
+                      (unsigned)opts->n_ctx, (unsigned)io->info.n_ctx_train);
     return el_session_open(io->model, opts, &io->session, err);
 }
 

@@ -602,15 +602,18 @@ static enum el_status remove_first(const struct shard *first, int dir_fd, struct
  *   2. The old first part goes: without it no part opens as a model.
  *   3. The new parts get their names, the last one first; with the first one the new set is there, whole.
  * An interruption after 2 leaves old and new parts without a first one, and what a person makes of them by hand is refused by
- * EL_GGUF_SPLIT_ID_KEY. What has got a name that was free loses it again on failure.
+ * EL_GGUF_SPLIT_ID_KEY. What has got a name that was free loses it again on failure. Of two runs that write the same set at the
+ * same time one waits for the other at 2, and looks again at what exists: the set of the later one is there at the end.
  */
-static enum el_status commit_set(struct gguf_sink *g, struct el_err *err)
+static enum el_status name_set(const struct el_sink *s, struct gguf_sink *g, int dir_fd, struct el_err *err)
 {
-    for (uint32_t i = 0; i < g->n_shards; i++)
-        EL_TRY(el_outfile_stage(g->shards[i].out, err));
-    const int dir_fd = open_folder(g);
-    if (dir_fd < 0)
-        return el_fail(err, EL_E_IO, "'%s': cannot open the output's folder: %s", g->shards[0].path, el_errno_text(errno));
+    for (uint32_t i = 0; i < g->n_shards; i++) {
+        struct stat st;
+        g->shards[i].existed = lstat(g->shards[i].path, &st) == 0 || errno != ENOENT;
+        if (g->shards[i].existed && !s->opts.overwrite)
+            return el_fail_why(err, EL_E_IO, EL_REASON_EXISTS, "'%s': output has come to exist and overwriting was not asked for",
+                               g->shards[i].path);
+    }
     const int guard = guard_new_names(g, dir_fd);
     enum el_status status = remove_first(&g->shards[0], dir_fd, err);
     for (uint32_t i = g->n_shards; i-- > 0 && status == EL_OK;) {
@@ -622,6 +625,22 @@ static enum el_status commit_set(struct gguf_sink *g, struct el_err *err)
             (void)unlink(g->shards[i].path);
     }
     el_guard_stop(guard);
+    return status;
+}
+
+static enum el_status commit_set(const struct el_sink *s, struct gguf_sink *g, struct el_err *err)
+{
+    for (uint32_t i = 0; i < g->n_shards; i++)
+        EL_TRY(el_outfile_stage(g->shards[i].out, err));
+    const int dir_fd = open_folder(g);
+    if (dir_fd < 0)
+        return el_fail(err, EL_E_IO, "'%s': cannot open the output's folder: %s", g->shards[0].path, el_errno_text(errno));
+    int lock;
+    enum el_status status = el_folder_lock(dir_fd, s->path, &lock, err);
+    if (status == EL_OK) {
+        status = name_set(s, g, dir_fd, err);
+        el_folder_unlock(lock);
+    }
     close(dir_fd);
     return status;
 }
@@ -637,7 +656,7 @@ static enum el_status sink_commit(struct el_sink *s, struct el_err *err)
     }
     if (g->n_shards == 0)
         return el_fail(err, EL_E_USAGE, "'%s': nothing to commit", s->path);
-    return g->n_shards == 1 ? el_outfile_commit(g->shards[0].out, err) : commit_set(g, err);
+    return g->n_shards == 1 ? el_outfile_commit(g->shards[0].out, err) : commit_set(s, g, err);
 }
 
 static void sink_close(struct el_sink *s)

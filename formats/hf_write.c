@@ -366,11 +366,18 @@ static enum el_status make_folder(struct el_sink *s, struct el_err *err)
 
 static enum el_status open_member(struct el_sink *s, struct member *m, struct el_err *err)
 {
-    struct el_buf path;
+    size_t n = strlen(s->path);
+    while (n > 1 && s->path[n - 1] == '/')
+        n--;
+    struct el_buf path, shown;
     el_buf_init(&path);
+    el_buf_init(&shown);
     el_buf_addf(&path, "%s/%s", el_outdir_place(((const struct hf_sink *)s->priv)->dir), m->name);
-    const enum el_status status = path.failed ? no_memory(s, err) : el_outfile_open(path.data, false, &m->f, err);
+    el_buf_addf(&shown, "%.*s/%s", (int)n, s->path, m->name);
+    const enum el_status status =
+        path.failed || shown.failed ? no_memory(s, err) : el_outfile_open_as(path.data, shown.data, false, &m->f, err);
     el_buf_release(&path);
+    el_buf_release(&shown);
     return status;
 }
 

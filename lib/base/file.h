@@ -34,6 +34,9 @@ enum el_status el_file_map(struct el_file *f, const uint8_t **base, struct el_er
  */
 struct el_outfile;
 enum el_status el_outfile_open(const char *path, bool overwrite, struct el_outfile **out, struct el_err *err);
+/* The same for a file in a temporary folder: messages name it `shown`. */
+enum el_status el_outfile_open_as(const char *path, const char *shown, bool overwrite, struct el_outfile **out,
+                                  struct el_err *err);
 /* Reserves the final size, so that a full disk shows at the start. */
 enum el_status el_outfile_reserve(struct el_outfile *f, uint64_t nbytes, struct el_err *err);
 /* Any order, no gaps left at commit; retries EINTR and short writes; thread-safe. EL_E_IO. */
@@ -47,6 +50,21 @@ enum el_status el_outfile_read(struct el_outfile *f, uint64_t offset, void *out,
 enum el_status el_outfile_stage(struct el_outfile *f, struct el_err *err);
 enum el_status el_outfile_commit(struct el_outfile *f, struct el_err *err);
 void el_outfile_close(struct el_outfile *f); /* discards when not committed */
+/*
+ * What a file or folder that replaces another takes over. el_adopt_mode: the mode, and owner and group where we may give them;
+ * where the group cannot be kept, it gets no more rights than everybody. False, with errno, when the mode cannot be set.
+ * el_adopt_xattrs: user attributes and access lists, as far as they can be copied.
+ */
+struct stat;
+bool el_adopt_mode(int fd, const struct stat *old);
+void el_adopt_xattrs(int fd, int old_fd);
+/*
+ * One writer at a time gives names in a folder. The lock is a flock(2) of the folder itself: nothing can be left over. Without
+ * one (*lock is -1) the caller goes on: where the file system has no locks, and when somebody has held it for 10 seconds, which
+ * no commit does (`flock FOLDER edgellm convert ...` does). EL_E_INTERRUPTED. path is for the message.
+ */
+enum el_status el_folder_lock(int dir_fd, const char *path, int *lock, struct el_err *err);
+void el_folder_unlock(int lock);
 /* Test hook: files opened from now on behave as on a file system without O_TMPFILE. */
 void el_outfile_force_named(bool on);
 /*

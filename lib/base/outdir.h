@@ -7,12 +7,19 @@
  *   1. rename(2), where nothing has the name or an empty folder: one step.
  *   2. renameat2(RENAME_EXCHANGE) with the old folder, which is then removed: one step. What the old folder holds that is not
  *      ours (README.md) is linked into the new one before, so it is there at any time.
- *   3. File by file: the last of our files in the old folder is removed first, and comes last; a folder without it is incomplete
- *      to any reader. This is for file systems that cannot exchange, for an old folder that is a mount point, holds folders
- *      (they cannot be linked) or files that may not be linked, or is the working directory (which would be lost to the user's
- *      shell), and for a parent folder where we may not write: then the temporary folder stands within the old one.
+ *   3. File by file: the last of our files in the old folder is taken away first, and comes last; a folder without it is
+ *      incomplete to any reader. This is for file systems that cannot exchange, for an old folder that is a mount point, holds
+ *      folders (they cannot be linked) or files that may not be linked, or is the working directory (which would be lost to the
+ *      user's shell), and for a parent folder where we may not write. For this the temporary folder stands within the old one,
+ *      or moves there first: so the files are on the same file system, and what cannot be moved is known while the old
+ *      contents are whole. If not even the first file can be moved, what was taken away comes back.
  *
- * An old folder's mode and owner become the new one's. A symbolic link to a folder stays.
+ * Two runs that write the same folder: opening and committing hold el_folder_lock of the parent folder, and commit looks again at
+ * what has the name. So the later one replaces what the earlier one has made, and the files that are not ours stay.
+ *
+ * The new folder takes over the old one's mode, owner, user attributes and access lists; a new file that of the old one of its
+ * name. Not kept: other extended attributes (security labels come from the parent folder), attributes of the old
+ * files, and times. A symbolic link to a folder stays.
  */
 #ifndef EL_BASE_OUTDIR_H
 #define EL_BASE_OUTDIR_H
@@ -36,7 +43,13 @@ const char *el_outdir_place(const struct el_outdir *dir);
 enum el_status el_outdir_commit(struct el_outdir *dir, struct el_err *err);
 /* Discards when not committed. NULL is fine. */
 void el_outdir_close(struct el_outdir *dir);
-/* Test hook: folders opened from now on are committed as on a file system that cannot exchange. */
-void el_outdir_force_single(bool on);
+/* Test hook: from now on behave as on a machine of this kind (flags together), on which something fails. */
+enum {
+    EL_OUTDIR_NO_EXCHANGE = 1,     /* file system without RENAME_EXCHANGE */
+    EL_OUTDIR_OTHER_FS = 2,        /* nothing moves from the parent folder to the old folder */
+    EL_OUTDIR_NO_RENAME = 4,       /* no file moves to the old folder */
+    EL_OUTDIR_PARENT_READONLY = 8, /* nothing can be made in the parent folder */
+};
+void el_outdir_pretend(unsigned flags);
 
 #endif

@@ -21,6 +21,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -43,6 +45,86 @@ struct el_outfile {
 static enum el_status fail_errno(const struct el_outfile *f, const char *what, int number, struct el_err *err)
 {
     return el_fail(err, EL_E_IO, "'%s': cannot %s: %s", f->path, what, el_errno_text(number));
+}
+
+/* ---- what outputs have in common ---- */
+
+bool el_adopt_mode(int fd, const struct stat *old)
+{
+    struct stat new;
+    if (fstat(fd, &new) != 0)
+        return false;
+    if ((old->st_uid != new.st_uid || old->st_gid != new.st_gid) && fchown(fd, old->st_uid, old->st_gid) != 0)
+        (void)!fchown(fd, (uid_t)-1, old->st_gid);
+    if (fstat(fd, &new) != 0)
+        return false;
+    mode_t mode = old->st_mode & 07777;
+    if (old->st_uid != new.st_uid || old->st_gid != new.st_gid)
+        mode &= 01777;
+    if (old->st_gid != new.st_gid)
+        mode &= ~(mode_t)070 | (mode & 07) << 3;
+    return mode == (new.st_mode & 07777) || fchmod(fd, mode) == 0;
+}
+
+void el_adopt_xattrs(int fd, int old_fd)
+{
+    enum { EL_XATTR_MOST = 65536 }; /* of a list and of a value: limits of the kernel */
+    char *const list = el_alloc_array(EL_XATTR_MOST, 1), *const value = el_alloc_array(EL_XATTR_MOST, 1);
+    const ssize_t n = list && value ? flistxattr(old_fd, list, EL_XATTR_MOST) : 0;
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(list + at) + 1) {
+        const char *const key = list + at;
+        if (strncmp(key, "user.", 5) != 0 && strncmp(key, "system.posix_acl_", 17) != 0)
+            continue;
+        const ssize_t n_value = fgetxattr(old_fd, key, value, EL_XATTR_MOST);
+        if (n_value >= 0)
+            (void)fsetxattr(fd, key, value, (size_t)n_value, 0);
+    }
+    el_free(list);
+    el_free(value);
+}
+
+enum el_status el_folder_lock(int dir_fd, const char *path, int *lock, struct el_err *err)
+{
+    enum { EL_LOCK_MS = 10000, EL_LOCK_STEP_MS = 5 };
+    /* A description of its own: guards share those that we pass to them. */
+    *lock = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int ms = 0; *lock >= 0; ms += EL_LOCK_STEP_MS) {
+        if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
+            return EL_OK;
+        const bool held = errno == EWOULDBLOCK || errno == EINTR;
+        if (!held || ms >= EL_LOCK_MS || el_interrupted()) {
+            close(*lock);
+            *lock = -1;
+            if (held && el_interrupted())
+                return el_fail(err, EL_E_INTERRUPTED, "'%s': interrupted while another program wrote it", path);
+            break;
+        }
+        const struct timespec step = {0, EL_LOCK_STEP_MS * 1000000L};
+        (void)nanosleep(&step, NULL);
+    }
+    return EL_OK;
+}
+
+void el_folder_unlock(int lock)
+{
+    if (lock < 0)
+        return;
+    (void)flock(lock, LOCK_UN); /* a process forked a moment ago may still have it open */
+    close(lock);
+}
+
+/* Takes over what the file to be replaced shows to others, if there is one. */
+static enum el_status adopt(struct el_outfile *f, struct el_err *err)
+{
+    struct stat st;
+    if (fstatat(f->dir_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+        return EL_OK;
+    const int old_fd = openat(f->dir_fd, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (old_fd >= 0) {
+        el_adopt_xattrs(f->fd, old_fd);
+        close(old_fd);
+    }
+    return el_adopt_mode(f->fd, &st) ? EL_OK : fail_errno(f, "keep the output's mode", errno, err);
 }
 
 /* ---- names ---- */
@@ -232,20 +314,29 @@ static enum el_status open_all(struct el_outfile *f, const char *path, struct el
     EL_TRY(check_target(f, err));
     remove_stale(f);
     int number;
-    if (open_unnamed(f, &number))
-        return EL_OK;
-    return number ? fail_errno(f, "make a file in the output's folder", number, err) : open_named(f, err);
+    if (!open_unnamed(f, &number)) {
+        if (number)
+            return fail_errno(f, "make a file in the output's folder", number, err);
+        EL_TRY(open_named(f, err));
+    }
+    return f->existed ? adopt(f, err) : EL_OK;
 }
 
 enum el_status el_outfile_open(const char *path, bool overwrite, struct el_outfile **out, struct el_err *err)
 {
+    return el_outfile_open_as(path, path, overwrite, out, err);
+}
+
+enum el_status el_outfile_open_as(const char *path, const char *shown, bool overwrite, struct el_outfile **out,
+                                  struct el_err *err)
+{
     *out = NULL;
     if (strlen(path) >= PATH_MAX)
-        return el_fail(err, EL_E_IO, "'%.64s...': output path of %zu bytes, at most %d", path, strlen(path), PATH_MAX - 1);
+        return el_fail(err, EL_E_IO, "'%.64s...': output path of %zu bytes, at most %d", shown, strlen(path), PATH_MAX - 1);
     struct el_outfile *const f = el_calloc_array(1, sizeof *f);
     if (!f)
-        return el_fail(err, EL_E_MEMORY, "'%s': out of memory", path);
-    memcpy(f->path, path, strlen(path) + 1);
+        return el_fail(err, EL_E_MEMORY, "'%s': out of memory", shown);
+    (void)snprintf(f->path, sizeof f->path, "%s", shown);
     f->fd = f->dir_fd = f->guard = -1;
     f->overwrite = overwrite;
     const enum el_status status = open_all(f, path, err);
@@ -360,6 +451,7 @@ static enum el_status rename_tmp(struct el_outfile *f, struct el_err *err)
 {
     int rc;
     if (f->overwrite) {
+        EL_TRY(adopt(f, err));
         rc = renameat(f->dir_fd, f->tmp_name, f->dir_fd, f->name);
     } else {
         rc = renameat2(f->dir_fd, f->tmp_name, f->dir_fd, f->name, RENAME_NOREPLACE);

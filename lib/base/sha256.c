@@ -111,7 +111,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Wanted names of the plain files in a folder (links are followed; folders inside it are left out), unsorted. */
-static enum el_status list_files(const char *path, bool (*wanted)(const char *name), char ***names, size_t *n_names, struct el_err *err)
+static enum el_status list_files(const char *path, bool (*wanted)(const char *name), char ***names, size_t *n_names,
+                                 struct el_err *err)
 {
     DIR *const dir = opendir(path);
     if (!dir)

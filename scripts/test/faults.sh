@@ -197,6 +197,14 @@ if strace -o /dev/null true 2> /dev/null; then
                 done
             done
         done
+        # Where nothing can be renamed at all, the old folder stays whole.
+        rm -rf "$d/at"
+        mkdir "$d/at"
+        [ $kind = new ] || cp -r "$tmp/old" "$d/at/out"
+        inject rename,renameat,renameat2 error=EXDEV 1+ $folder "$d/in.gguf" "$d/at/out" || fail "folder, $kind: no rename"
+        [ $code -eq 4 ] || fail "folder, $kind, EXDEV always: exit code $code"
+        [ $kind = new ] || [ "$(sums "$d/at/out")" = "$old" ] || fail "folder, $kind, EXDEV always: the old folder is damaged"
+        [ -z "$(find "$d/at" -name '.*.tmp')" ] || fail "folder, $kind, EXDEV always: a temporary is left"
         [ $n -ge 20 ] || fail "folder, $kind: only $n faults"
         echo "$n faults injected into a folder, $kind"
     done

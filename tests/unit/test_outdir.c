@@ -3,7 +3,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -131,9 +133,9 @@ TEST(outdir, replaces_by_exchange)
 
 TEST(outdir, replaces_file_by_file)
 {
-    el_outdir_force_single(true);
+    el_outdir_pretend(EL_OUTDIR_NO_EXCHANGE);
     replaces("dir3", false);
-    el_outdir_force_single(false);
+    el_outdir_pretend(0);
 }
 
 TEST(outdir, a_folder_with_folders_stays)
@@ -233,18 +235,166 @@ TEST(outdir, clears_what_earlier_runs_left)
     CHECK_EQ_INT(n_entries(parent), 3); /* those that only look alike */
 }
 
-TEST(outdir, a_parent_where_nothing_may_be_made)
+/* Replaces dir NAME on a machine that is not as others, and looks whether the folder stayed. */
+static void replaces_within(const char *name, unsigned flags)
 {
     struct el_err err = {0};
-    const char *const path = room("dir9", true);
-    if (geteuid() == 0)
-        SKIP("root may write everywhere");
-    REQUIRE(path && test_write(in(path, "last"), "old", 3) && chmod(test_tmp("dir9"), 0555) == 0);
+    const char *const path = room(name, true);
+    REQUIRE(path && test_write(in(path, "last"), "old", 3) && test_write(in(path, "mine"), "m", 1));
+    const uint64_t before = inode(path);
+    el_outdir_pretend(flags);
     const enum el_status status = put(path, true, "new", &err);
-    CHECK(chmod(test_tmp("dir9"), 0777) == 0);
+    el_outdir_pretend(0);
     REQUIRE_OK(status, err);
-    CHECK(holds(path, "last", "new"));
-    CHECK_EQ_INT(n_entries(path), 3);
+    CHECK(inode(path) == before && holds(path, "last", "new") && holds(path, "mine", "m"));
+    CHECK_EQ_INT(n_entries(path), 4);
+    CHECK_EQ_INT(n_entries(test_tmp(name)), 1);
+}
+
+TEST(outdir, a_parent_where_nothing_may_be_made)
+{
+    replaces_within("dir9", EL_OUTDIR_PARENT_READONLY);
+}
+
+TEST(outdir, a_parent_on_another_file_system)
+{
+    replaces_within("dir11", EL_OUTDIR_OTHER_FS);
+}
+
+/* What cannot be moved leaves the old contents whole: the folder of new files, and the first file of it. */
+static void fails_whole(const char *name, bool before, unsigned flags)
+{
+    struct el_err err = {0};
+    const char *const path = room(name, true);
+    REQUIRE(path && test_write(in(path, "a"), "old", 3) && test_write(in(path, "last"), "old", 3));
+    struct el_outdir *d = NULL;
+    if (before)
+        el_outdir_pretend(flags);
+    const enum el_status opened = open_dir(path, true, "new", &d, &err);
+    el_outdir_pretend(flags);
+    const enum el_status status = opened == EL_OK ? el_outdir_commit(d, &err) : opened;
+    el_outdir_pretend(0);
+    el_outdir_close(d);
+    CHECK_EQ_INT(opened, EL_OK);
+    CHECK_EQ_INT(status, EL_E_IO);
+    CHECK(strstr(err.text, path) && strstr(err.text, "ross-device"));
+    CHECK(holds(path, "a", "old") && holds(path, "last", "old"));
+    CHECK_EQ_INT(n_entries(path), 2);
+    CHECK_EQ_INT(n_entries(test_tmp(name)), 1);
+}
+
+TEST(outdir, what_cannot_be_moved_leaves_the_old_files)
+{
+    fails_whole("dir12", false, EL_OUTDIR_NO_EXCHANGE | EL_OUTDIR_OTHER_FS);
+    fails_whole("dir13", true, EL_OUTDIR_PARENT_READONLY | EL_OUTDIR_NO_RENAME);
+    fails_whole("dir14", false, EL_OUTDIR_NO_EXCHANGE | EL_OUTDIR_NO_RENAME);
+}
+
+/* Two runs at once, whatever each of them found at its start: the later one's files, and what is not ours. */
+static void two_at_once(const char *name, bool exists, unsigned first_flags, unsigned second_flags)
+{
+    struct el_err err = {0};
+    const char *const path = room(name, exists);
+    REQUIRE(path && (!exists || (test_write(in(path, "last"), "old", 3) && test_write(in(path, "mine"), "m", 1))));
+    struct el_outdir *first = NULL, *second = NULL;
+    el_outdir_pretend(first_flags);
+    REQUIRE_OK(open_dir(path, true, "first", &first, &err), err);
+    el_outdir_pretend(second_flags);
+    REQUIRE_OK(open_dir(path, true, "second", &second, &err), err);
+    CHECK_OK(el_outdir_commit(second, &err), err);
+    el_outdir_close(second);
+    el_outdir_pretend(first_flags);
+    CHECK(holds(path, "last", "second"));
+    CHECK_OK(el_outdir_commit(first, &err), err);
+    el_outdir_close(first);
+    el_outdir_pretend(0);
+    CHECK(holds(path, "a", "first") && holds(path, "b", "first") && holds(path, "last", "first"));
+    CHECK(!exists || holds(path, "mine", "m"));
+    CHECK_EQ_INT(n_entries(path), exists ? 4 : 3);
+    CHECK_EQ_INT(n_entries(test_tmp(name)), 1);
+}
+
+TEST(outdir, two_at_once)
+{
+    two_at_once("dir15", true, 0, 0);
+    two_at_once("dir16", false, 0, 0);
+    two_at_once("dir17", true, EL_OUTDIR_PARENT_READONLY, 0);
+    two_at_once("dir18", true, 0, EL_OUTDIR_PARENT_READONLY);
+    two_at_once("dir19", true, EL_OUTDIR_NO_EXCHANGE, 0);
+}
+
+TEST(outdir, a_folder_that_comes_in_between)
+{
+    struct el_err err = {0};
+    const char *const path = room("dir20", false);
+    struct el_outdir *d;
+    REQUIRE(path);
+    for (int overwrite = 0; overwrite < 2; overwrite++) {
+        REQUIRE_OK(open_dir(path, overwrite, "new", &d, &err), err);
+        REQUIRE(mkdir(path, 0777) == 0 && test_write(in(path, "mine"), "m", 1) && test_write(in(path, "older"), "", 0));
+        const enum el_status status = el_outdir_commit(d, &err);
+        el_outdir_close(d);
+        CHECK_EQ_INT(status, overwrite ? EL_OK : EL_E_IO);
+        CHECK(overwrite || (err.reason == EL_REASON_EXISTS && strstr(err.text, "has come to exist")));
+        CHECK_EQ_INT(n_entries(path), overwrite ? 4 : 2);
+        CHECK(holds(path, "mine", "m"));
+        CHECK_EQ_INT(n_entries(test_tmp("dir20")), 1);
+        if (!overwrite)
+            REQUIRE(unlink(in(path, "mine")) == 0 && unlink(in(path, "older")) == 0 && rmdir(path) == 0);
+    }
+    /* And one that goes away, or is a file by now. */
+    REQUIRE_OK(open_dir(path, true, "newer", &d, &err), err);
+    REQUIRE(rename(path, in(test_tmp("dir20"), "moved")) == 0);
+    CHECK_OK(el_outdir_commit(d, &err), err);
+    el_outdir_close(d);
+    CHECK(holds(path, "last", "newer") && !holds(path, "mine", "m"));
+    REQUIRE_OK(open_dir(path, true, "newest", &d, &err), err);
+    REQUIRE(rename(path, in(test_tmp("dir20"), "moved2")) == 0 && test_write(path, "f", 1));
+    CHECK_EQ_INT(el_outdir_commit(d, &err), EL_E_IO);
+    CHECK(strstr(err.text, "cannot open the output"));
+    el_outdir_close(d);
+    CHECK_EQ_INT(n_entries(test_tmp("dir20")), 3);
+}
+
+/* The temporary folder is made but cannot be opened: no descriptor is left. One folder, and it goes. */
+TEST(outdir, what_cannot_be_opened_is_removed)
+{
+    struct el_err err = {0};
+    const char *const path = room("dir21", false);
+    const struct el_outdir_opts opts = {true, names, 3, is_ours};
+    struct rlimit old, few;
+    REQUIRE(path && getrlimit(RLIMIT_NOFILE, &old) == 0);
+    const int next = open(".", O_RDONLY | O_DIRECTORY);
+    REQUIRE(next >= 0 && close(next) == 0);
+    bool opened = false;
+    for (int more = 0; more < 12 && !opened; more++) {
+        struct el_outdir *d = NULL;
+        few = old;
+        few.rlim_cur = (rlim_t)(next + more);
+        REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+        const enum el_status status = el_outdir_open(path, &opts, &d, &err);
+        REQUIRE(setrlimit(RLIMIT_NOFILE, &old) == 0);
+        opened = status == EL_OK;
+        el_outdir_close(d);
+        if (!opened && !strstr(err.text, "open files"))
+            test_fail(__FILE__, __LINE__, "with %d descriptors: %s", more, err.text);
+        CHECK_EQ_INT(n_entries(test_tmp("dir21")), 0);
+    }
+    CHECK(opened);
+}
+
+TEST(outdir, keeps_modes_and_attributes)
+{
+    struct el_err err = {0};
+    const char *const path = room("dir22", true);
+    struct stat st;
+    REQUIRE(path && test_write(in(path, "a"), "old", 3) && chmod(in(path, "a"), 0600) == 0 && chmod(path, 0700) == 0);
+    const bool has = setxattr(path, "user.note", "x", 1, 0) == 0;
+    REQUIRE_OK(put(path, true, "new", &err), err);
+    CHECK(stat(path, &st) == 0 && (st.st_mode & 07777) == 0700);
+    CHECK(stat(in(path, "a"), &st) == 0 && (st.st_mode & 07777) == 0600);
+    char value[8];
+    CHECK(!has || getxattr(path, "user.note", value, sizeof value) == 1);
 }
 
 TEST(outdir, bad_places)
