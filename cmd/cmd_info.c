@@ -1,4 +1,3 @@
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,12 +5,13 @@
 
 #include "cmd/command.h"
 #include "cmd/json_out.h"
+#include "cmd/meta_out.h"
 #include "cmd/model_io.h"
 #include "cmd/text_out.h"
 #include "cmd/totals.h"
 #include "cmd/util.h"
 
-enum { MAX_CHARS = 80, MAX_ELEMS = 6 };
+enum { MAX_CHARS = 80, MAX_ELEMS = 6, SCHEMA_VERSION = 1 };
 
 struct info_args {
     const char *tokenizer, *metadata;
@@ -26,63 +26,6 @@ static const struct opt info_opts[] = {
     OPT_END,
 };
 
-static const char *type_name(enum el_meta_type type)
-{
-    static const char *const names[] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "str", "arr", "u64", "i64", "f64"};
-    return names[type];
-}
-
-/* ---- one value ------------------------------------------------------------------------------------------------------------ */
-
-static void json_elem(struct json_out *j, const struct el_meta *meta, size_t i, size_t k)
-{
-    char num[32];
-    size_t nbytes = 0;
-    const char *s;
-    switch (el_meta_elem_type(meta, i)) {
-    case EL_META_STR:
-        s = el_meta_str(meta, i, k, &nbytes);
-        json_text(j, s, nbytes);
-        break;
-    case EL_META_F32:
-        json_format_float((float)el_meta_float(meta, i, k), num);
-        json_raw(j, num);
-        break;
-    case EL_META_F64: json_num(j, el_meta_float(meta, i, k)); break;
-    case EL_META_BOOL: json_bool(j, el_meta_int(meta, i, k) != 0); break;
-    case EL_META_U64: json_uint(j, (uint64_t)el_meta_int(meta, i, k)); break;
-    default: json_int(j, el_meta_int(meta, i, k)); break;
-    }
-}
-
-/* As short as reads back the same; "nan" and "inf" by name. */
-static char *number_text(double v, bool is_f32)
-{
-    char num[32];
-    if (!isfinite(v))
-        (void)snprintf(num, sizeof num, "%g", v);
-    else if (is_f32)
-        json_format_float((float)v, num);
-    else
-        json_format_num(v, num);
-    return xstrdup(num);
-}
-
-/* Element k of value i as malloc'ed text; strings in visible form, cut at max_chars (0: whole). */
-static char *elem_text(const struct el_meta *meta, size_t i, size_t k, size_t max_chars)
-{
-    size_t nbytes = 0;
-    const char *s;
-    switch (el_meta_elem_type(meta, i)) {
-    case EL_META_STR: s = el_meta_str(meta, i, k, &nbytes); return text_line(s, nbytes, max_chars);
-    case EL_META_F32:
-    case EL_META_F64: return number_text(el_meta_float(meta, i, k), el_meta_elem_type(meta, i) == EL_META_F32);
-    case EL_META_BOOL: return xstrdup(el_meta_int(meta, i, k) ? "true" : "false");
-    case EL_META_U64: return xasprintf("%llu", (unsigned long long)el_meta_int(meta, i, k));
-    default: return xasprintf("%lld", (long long)el_meta_int(meta, i, k));
-    }
-}
-
 static void print_shortened(const struct el_meta *meta, size_t i)
 {
     const bool is_array = el_meta_type(meta, i) == EL_META_ARR;
@@ -90,7 +33,7 @@ static void print_shortened(const struct el_meta *meta, size_t i)
     if (is_array)
         (void)putchar('[');
     for (size_t k = 0; k < n && k < MAX_ELEMS; k++) {
-        char *const s = elem_text(meta, i, k, is_array ? 16 : MAX_CHARS);
+        char *const s = meta_elem_text(meta, i, k, is_array ? 16 : MAX_CHARS);
         (void)printf("%s%s", k ? ", " : "", s);
         free(s);
     }
@@ -113,7 +56,7 @@ static enum el_status print_value(const struct info_args *a, const struct el_met
         if (is_array)
             json_array(&j, true);
         for (size_t k = 0; k < n; k++)
-            json_elem(&j, meta, i, k);
+            meta_json_elem(&j, meta, i, k);
         if (is_array)
             json_end_array(&j);
         json_finish(&j);
@@ -126,7 +69,7 @@ static enum el_status print_value(const struct info_args *a, const struct el_met
             const char *const s = el_meta_str(meta, i, k, &nbytes);
             text_write(stdout, s, nbytes, tty);
         } else {
-            char *const s = elem_text(meta, i, k, 0);
+            char *const s = meta_elem_text(meta, i, k, 0);
             (void)fputs(s, stdout);
             free(s);
         }
@@ -145,9 +88,9 @@ static void print_metadata(const struct el_meta *meta)
         char *const shown = text_line(key, strlen(key), 0);
         char type[32];
         if (el_meta_type(meta, i) == EL_META_ARR)
-            (void)snprintf(type, sizeof type, "%s[%zu]", type_name(el_meta_elem_type(meta, i)), el_meta_n_elems(meta, i));
+            (void)snprintf(type, sizeof type, "%s[%zu]", meta_type_name(el_meta_elem_type(meta, i)), el_meta_n_elems(meta, i));
         else
-            (void)snprintf(type, sizeof type, "%s", type_name(el_meta_type(meta, i)));
+            (void)snprintf(type, sizeof type, "%s", meta_type_name(el_meta_type(meta, i)));
         (void)printf("  %-12s %s = ", type, shown);
         print_shortened(meta, i);
         free(shown);
@@ -224,17 +167,17 @@ static void json_metadata(struct json_out *j, const struct el_meta *meta)
     for (size_t i = 0; i < el_meta_count(meta); i++) {
         json_key(j, el_meta_key(meta, i));
         if (el_meta_type(meta, i) != EL_META_ARR) {
-            json_elem(j, meta, i, 0);
+            meta_json_elem(j, meta, i, 0);
             continue;
         }
         const size_t n = el_meta_n_elems(meta, i);
         json_object(j);
-        json_kstr(j, "type", type_name(el_meta_elem_type(meta, i)));
+        json_kstr(j, "type", meta_type_name(el_meta_elem_type(meta, i)));
         json_kuint(j, "n", n);
         json_key(j, "first");
         json_array(j, true);
         for (size_t k = 0; k < n && k < MAX_ELEMS; k++)
-            json_elem(j, meta, i, k);
+            meta_json_elem(j, meta, i, k);
         json_end_array(j);
         json_end_object(j);
     }
@@ -281,6 +224,7 @@ static void print_json(const struct info_args *a, const struct el_source *source
     struct json_out j;
     json_init(&j, stdout, false);
     json_object(&j);
+    json_kuint(&j, "schema_version", SCHEMA_VERSION);
     json_kstr(&j, "file", el_source_path(source));
     json_kstr(&j, "format", el_source_format(source));
     if (!a->tensors) {

@@ -17,7 +17,7 @@ struct tokenize_args {
 };
 
 static const struct opt tokenize_opts[] = {
-    {OPT_STR, "m", "model", "FILE", "model, vocabulary-only GGUF, folder, tokenizer.json or tokenizer.bin",
+    {OPT_STR, "m", "model", "FILE", "model, vocabulary-only GGUF, folder or tokenizer file (edgellm-formats(5))",
      offsetof(struct tokenize_args, model), 0, 0, NULL},
     OPT_TOKENIZER(struct tokenize_args),
     {OPT_STR, "f", "file", "FILE", "read the text from FILE (-: standard input)", offsetof(struct tokenize_args, file), 0, 0,

@@ -1,5 +1,6 @@
 #include "cmd/options.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -383,6 +384,24 @@ enum el_status opts_parse(const struct command *cmd, int argc, char **argv, void
             return EL_OK;
     }
     return check_words(cmd, words, err);
+}
+
+enum el_status opts_set(const struct opt *opts, void *args, const char *name, const char *spelled, const char *value,
+                        struct el_err *err)
+{
+    const struct opt *o = opts;
+    while (!is_end(o) && !spells(o->name, name, strlen(name)))
+        o++;
+    assert(!is_end(o) && o->type != OPT_LIST);
+    void *const field = (char *)args + o->offset;
+    if (o->type == OPT_FLAG || o->type == OPT_UNFLAG) {
+        const bool yes = strcmp(value, "true") == 0;
+        if (!yes && strcmp(value, "false") != 0)
+            return cmd_fail(err, EL_E_USAGE, "option '%s': '%s' is neither true nor false", spelled, value);
+        *(bool *)field = yes == (o->type == OPT_FLAG);
+        return EL_OK;
+    }
+    return store(o, value, field) ? EL_OK : bad_value(o, spelled, value, err);
 }
 
 void opts_release(const struct command *cmd, void *args)

@@ -83,6 +83,12 @@ const struct opt *opts_common(void);
  */
 enum el_status opts_parse(const struct command *cmd, int argc, char **argv, void *args, struct opt_common *common,
                           struct words *words, struct el_err *err);
+/*
+ * Sets the option of this long name from a text that does not come from the command line, with the same checks; `spelled` is what
+ * errors call it. A flag takes "true" and "false". The option must be in the table, and no list.
+ */
+enum el_status opts_set(const struct opt *opts, void *args, const char *name, const char *spelled, const char *value,
+                        struct el_err *err);
 /* Frees the lists in a command's settings. */
 void opts_release(const struct command *cmd, void *args);
 /* The help text. */

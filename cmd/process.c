@@ -58,6 +58,15 @@ void process_setup(void)
     set_handler(SIGBUS, on_bus);
 }
 
+bool process_take_interrupt(void)
+{
+    if (caught != SIGINT)
+        return false;
+    caught = 0;
+    el_interrupt_clear();
+    return true;
+}
+
 int process_exit_code(enum el_status status, const char *name)
 {
     errno = 0;

@@ -12,6 +12,9 @@
  */
 void process_setup(void);
 
+/* Was there a SIGINT since the last call? Then it is dealt with: the process and the library go on. */
+bool process_take_interrupt(void);
+
 /*
  * Exit code for the status of a command: 128 + signal after a signal. Flushes standard output; a failure there is EL_E_IO and is
  * said on standard error.

@@ -85,9 +85,6 @@ static const struct known_wrong known_wrong[] = {
     WRONG("<!doctype", EL_E_FORMAT, "is an HTML page, not a model: the download went wrong"),
     WRONG("<html", EL_E_FORMAT, "is an HTML page, not a model: the download went wrong"),
     WRONG("<?xml", EL_E_FORMAT, "is XML, not a model: the download went wrong"),
-    WRONG("PK\x03\x04", EL_E_UNSUPPORTED,
-          "is a zip archive, as PyTorch writes it: pickle can run code, convert it to safetensors first"),
-    WRONG("PK\x05\x06", EL_E_UNSUPPORTED, "is an empty zip archive"),
     WRONG("lmgg", EL_E_UNSUPPORTED, "is an old ggml file, older than GGUF"),
     WRONG("tjgg", EL_E_UNSUPPORTED, "is an old ggjt file, older than GGUF"),
     WRONG("fmgg", EL_E_UNSUPPORTED, "is an old ggmf file, older than GGUF"),
@@ -120,10 +117,6 @@ static enum el_status refuse_known(const char *path, const uint8_t *head, size_t
         if (starts_with(head, n_head, k->magic, k->n_magic))
             return el_fail(err, k->code, "'%s': %s", path, k->says);
     }
-    /* A pickle of protocol 2 to 5; a llama2.c checkpoint of 640 columns begins with the same two bytes, then zeros. */
-    if (n_head >= 3 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 && head[2] != 0)
-        return el_fail(err, EL_E_UNSUPPORTED, "'%s': is a Python pickle: pickle can run code, convert it to safetensors first",
-                       path);
     return EL_OK;
 }
 

@@ -105,7 +105,7 @@ void el_gguf_set_orders(const struct el_meta *meta, struct el_tensor *tensors, s
     struct el_hparams hp;
     memset(&hp, 0, sizeof hp);
     const struct el_arch *const arch = el_arch_of_meta(meta, NULL);
-    const bool known = arch && arch->hparams(meta, &hp, NULL) == EL_OK;
+    const bool known = arch && el_arch_hparams(arch, meta, &hp, NULL) == EL_OK;
     for (size_t i = 0; i < n; i++) {
         struct el_tensor *const t = &tensors[i];
         const struct el_tensor_rule *const rule = known ? el_arch_rule(arch, t->name, NULL) : NULL;

@@ -13,18 +13,21 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/strmap.h"
+#include "formats/format.h"
 #include "formats/hf.h"
+#include "formats/hf_quant.h"
 #include "formats/safetensors.h"
 #include "formats/store.h"
+#include "formats/torch.h"
 #include "model/tokenizer.h"
 
 enum { EL_MAX_CONFIG = 16 << 20, EL_MAX_TEMPLATE = 16 << 20 };
 
-/* One matrix that the folder must or may have: rule, layer, expert. */
+/* One tensor that the folder must or may have: rule, layer, slice of a stack. */
 struct place {
     const struct el_st_tensor *tensor; /* NULL: not found yet */
     uint32_t file;
-    bool added; /* of the first expert: the tensor is in the source */
+    bool added; /* of the first slice: the tensor is in the source */
 };
 
 /* What is known while a folder is being opened. */
@@ -33,11 +36,15 @@ struct folder {
     struct el_store *store;
     const struct el_arch *arch;
     struct el_hparams hp;
+    struct el_json_doc *config;
     bool tied;
     struct el_st_header *headers; /* [n_files] */
     size_t n_files;
+    bool is_torch; /* the files are PyTorch's */
     struct place *places;
-    size_t *base; /* [n_rules]: first place of a rule; then layers, then experts */
+    struct el_hf_quant quant;            /* what quantization_config says */
+    struct el_hf_quant_matrix *matrices; /* [n_places], of a quantized folder; else NULL */
+    size_t *base;                        /* [n_rules]: first place of a rule; then layers, then slices */
     struct el_problems problems;
     struct el_buf name;  /* scratch */
     char path[PATH_MAX]; /* scratch */
@@ -112,24 +119,45 @@ static enum el_status read_json(struct folder *f, const char *name, uint64_t max
     return status == EL_OK ? EL_OK : el_fail_prefix(err, status, "'%s'", f->s->path);
 }
 
+/* AutoGPTQ's older files have their settings in a file of its own. */
+static enum el_status read_quantize_config(struct folder *f, struct el_err *err)
+{
+    static const char name[] = "quantize_config.json";
+    struct el_json_doc *doc;
+    if (!has_member(f, name))
+        return EL_OK;
+    EL_TRY(read_json(f, name, EL_MAX_CONFIG, &doc, err));
+    struct el_err why = {0};
+    const enum el_status status = el_hf_quant_config(el_json_root(doc), &f->quant, &why);
+    el_json_free(doc);
+    return status == EL_OK ? EL_OK : el_fail(err, status, "'%s': %s: %s", f->s->path, name, why.text);
+}
+
 static enum el_status read_config(struct folder *f, struct el_err *err)
 {
-    struct el_json_doc *doc;
-    EL_TRY(read_json(f, "config.json", EL_MAX_CONFIG, &doc, err));
-    const struct el_json *const config = el_json_root(doc);
+    EL_TRY(read_json(f, "config.json", EL_MAX_CONFIG, &f->config, err));
+    const struct el_json *const config = el_json_root(f->config);
     enum el_status status = EL_OK;
     struct el_err why = {0};
+    const struct el_json *const quant = el_json_get(config, "quantization_config");
     f->arch = el_arch_of_config(config, &why);
     if (!f->arch)
         status = why.code;
     else
         status = el_arch_read_config(f->arch, config, f->s->meta, &why);
+    if (status == EL_OK)
+        status = el_hf_quant_config(quant, &f->quant, &why);
     if (status == EL_OK) {
         f->tied = el_arch_config_tied(f->arch, config);
-        status = f->arch->hparams(f->s->meta, &f->hp, &why);
+        status = el_arch_hparams(f->arch, f->s->meta, &f->hp, &why);
     }
-    el_json_free(doc);
-    return status == EL_OK ? EL_OK : el_fail(err, status, "'%s': config.json: %s", f->s->path, why.text);
+    const bool said = quant != NULL;
+    if (status != EL_OK)
+        return el_fail(err, status, "'%s': config.json: %s", f->s->path, why.text);
+    if (!said)
+        EL_TRY(read_quantize_config(f, err));
+    /* Such weights were chosen for activations as they are. */
+    return f->quant.method == EL_HFQ_NONE ? EL_OK : el_meta_set_str(f->s->meta, "edgellm.activations", "f32", 3, err);
 }
 
 /* ---- shards ---- */
@@ -189,7 +217,8 @@ static enum el_status open_shards(struct folder *f, const char *const *names, si
             el_problems_add(&f->problems, EL_E_FORMAT, "file '%s' is missing", names[i]);
             continue;
         }
-        EL_TRY(el_st_open(f->path, &f->store->files[i], &f->headers[i], err));
+        EL_TRY(f->is_torch ? el_torch_open(f->path, &f->store->files[i], &f->headers[i], err)
+                           : el_st_open(f->path, &f->store->files[i], &f->headers[i], err));
     }
     return el_problems_finish(&f->problems, f->s->path, err);
 }
@@ -237,9 +266,8 @@ static enum el_status check_index(struct folder *f, const struct el_json *map, c
     return status == EL_OK ? el_problems_finish(&f->problems, f->s->path, err) : status;
 }
 
-static enum el_status open_index(struct folder *f, struct el_err *err)
+static enum el_status open_index(struct folder *f, const char *index, struct el_err *err)
 {
-    static const char index[] = "model.safetensors.index.json";
     struct el_json_doc *doc;
     EL_TRY(read_json(f, index, EL_MAX_SAFETENSORS_HEADER, &doc, err));
     const struct el_json *const map = el_json_get(el_json_root(doc), "weight_map");
@@ -263,21 +291,28 @@ out:
     return status;
 }
 
+/* The first of these that there is: safetensors before PyTorch's own files, one file before shards. */
 static enum el_status open_files(struct folder *f, struct el_err *err)
 {
-    static const char *const single[] = {"model.safetensors"};
-    if (has_member(f, single[0]))
-        return open_shards(f, single, 1, err);
-    if (has_member(f, "model.safetensors.index.json"))
-        return open_index(f, err);
-    static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth"};
-    for (size_t i = 0; i < sizeof pickles / sizeof pickles[0]; i++) {
-        if (has_member(f, pickles[i]))
-            return el_fail(err, EL_E_UNSUPPORTED,
-                           "'%s': only %s in the folder: pickle can run code, convert it to safetensors first", f->s->path,
-                           pickles[i]);
+    static const struct {
+        const char *name;
+        bool is_torch, is_index;
+    } kinds[] = {{"model.safetensors", false, false},
+                 {"model.safetensors.index.json", false, true},
+                 {"pytorch_model.bin", true, false},
+                 {"pytorch_model.bin.index.json", true, true}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (!has_member(f, kinds[i].name))
+            continue;
+        f->is_torch = kinds[i].is_torch;
+        return kinds[i].is_index ? open_index(f, kinds[i].name, err) : open_shards(f, &kinds[i].name, 1, err);
     }
-    return el_fail(err, EL_E_FORMAT, "'%s': neither model.safetensors nor model.safetensors.index.json in the folder",
+    if (has_member(f, "consolidated.00.pth"))
+        return el_fail(err, EL_E_UNSUPPORTED,
+                       "'%s': only consolidated.00.pth in the folder: has Meta's own names, convert it to a Hugging Face folder "
+                       "first",
+                       f->s->path);
+    return el_fail(err, EL_E_FORMAT, "'%s': neither model.safetensors nor pytorch_model.bin nor an index of either in the folder",
                    f->s->path);
 }
 
@@ -288,9 +323,10 @@ static uint64_t n_layers_of(const struct folder *f, const struct el_tensor_rule 
     return r->flags & EL_TF_LAYER ? f->hp.n_layers : 1;
 }
 
-static uint64_t n_experts_of(const struct folder *f, const struct el_tensor_rule *r)
+/* Tensors of the folder that make one of ours: experts, or heads. */
+static uint64_t n_slices_of(const struct folder *f, const struct el_tensor_rule *r)
 {
-    return r->flags & EL_TF_STACK ? f->hp.n_experts : 1;
+    return r->flags & EL_TF_STACK ? el_dim_size(r->dims[0], &f->hp) : 1;
 }
 
 /* Lays out the places of all rules. */
@@ -305,14 +341,28 @@ static enum el_status make_places(struct folder *f, struct el_err *err)
         return el_fail(err, EL_E_MEMORY, "'%s': out of memory", f->s->path);
     for (size_t r = 0; r < n_rules; r++) {
         f->base[r] = n;
-        n += n_layers_of(f, &f->arch->tensors[r]) * n_experts_of(f, &f->arch->tensors[r]);
+        n += n_layers_of(f, &f->arch->tensors[r]) * n_slices_of(f, &f->arch->tensors[r]);
     }
     if (n > EL_MAX_TENSORS)
         return el_fail(err, EL_E_FORMAT, "'%s': config.json: %u layers and %u experts make %llu tensors, at most %d", f->s->path,
                        f->hp.n_layers, f->hp.n_experts, (unsigned long long)n, (int)EL_MAX_TENSORS);
     f->places = el_calloc_array(n, sizeof *f->places);
-    return f->places ? EL_OK
-                     : el_fail(err, EL_E_MEMORY, "'%s': out of memory for %llu tensors", f->s->path, (unsigned long long)n);
+    if (f->quant.method != EL_HFQ_NONE)
+        f->matrices = el_calloc_array(n, sizeof *f->matrices);
+    return f->places && (f->matrices || f->quant.method == EL_HFQ_NONE)
+               ? EL_OK
+               : el_fail(err, EL_E_MEMORY, "'%s': out of memory for %llu tensors", f->s->path, (unsigned long long)n);
+}
+
+/* Does a name of the folder follow a pattern, or what is left of it without the family's prefix? */
+static bool name_fits(const struct folder *f, const char *pattern, const char *name, uint32_t numbers[2])
+{
+    const size_t n_prefix = f->arch->hf_prefix ? strlen(f->arch->hf_prefix) : 0;
+    numbers[0] = numbers[1] = 0;
+    if (el_hf_name_fits(pattern, name, numbers))
+        return true;
+    numbers[0] = numbers[1] = 0;
+    return n_prefix && strncmp(pattern, f->arch->hf_prefix, n_prefix) == 0 && el_hf_name_fits(pattern + n_prefix, name, numbers);
 }
 
 /* The rule that a name of the folder follows, and its place; NULL: none. */
@@ -320,13 +370,12 @@ static const struct el_tensor_rule *rule_of(const struct folder *f, const char *
 {
     for (size_t i = 0; f->arch->tensors[i].gguf; i++) {
         const struct el_tensor_rule *const r = &f->arch->tensors[i];
-        numbers[0] = numbers[1] = 0;
-        if (!r->hf || !el_hf_name_fits(r->hf, name, numbers))
+        if (!r->hf || !el_arch_has(f->arch, &f->hp, r) || !name_fits(f, r->hf, name, numbers))
             continue;
-        const uint64_t n_experts = n_experts_of(f, r);
-        if (numbers[0] >= n_layers_of(f, r) || numbers[1] >= n_experts)
+        const uint64_t n_slices = n_slices_of(f, r);
+        if (numbers[0] >= n_layers_of(f, r) || numbers[1] >= n_slices)
             return NULL;
-        *place = &f->places[f->base[i] + numbers[0] * n_experts + numbers[1]];
+        *place = &f->places[f->base[i] + numbers[0] * n_slices + numbers[1]];
         return r;
     }
     return NULL;
@@ -343,12 +392,24 @@ static bool is_ignored(const struct folder *f, const char *name)
     return false;
 }
 
-/* Dimensions that a rule wants of one matrix in the folder. */
-static uint32_t wanted_dims(const struct folder *f, const struct el_tensor_rule *r, uint64_t dims[3])
+/* Dimensions of one matrix of a rule, */
+static uint32_t canonical_dims(const struct folder *f, const struct el_tensor_rule *r, uint64_t dims[3])
 {
     uint32_t n = 0;
     for (unsigned i = r->flags & EL_TF_STACK ? 1 : 0; i < 3 && r->dims[i] != EL_D_NONE; i++)
         dims[n++] = el_dim_size(r->dims[i], &f->hp);
+    return n;
+}
+
+/* and those that it wants in the folder. */
+static uint32_t wanted_dims(const struct folder *f, const struct el_tensor_rule *r, uint64_t dims[3])
+{
+    const uint32_t n = canonical_dims(f, r, dims);
+    if (r->flags & EL_TF_TRANSPOSED) {
+        const uint64_t n_rows = dims[0];
+        dims[0] = dims[1];
+        dims[1] = n_rows;
+    }
     return n;
 }
 
@@ -376,6 +437,22 @@ static void check_tensor(struct folder *f, const struct el_tensor_rule *r, const
     el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is %s", t->name, b->data);
 }
 
+/*
+ * The rule and place of a tensor of the files; *part is EL_HFQ_PARTS for a tensor that is a weight by itself, else which part of
+ * a quantized matrix it is.
+ */
+static const struct el_tensor_rule *find_rule(struct folder *f, const char *name, uint32_t numbers[2], struct place **place,
+                                              enum el_hf_quant_part *part)
+{
+    size_t n_stem = 0;
+    *part = f->matrices ? el_hf_quant_part(name, &n_stem) : EL_HFQ_PARTS;
+    if (*part == EL_HFQ_PARTS)
+        return rule_of(f, name, numbers, place);
+    el_buf_reset(&f->name);
+    el_buf_addf(&f->name, "%.*s.weight", (int)n_stem, name);
+    return rule_of(f, f->name.data, numbers, place);
+}
+
 /* Puts every tensor of the files in its place. */
 static void find_places(struct folder *f)
 {
@@ -384,7 +461,8 @@ static void find_places(struct folder *f)
             const struct el_st_tensor *const t = &f->headers[i].tensors[k];
             uint32_t numbers[2];
             struct place *place;
-            const struct el_tensor_rule *const r = rule_of(f, t->name, numbers, &place);
+            enum el_hf_quant_part part;
+            const struct el_tensor_rule *const r = find_rule(f, t->name, numbers, &place, &part);
             if (!r) {
                 if (!is_ignored(f, t->name))
                     el_problems_add(&f->problems, EL_E_UNSUPPORTED, "tensor '%s' is not one of a %s model", t->name,
@@ -393,8 +471,14 @@ static void find_places(struct folder *f)
             }
             if (r->role == EL_R_OUTPUT && f->tied)
                 continue; /* a copy of the embedding */
-            if (place->tensor) {
+            struct el_hf_quant_matrix *const m = f->matrices ? &f->matrices[place - f->places] : NULL;
+            if (part != EL_HFQ_PARTS ? m->t[part] != NULL : place->tensor != NULL) {
                 el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is in two files", t->name);
+                continue;
+            }
+            if (part != EL_HFQ_PARTS) {
+                m->t[part] = t;
+                m->file[part] = (uint32_t)i;
                 continue;
             }
             place->tensor = t;
@@ -404,42 +488,115 @@ static void find_places(struct folder *f)
     }
 }
 
+/* Quantized matrices take the place of the weights that they are; their qweight stands for them. */
+static void place_matrices(struct folder *f)
+{
+    for (size_t i = 0; f->matrices && f->arch->tensors[i].gguf; i++) {
+        const struct el_tensor_rule *const r = &f->arch->tensors[i];
+        const uint64_t n_slices = n_slices_of(f, r), n = n_layers_of(f, r) * n_slices;
+        uint64_t dims[3];
+        const uint32_t n_dims = canonical_dims(f, r, dims);
+        for (uint64_t k = 0; k < n; k++) {
+            struct place *const place = &f->places[f->base[i] + k];
+            const struct el_hf_quant_matrix *const m = &f->matrices[f->base[i] + k];
+            if (!m->t[EL_HFQ_QWEIGHT] && !m->t[EL_HFQ_QZEROS] && !m->t[EL_HFQ_SCALES] && !m->t[EL_HFQ_G_IDX])
+                continue;
+            el_buf_reset(&f->name);
+            el_hf_add_name(&f->name, r->hf, (uint32_t)(k / n_slices), (uint32_t)(k % n_slices));
+            if (place->tensor || n_dims != 2)
+                el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is there as itself and quantized", f->name.data);
+            else
+                el_hf_quant_check(&f->quant, m, f->name.data, dims[0], dims[1], &f->problems);
+            place->tensor = m->t[EL_HFQ_QWEIGHT];
+            place->file = m->file[EL_HFQ_QWEIGHT];
+        }
+    }
+}
+
 /* All that the architecture needs must be there; slices of a stack must be of one type. */
 static void find_missing(struct folder *f)
 {
     for (size_t i = 0; f->arch->tensors[i].gguf; i++) {
         const struct el_tensor_rule *const r = &f->arch->tensors[i];
-        if (!r->hf)
+        if (!r->hf || !el_arch_has(f->arch, &f->hp, r))
             continue;
         const bool optional = r->flags & EL_TF_OPTIONAL && !(r->role == EL_R_OUTPUT && !f->tied);
-        const uint64_t n_experts = n_experts_of(f, r), n_layers = n_layers_of(f, r);
-        for (uint64_t n = 0; n < n_layers * n_experts; n++) {
-            const struct place *const p = &f->places[f->base[i] + n], *const first = p - n % n_experts;
+        const uint64_t n_slices = n_slices_of(f, r), n_layers = n_layers_of(f, r);
+        for (uint64_t n = 0; n < n_layers * n_slices; n++) {
+            const struct place *const p = &f->places[f->base[i] + n], *const first = p - n % n_slices;
             el_buf_reset(&f->name);
             if (!p->tensor && !(optional && !first->tensor)) {
-                el_hf_add_name(&f->name, r->hf, (uint32_t)(n / n_experts), (uint32_t)(n % n_experts));
+                el_hf_add_name(&f->name, r->hf, (uint32_t)(n / n_slices), (uint32_t)(n % n_slices));
                 el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is missing", f->name.data);
             } else if (p->tensor && first->tensor && p->tensor->enc.e != first->tensor->enc.e) {
-                el_problems_add(&f->problems, EL_E_UNSUPPORTED, "tensor '%s' is %s, that of expert 0 is %s", p->tensor->name,
-                                p->tensor->enc.e->name, first->tensor->enc.e->name);
+                el_problems_add(&f->problems, EL_E_UNSUPPORTED, "tensor '%s' is %s, '%s' is %s", p->tensor->name,
+                                p->tensor->enc.e->name, first->tensor->name, first->tensor->enc.e->name);
             }
         }
     }
 }
 
-/* Adds the tensor whose place (or the place of whose first expert) this is. */
+/* Do the optional tensors agree with the flags of config.json that stand for them? */
+static enum el_status check_flags(const struct folder *f, struct el_err *err)
+{
+    struct el_err why = {0};
+    const uint64_t roles = el_arch_roles(f->arch, f->s->tensors, f->s->n_tensors);
+    const enum el_status status = el_arch_check_flags(f->arch, el_json_root(f->config), roles, &why);
+    return status == EL_OK ? EL_OK : el_fail(err, status, "'%s': config.json: %s", f->s->path, why.text);
+}
+
+/* The bytes of the tensor that was added last: one matrix per slice. */
+static enum el_status add_slices(struct folder *f, const struct place *first, uint64_t n, struct el_err *err)
+{
+    const struct el_st_tensor **const slices = el_alloc_array((size_t)n, sizeof *slices);
+    uint32_t *const files = el_alloc_array((size_t)n, sizeof *files);
+    enum el_status status;
+    if (slices && files) {
+        for (uint64_t i = 0; i < n; i++) {
+            slices[i] = first[i].tensor;
+            files[i] = first[i].file;
+        }
+        status = el_st_add_slices(f->s, slices, files, n, err);
+    } else {
+        status = el_fail(err, EL_E_MEMORY, "'%s': out of memory for the tensors", f->s->path);
+    }
+    el_free(slices);
+    el_free(files);
+    return status;
+}
+
+/* The same for a matrix whose transpose the file has; that one may itself be a view whose columns lie in one piece. */
+static enum el_status add_transposed(struct folder *f, const struct place *place, struct el_err *err)
+{
+    if (!place->tensor->strided)
+        return el_hf_add_transposed(f->s, place->file, place->tensor->offset, err);
+    struct el_st_tensor view = *place->tensor;
+    const struct el_st_tensor *const slice = &view;
+    for (uint32_t d = 0; d < 2; d++) {
+        view.dims[d] = place->tensor->dims[1 - d];
+        view.strides[d] = place->tensor->strides[1 - d];
+    }
+    return el_st_add_slices(f->s, &slice, &place->file, 1, err);
+}
+
+/* Adds the tensor whose place (or the place of whose first slice) this is. */
 static enum el_status add_tensor(struct folder *f, const struct el_tensor_rule *r, uint32_t layer, const struct place *first,
                                  struct el_err *err)
 {
-    const uint64_t n_experts = n_experts_of(f, r);
+    const uint64_t n_slices = n_slices_of(f, r);
     const struct el_st_tensor *const from = first->tensor;
-    struct el_tensor t = {.enc = from->enc};
+    const struct el_hf_quant_matrix *const m = f->matrices ? &f->matrices[first - f->places] : NULL;
+    const bool quantized = m && m->t[EL_HFQ_QWEIGHT];
+    const bool shifted = r->flags & EL_TF_PLUS_ONE;
+    struct el_tensor t = {.enc = shifted ? el_enc_f32() : from->enc};
+    uint64_t dims[3];
+    const uint32_t n_dims = canonical_dims(f, r, dims);
     if (r->flags & EL_TF_STACK)
-        t.dims[t.n_dims++] = n_experts;
-    for (uint32_t i = 0; i < from->n_dims; i++)
-        t.dims[t.n_dims++] = from->dims[i];
+        t.dims[t.n_dims++] = n_slices;
+    for (uint32_t i = 0; i < n_dims; i++)
+        t.dims[t.n_dims++] = dims[i];
     t.order = el_arch_hf_order(f->arch, r, &f->hp);
-    t.order_elems = t.n_dims == 1 && r->flags & (EL_TF_ROPE_Q | EL_TF_ROPE_K | EL_TF_QKV);
+    t.order_elems = t.n_dims == 1 && r->flags & (EL_TF_ROPE_Q | EL_TF_ROPE_K | EL_TF_QKV_BY_HEAD);
     el_buf_reset(&f->name);
     el_hf_add_name(&f->name, r->gguf, layer, 0);
     t.name = f->name.failed ? NULL : el_strdup(f->name.data);
@@ -449,10 +606,16 @@ static enum el_status add_tensor(struct folder *f, const struct el_tensor_rule *
         el_free((void *)(uintptr_t)t.file_name);
         return el_fail(err, EL_E_MEMORY, "'%s': out of memory for the tensors", f->s->path);
     }
+    if (quantized)
+        return el_hf_quant_add(f->s, &f->quant, &t, m, n_slices, err);
     EL_TRY(el_store_add(f->s, &t, err));
-    for (uint64_t i = 0; i < n_experts; i++)
-        EL_TRY(el_store_add_piece(f->s, first[i].file, first[i].tensor->offset, first[i].tensor->nbytes, err));
-    return EL_OK;
+    if (r->flags & EL_TF_TRANSPOSED)
+        return add_transposed(f, first, err);
+    if (shifted && !from->strided)
+        return el_hf_add_shifted(f->s, first->file, &from->enc, from->offset, err);
+    if (shifted)
+        return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s': is a view with gaps", f->s->path, from->name);
+    return add_slices(f, first, n_slices, err);
 }
 
 /* Tensors in the order of the files; a stack stands where its first slice does. */
@@ -463,7 +626,8 @@ static enum el_status add_tensors(struct folder *f, struct el_err *err)
             const struct el_st_tensor *const t = &f->headers[i].tensors[k];
             uint32_t numbers[2];
             struct place *place = NULL;
-            const struct el_tensor_rule *const r = rule_of(f, t->name, numbers, &place);
+            enum el_hf_quant_part part;
+            const struct el_tensor_rule *const r = find_rule(f, t->name, numbers, &place, &part);
             if (!r || place->tensor != t)
                 continue;
             struct place *const first = place - numbers[1];
@@ -476,25 +640,34 @@ static enum el_status add_tensors(struct folder *f, struct el_err *err)
     return EL_OK;
 }
 
-/* The tensor that the metadata imply and no file of the folder holds. */
+/* The tensors that the metadata imply and no file of the folder holds. */
 static enum el_status add_implied(struct folder *f, struct el_err *err)
 {
-    const struct el_tensor_rule *const r = el_arch_implied(f->arch, &f->hp);
-    if (!r)
+    const uint64_t n = f->hp.n_rot / 2;
+    uint64_t n_values = 0;
+    for (size_t i = 0; el_arch_implied(f->arch, &f->hp, i); i++)
+        n_values += n;
+    if (n_values == 0)
         return EL_OK;
-    const uint64_t n = el_dim_size(r->dims[0], &f->hp);
-    float *const values = el_alloc_array(n, sizeof *values);
-    char *const name = el_strdup(r->gguf);
+    float *values = el_alloc_array(n_values, sizeof *values);
     f->store->memory = (uint8_t *)values;
     f->store->memory_name = "config.json";
-    if (!values || !name) {
-        el_free(name);
+    if (!values)
         return el_fail(err, EL_E_MEMORY, "'%s': out of memory", f->s->path);
+    const struct el_tensor_rule *r;
+    for (size_t i = 0; (r = el_arch_implied(f->arch, &f->hp, i)) != NULL; i++, values += n) {
+        struct el_err why = {0};
+        const enum el_status status = el_arch_implied_values(f->arch, f->s->meta, &f->hp, r, values, &why);
+        if (status != EL_OK)
+            return el_fail(err, status, "'%s': config.json: %s", f->s->path, why.text);
+        char *const name = el_strdup(r->gguf);
+        if (!name)
+            return el_fail(err, EL_E_MEMORY, "'%s': out of memory", f->s->path);
+        struct el_tensor t = {.name = name, .file_name = name, .enc = el_enc_f32(), .n_dims = 1, .dims = {n}};
+        EL_TRY(el_store_add(f->s, &t, err));
+        EL_TRY(el_store_add_piece(f->s, EL_STORE_MEMORY, i * n * sizeof *values, n * sizeof *values, err));
     }
-    el_arch_implied_values(f->arch, &f->hp, values);
-    struct el_tensor t = {.name = name, .file_name = name, .enc = el_enc_f32(), .n_dims = 1, .dims = {n}};
-    EL_TRY(el_store_add(f->s, &t, err));
-    return el_store_add_piece(f->s, EL_STORE_MEMORY, 0, n * sizeof *values, err);
+    return EL_OK;
 }
 
 /* ---- tokenizer ---- */
@@ -511,17 +684,23 @@ static enum el_status read_tokenizer(struct folder *f, const char *other, struct
     EL_TRY_OUT(read_member(f, "tokenizer_config.json", EL_MAX_CONFIG, &texts[1], &nbytes[1], err));
     EL_TRY_OUT(read_member(f, "generation_config.json", EL_MAX_CONFIG, &texts[2], &nbytes[2], err));
     EL_TRY_OUT(read_member(f, "chat_template.jinja", EL_MAX_TEMPLATE, &texts[3], &nbytes[3], err));
-    if (!texts[0]) {
-        el_warn("'%s': no tokenizer.json in the folder: text cannot be tokenized%s", f->s->path,
-                has_member(f, "tokenizer.model") ? " (tokenizer.model is not read)" : "");
-        goto out;
+    if (texts[0] && strspn(texts[0], " \t\r\n") == strcspn(texts[0], "{")) {
+        status =
+            el_tokenizer_import_hf(f->s->meta, texts[0], nbytes[0], texts[1], nbytes[1], texts[2], nbytes[2], f->hp.n_vocab, err);
+        if (status != EL_OK)
+            status = el_fail_prefix(err, status, "'%s'", other ? other : f->s->path);
+    } else if (other) {
+        status = el_tokenizer_file_import(f->s->meta, other, f->hp.n_vocab, err);
+    } else {
+        bool found;
+        status = el_tokenizer_folder_import(f->s->meta, f->s->path, f->hp.n_vocab, &found, err);
+        if (status == EL_OK && !found) {
+            el_warn("'%s': no tokenizer in the folder: text cannot be tokenized", f->s->path);
+            goto out;
+        }
     }
-    status =
-        el_tokenizer_import_hf(f->s->meta, texts[0], nbytes[0], texts[1], nbytes[1], texts[2], nbytes[2], f->hp.n_vocab, err);
-    if (status != EL_OK) {
-        status = el_fail_prefix(err, status, "'%s'", other ? other : f->s->path);
+    if (status != EL_OK)
         goto out;
-    }
     if (texts[3] && el_meta_find(f->s->meta, "tokenizer.chat_template") == SIZE_MAX)
         status = el_meta_set_str(f->s->meta, "tokenizer.chat_template", texts[3], nbytes[3], err);
 out:
@@ -540,9 +719,11 @@ enum el_status el_hf_open(struct el_source *s, const struct el_source_opts *opts
     EL_TRY_OUT(open_files(&f, err));
     EL_TRY_OUT(make_places(&f, err));
     find_places(&f);
+    place_matrices(&f);
     find_missing(&f);
     EL_TRY_OUT(el_problems_finish(&f.problems, s->path, err));
     EL_TRY_OUT(add_tensors(&f, err));
+    EL_TRY_OUT(check_flags(&f, err));
     EL_TRY_OUT(add_implied(&f, err));
     status = read_tokenizer(&f, opts->tokenizer, err);
 out:
@@ -550,8 +731,10 @@ out:
     el_buf_release(&f.name);
     for (size_t i = 0; i < f.n_files; i++)
         el_st_header_release(&f.headers[i]);
+    el_json_free(f.config);
     el_free(f.headers);
     el_free(f.places);
+    el_free(f.matrices);
     el_free(f.base);
     return status;
 }

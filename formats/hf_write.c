@@ -30,7 +30,7 @@
 struct piece {
     size_t tensor;
     uint32_t slice;
-    bool in_stack;
+    bool in_stack, transposed, shifted;
     char *name;
     uint64_t nbytes;
     uint32_t shard;
@@ -86,10 +86,25 @@ static enum el_status add_pieces(struct el_sink *s, size_t i, const struct el_te
         w->pieces[w->n_pieces++] = (struct piece){.tensor = i,
                                                   .slice = (uint32_t)e,
                                                   .in_stack = r->flags & EL_TF_STACK,
+                                                  .transposed = r->flags & EL_TF_TRANSPOSED,
+                                                  .shifted = r->flags & EL_TF_PLUS_ONE,
                                                   .name = text,
                                                   .nbytes = el_tensor_nbytes(t) / n};
     }
     return EL_OK;
+}
+
+/* GGUF drops outermost dimensions of 1; folders have them. */
+static void add_ones(struct el_tensor *t, const struct el_tensor_rule *r)
+{
+    uint32_t n = 0;
+    while (n < 3 && r->dims[n] != EL_D_NONE)
+        n++;
+    while (t->n_dims < n && r->dims[n - t->n_dims - 1] == EL_D_ONE) {
+        memmove(t->dims + 1, t->dims, t->n_dims * sizeof t->dims[0]);
+        t->dims[0] = 1;
+        t->n_dims++;
+    }
 }
 
 /* Checks the tensors against the architecture, and makes their pieces. */
@@ -105,9 +120,9 @@ static enum el_status plan_tensors(struct el_sink *s, const struct el_arch *arch
         uint32_t layer = 0;
         struct el_tensor *const t = &tensors[i];
         const struct el_tensor_rule *const r = el_arch_rule(arch, t->name, &layer);
-        if (!r)
+        if (!r || !el_arch_has(arch, hp, r))
             return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s' is not one of a %s model", s->path, t->name, arch->name);
-        if (r->role == EL_R_ROPE_FREQS && !el_arch_implied(arch, hp))
+        if (el_arch_is_rope_factors(r->role) && !el_arch_implied(arch, hp, 0))
             return el_fail(err, EL_E_UNSUPPORTED, "'%s': tensor '%s' is a RoPE scaling that config.json has no words for",
                            s->path, t->name);
         if (r->hf && !(t->enc.e->flags & EL_ENC_FLOAT))
@@ -115,12 +130,13 @@ static enum el_status plan_tensors(struct el_sink *s, const struct el_arch *arch
                                "'%s': tensor '%s': %s cannot be stored in safetensors, only F32, F16, BF16", s->path, t->name,
                                t->enc_name);
         t->order = el_arch_hf_order(arch, r, hp);
-        t->order_elems = t->n_dims == 1 && r->flags & (EL_TF_ROPE_Q | EL_TF_ROPE_K | EL_TF_QKV);
+        t->order_elems = t->n_dims == 1 && r->flags & (EL_TF_ROPE_Q | EL_TF_ROPE_K | EL_TF_QKV_BY_HEAD);
         s->tensors[i] = *t;
         s->tensors[i].name = s->tensors[i].file_name = el_strdup(t->name);
         if (!s->tensors[i].name)
             return no_memory(s, err);
         s->n_tensors++;
+        add_ones(&s->tensors[i], r);
         w->first[i] = SIZE_MAX;
         if (r->hf)
             EL_TRY(add_pieces(s, i, r, layer, err));
@@ -339,7 +355,8 @@ static bool is_shard_name(const char *name)
 /* Would a reader take a file of this name for a part of the model? Such files of an old model must not stay beside ours. */
 static bool is_model_name(const char *name)
 {
-    static const char *const others[] = {"config.json", "model.safetensors.index.json", "model.safetensors"};
+    static const char *const others[] = {"config.json", "model.safetensors.index.json", "model.safetensors",
+                                         "quantize_config.json"}; /* it would be read as that of the new weights */
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (strcmp(others[i], name) == 0)
             return true;
@@ -396,8 +413,10 @@ static enum el_status begin_shard(struct el_sink *s, uint32_t shard, size_t *at,
         const struct piece *const p = &w->pieces[w->place[*at]];
         const struct el_tensor *const t = &s->tensors[p->tensor];
         const uint32_t skip = p->in_stack ? 1 : 0;
+        const uint64_t transposed[2] = {t->n_in, t->n_rows};
         end = p->offset + p->nbytes;
-        el_st_add_tensor(&json, p->name, el_st_dtype_of_enc(&t->enc), t->n_dims - skip, t->dims + skip, p->offset, end);
+        el_st_add_tensor(&json, p->name, el_st_dtype_of_enc(&t->enc), t->n_dims - skip,
+                         p->transposed ? transposed : t->dims + skip, p->offset, end);
     }
     enum el_status status = el_st_write_header(&json, m->f, &data_offset, err);
     el_buf_release(&json);
@@ -451,14 +470,16 @@ static enum el_status refuse_same_folder(const struct el_sink *s, struct el_err 
 }
 
 /*
- * Files of llama.cpp have llama3's RoPE scaling only as factors in a tensor, where config.json wants the parameters: those are
- * found again from the factors and added to our copy of the metadata.
+ * Files of llama.cpp have RoPE scaling by pairs only as factors in a tensor. config.json wants them, or the parameters of
+ * llama3's scaling, which are found again from the factors: both are added to our copy of the metadata.
  */
-static enum el_status adopt_rope_freqs(struct el_sink *s, const struct el_arch *arch, struct el_hparams *hp, struct el_err *err)
+static enum el_status adopt_rope_factors(struct el_sink *s, const struct el_arch *arch, enum el_role role,
+                                         const struct el_hparams *hp, struct el_err *err)
 {
     struct hf_sink *const w = s->priv;
-    const size_t i = s->source ? el_source_find(s->source, "rope_freqs.weight") : SIZE_MAX;
-    if (i == SIZE_MAX || el_arch_implied(arch, hp))
+    const struct el_tensor_rule *const rule = el_arch_rule_of_role(arch, role);
+    const size_t i = s->source && rule ? el_source_find(s->source, rule->gguf) : SIZE_MAX;
+    if (i == SIZE_MAX || el_arch_implied(arch, hp, 0))
         return EL_OK;
     struct el_source *source;
     memcpy(&source, &s->source, sizeof source); /* reading wants a mutable source and changes nothing that is seen */
@@ -470,11 +491,7 @@ static enum el_status adopt_rope_freqs(struct el_sink *s, const struct el_arch *
         return no_memory(s, err);
     enum el_status status = el_source_read_rows(source, i, 0, 1, factors, err);
     if (status == EL_OK)
-        status = el_arch_adopt_rope_freqs(arch, w->meta, factors, n, err);
-    if (status == EL_OK) {
-        *hp = (struct el_hparams){0};
-        status = arch->hparams(w->meta, hp, err);
-    }
+        status = el_arch_adopt_rope_freqs(arch, role, w->meta, factors, n, err);
     el_free(factors);
     return status;
 }
@@ -488,13 +505,15 @@ static enum el_status begin(struct el_sink *s, const struct el_meta *meta, struc
     EL_TRY(refuse_same_folder(s, err));
     EL_TRY(check_old(s, err));
     const struct el_arch *const arch = el_arch_of_meta(meta, &why);
-    const enum el_status status = arch ? arch->hparams(meta, &hp, &why) : why.code;
+    const enum el_status status = arch ? el_arch_hparams(arch, meta, &hp, &why) : why.code;
     if (status != EL_OK)
         return el_fail(err, status, "'%s': metadata: %s", s->path, why.text);
     w->meta = el_meta_copy(meta);
     if (!w->meta)
         return no_memory(s, err);
-    EL_TRY(adopt_rope_freqs(s, arch, &hp, err));
+    for (size_t i = 0; el_arch_rope_role(i) != EL_R_COUNT; i++)
+        EL_TRY(adopt_rope_factors(s, arch, el_arch_rope_role(i), &hp, err));
+    EL_TRY(el_arch_hparams(arch, w->meta, &hp, err));
     EL_TRY(plan_tensors(s, arch, &hp, tensors, n, err));
     EL_TRY(place_pieces(s, err));
     EL_TRY(name_members(s, err));
@@ -513,6 +532,11 @@ static enum el_status write_part(struct el_sink *s, size_t t, uint32_t part, uin
     const uint8_t *p = data;
     if (w->first[t] == SIZE_MAX)
         return EL_OK; /* implied by config.json */
+    const struct piece *const whole = &w->pieces[w->first[t]];
+    if (whole->transposed)
+        return el_hf_write_transposed(w->members[whole->shard].f, &s->tensors[t], whole->offset, offset, data, nbytes, err);
+    if (whole->shifted)
+        return el_hf_write_shifted(w->members[whole->shard].f, &s->tensors[t], whole->offset, offset, data, nbytes, err);
     while (nbytes > 0) {
         const uint64_t each = w->pieces[w->first[t]].nbytes, in = offset % each;
         const struct piece *const piece = &w->pieces[w->first[t] + offset / each];

@@ -1,15 +1,20 @@
 /*
- * Checkpoints of llama2.c (karpathy/llama2.c, export.py): float32, all layers of one kind together.
+ * Checkpoints of llama2.c (karpathy/llama2.c, export.py): float32 or int8, all layers of one kind together.
  *
  *   v0, without magic: i32 dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size (negative: own classifier), seq_len; then
  *       tok_embeddings, attention_norm, wq, wk, wv, wo, ffn_norm, w1, w2, w3, norm, two tables of RoPE angles [seq_len, head/2]
  *       that nobody needs, the classifier if it is its own
  *   v1: "24ka" (ak42 in the other byte order), i32 1, the same seven numbers, u8 shared classifier, zeros to byte 256; then
  *       attention_norm, ffn_norm, norm, tok_embeddings, wq, wk, wv, wo, w1, w2, w3, the classifier if it is its own
+ *   v2: as v1 with i32 2 and, behind the shared classifier, i32 group size; the norms are float32, each layer of every other
+ *       kind is int8 numbers, then one float32 scale for each `group` of them, counted through the whole matrix
  *
+ * No f16 holds the scales of v2, so its matrices are the wide group encoding, with the very numbers of the file; where a group
+ * reaches from one row into the next, or is of a size that the encoding does not have, they are read as the products, in F32.
  * The rows of wq and wk are in Meta's order, in which RoPE rotates neighbours. The tokenizer lies in a file beside the model.
  */
 #include <dirent.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,12 +30,20 @@
 
 extern const struct el_format el_format_llama2c;
 
-enum { EL_V0_HEADER = 28, EL_V1_HEADER = 256, EL_V1_FIELDS = 37, EL_MAX_HIDDEN = 1 << 24, EL_MAX_TOKENIZER_BIN = 64 << 20 };
+enum {
+    EL_V0_HEADER = 28,
+    EL_V1_HEADER = 256,
+    EL_V1_FIELDS = 37,
+    EL_V2_FIELDS = 41,
+    EL_MAX_HIDDEN = 1 << 24,
+    EL_MAX_TOKENIZER_BIN = 64 << 20
+};
 #define EL_AK42 0x616b3432u
 
 struct header {
     uint32_t version;
     uint32_t dim, hidden, n_layers, n_heads, n_kv_heads, n_vocab, n_ctx;
+    uint32_t group; /* numbers per scale; 0 before version 2 */
     bool own_classifier;
 };
 
@@ -68,7 +81,7 @@ static enum el_status read_numbers(struct el_cursor *c, bool signed_vocab, struc
     return EL_OK;
 }
 
-/* head: the first bytes of the file, at least EL_V1_FIELDS of them when the file has so many. */
+/* head: the first bytes of the file, at least EL_V2_FIELDS of them when the file has so many. */
 static enum el_status read_header(const uint8_t *head, size_t n_head, struct header *h, struct el_err *err)
 {
     memset(h, 0, sizeof *h);
@@ -82,14 +95,18 @@ static enum el_status read_header(const uint8_t *head, size_t n_head, struct hea
     if (n_head < EL_V1_FIELDS)
         return el_fail(err, EL_E_FORMAT, "truncated: %zu bytes, the header has %d", n_head, (int)EL_V1_HEADER);
     h->version = el_cursor_u32(&c);
-    if (h->version != 1)
-        return el_fail(err, EL_E_UNSUPPORTED, "version %u%s, supported are the legacy version and 1", h->version,
-                       h->version == 2 ? " (quantized)" : "");
+    if (h->version != 1 && h->version != 2)
+        return el_fail(err, EL_E_UNSUPPORTED, "version %u, supported are the legacy version, 1 and 2", h->version);
     EL_TRY(read_numbers(&c, false, h, err));
     const uint8_t shared = el_cursor_u8(&c);
     if (shared > 1)
         return el_fail(err, EL_E_FORMAT, "shared_classifier is %u, must be 0 or 1", shared);
     h->own_classifier = !shared;
+    if (h->version == 2) {
+        if (n_head < EL_V2_FIELDS)
+            return el_fail(err, EL_E_FORMAT, "truncated: %zu bytes, the header has %d", n_head, (int)EL_V1_HEADER);
+        EL_TRY(check_range("group_size", (int32_t)el_cursor_u32(&c), EL_MAX_HIDDEN, &h->group, err));
+    }
     return EL_OK;
 }
 
@@ -136,9 +153,16 @@ static void describe(const struct header *h, struct kind_info kinds[N_KINDS])
     memcpy(kinds, all, sizeof all);
 }
 
-static uint64_t kind_nbytes(const struct kind_info *k)
+static bool is_quantized(const struct header *h, const struct kind_info *k)
 {
-    return (k->rows ? k->rows : 1) * k->cols * sizeof(float); /* cannot overflow: the header's numbers are bounded */
+    return h->group && k->rows;
+}
+
+/* Of one layer. Cannot overflow: the header's numbers are bounded. */
+static uint64_t kind_nbytes(const struct header *h, const struct kind_info *k)
+{
+    const uint64_t n = (k->rows ? k->rows : 1) * k->cols;
+    return is_quantized(h, k) ? n + n / h->group * sizeof(float) : n * sizeof(float);
 }
 
 /* Offsets of all kinds; false when they do not fit 64 bits. */
@@ -155,11 +179,94 @@ static bool lay_out(const struct header *h, struct kind_info kinds[N_KINDS], uin
         if (order[i] == WCLS && !h->own_classifier)
             continue;
         k->offset = at;
-        if (!el_mul_u64(kind_nbytes(k), k->per_layer ? h->n_layers : 1, &nbytes) || !el_add_u64(at, nbytes, &at))
+        if (!el_mul_u64(kind_nbytes(h, k), k->per_layer ? h->n_layers : 1, &nbytes) || !el_add_u64(at, nbytes, &at))
             return false;
     }
     *end = at;
     return true;
+}
+
+/* ---- version 2 ---- */
+
+struct q80_rows {
+    struct el_store_rows base;
+    uint64_t offset; /* of the int8 numbers; the scales follow them */
+    uint32_t group;
+};
+
+static enum el_status read_scales(const struct el_store *st, const struct q80_rows *q, const struct el_tensor *t, uint64_t first,
+                                  uint64_t n, void *out, struct el_err *err)
+{
+    return el_file_read(&st->files[0], q->offset + t->n_rows * t->n_in + first * sizeof(float), out, n * sizeof(float), err);
+}
+
+/* Rows of the group encoding, whose codes are the numbers of the file + 128: that is its zero point. */
+static enum el_status read_group_rows(const struct el_store *st, const struct el_store_rows *rows, const struct el_tensor *t,
+                                      uint32_t part, uint64_t row0, uint64_t n_rows, uint8_t *out, struct el_err *err)
+{
+    const struct q80_rows *const q = (const struct q80_rows *)rows;
+    const uint64_t per_row = t->n_in / q->group;
+    if (part > 0)
+        return read_scales(st, q, t, row0 * per_row, n_rows * per_row, out, err);
+    EL_TRY(el_file_read(&st->files[0], q->offset + row0 * t->n_in, out, n_rows * t->n_in, err));
+    for (uint64_t i = 0; i < n_rows * t->n_in; i++)
+        out[i] ^= 0x80;
+    return EL_OK;
+}
+
+/* Rows of F32: number times scale, as llama2.c has it. */
+static enum el_status read_f32_rows(const struct el_store *st, const struct el_store_rows *rows, const struct el_tensor *t,
+                                    uint32_t part, uint64_t row0, uint64_t n_rows, uint8_t *out, struct el_err *err)
+{
+    const struct q80_rows *const q = (const struct q80_rows *)rows;
+    const uint64_t n = n_rows * t->n_in, begin = row0 * t->n_in, first = begin / q->group;
+    const uint64_t n_scales = (begin + n - 1) / q->group - first + 1;
+    int8_t *const numbers = el_alloc((size_t)n);
+    float *const scales = el_alloc_array((size_t)n_scales, sizeof *scales);
+    enum el_status status = EL_OK;
+    (void)part;
+    if (!numbers || !scales) {
+        status = el_fail(err, EL_E_MEMORY, "tensor '%s': out of memory", t->name);
+        goto out;
+    }
+    EL_TRY_OUT(el_file_read(&st->files[0], q->offset + begin, numbers, n, err));
+    EL_TRY_OUT(read_scales(st, q, t, first, n_scales, scales, err));
+    for (uint64_t i = 0; i < n; i++) {
+        const float v = (float)numbers[i] * scales[(begin + i) / q->group - first];
+        memcpy(out + i * sizeof v, &v, sizeof v);
+    }
+out:
+    el_free(numbers);
+    el_free(scales);
+    return status;
+}
+
+static void free_rows(struct el_store_rows *rows)
+{
+    el_free(rows);
+}
+
+/* The encoding that holds groups of this size in rows of n_in; F32 when there is none. */
+static struct el_enc group_encoding(uint32_t group, uint64_t n_in)
+{
+    char name[32];
+    struct el_enc enc;
+    (void)snprintf(name, sizeof name, "G8_%uF", (unsigned)group);
+    if (n_in % group == 0 && el_enc_parse(name, &enc, NULL) == EL_OK)
+        return enc;
+    return n_in == group && el_enc_parse("G8_ROWF", &enc, NULL) == EL_OK ? enc : el_enc_f32();
+}
+
+static enum el_status set_rows(struct el_source *s, const struct header *h, const struct kind_info *k, uint64_t offset,
+                               struct el_err *err)
+{
+    struct q80_rows *const q = el_alloc(sizeof *q);
+    if (!q)
+        return el_fail(err, EL_E_MEMORY, "'%s': out of memory for the tensors", s->path);
+    const bool groups = !(group_encoding(h->group, k->cols).e->flags & EL_ENC_FLOAT);
+    *q = (struct q80_rows){{groups ? read_group_rows : read_f32_rows, free_rows}, offset, h->group};
+    el_store_set_rows(s, 0, &q->base);
+    return EL_OK;
 }
 
 static enum el_status add_tensor(struct el_source *s, const struct header *h, const struct kind_info *k, enum kind kind,
@@ -182,8 +289,23 @@ static enum el_status add_tensor(struct el_source *s, const struct header *h, co
     t.dims[t.n_dims++] = k->cols;
     if (kind == WQ || kind == WK)
         t.order = (struct el_row_order){EL_ROWS_ROPE_PAIRS, kind == WQ ? h->n_heads : h->n_kv_heads, h->dim / h->n_heads};
+    if (is_quantized(h, k))
+        t.enc = group_encoding(h->group, k->cols);
+    const uint64_t nbytes = kind_nbytes(h, k), offset = k->offset + nbytes * layer;
     EL_TRY(el_store_add(s, &t, err));
-    return el_store_add_piece(s, 0, k->offset + kind_nbytes(k) * layer, kind_nbytes(k), err);
+    return is_quantized(h, k) ? set_rows(s, h, k, offset, err) : el_store_add_piece(s, 0, offset, nbytes, err);
+}
+
+static enum el_status check_groups(const struct el_source *s, const struct header *h, const struct kind_info kinds[N_KINDS],
+                                   struct el_err *err)
+{
+    for (enum kind k = TOK; k < ANGLES; k++) {
+        if (is_quantized(h, &kinds[k]) && kinds[k].rows * kinds[k].cols % h->group != 0)
+            return el_fail(err, EL_E_FORMAT,
+                           "'%s': llama2.c header: group_size is %u, which does not divide the %llu numbers of %s", s->path,
+                           h->group, (unsigned long long)(kinds[k].rows * kinds[k].cols), kinds[k].file_name);
+    }
+    return EL_OK;
 }
 
 static enum el_status add_tensors(struct el_source *s, const struct header *h, const struct kind_info kinds[N_KINDS],
@@ -297,7 +419,7 @@ static enum el_status open_source(struct el_source *s, const struct el_source_op
     EL_TRY(el_store_new(s, 1, &store, err));
     struct el_file *const f = &store->files[0];
     EL_TRY(el_file_open(f, s->path, err));
-    uint8_t head[EL_V1_FIELDS];
+    uint8_t head[EL_V2_FIELDS];
     const size_t n_head = f->nbytes < sizeof head ? (size_t)f->nbytes : sizeof head;
     EL_TRY(el_file_read(f, 0, head, n_head, err));
     struct header h;
@@ -307,6 +429,7 @@ static enum el_status open_source(struct el_source *s, const struct el_source_op
     struct kind_info kinds[N_KINDS];
     uint64_t end;
     describe(&h, kinds);
+    EL_TRY(check_groups(s, &h, kinds, err));
     if (!lay_out(&h, kinds, &end))
         return el_fail(err, EL_E_FORMAT, "'%s': llama2.c header: the tensors' size overflows 64 bits", s->path);
     if (end > f->nbytes)
@@ -324,7 +447,7 @@ static enum el_status open_source(struct el_source *s, const struct el_source_op
 
 const struct el_format el_format_llama2c = {
     .name = "llama2c",
-    .about = "llama2.c checkpoint, legacy or version 1, with tokenizer.bin beside it",
+    .about = "llama2.c checkpoint, legacy, version 1 or 2 (int8), with tokenizer.bin beside it",
     .probe = probe,
     .open = open_source,
     .reads_tokenizer = true,

@@ -34,14 +34,26 @@ static enum el_status hash_split(const char *path, size_t n_prefix, uint32_t cou
 /* The files of a folder that make the model: what else lies there, a README or another model, does not change its hash. */
 static bool is_model_file(const char *name)
 {
-    static const char *const names[] = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-                                        "model.safetensors.index.json"};
-    static const char suffix[] = ".safetensors";
+    static const char *const names[] = {"config.json",
+                                        "generation_config.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "model.safetensors.index.json",
+                                        "pytorch_model.bin.index.json",
+                                        "quantize_config.json",
+                                        "vocab.json",
+                                        "vocab.txt",
+                                        "merges.txt"};
+    static const char *const suffixes[] = {".safetensors", ".model", ".bin", ".tiktoken"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    const size_t n = strlen(name), n_suffix = sizeof suffix - 1;
-    return n > n_suffix && strcmp(name + n - n_suffix, suffix) == 0;
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        const size_t n = strlen(name), n_suffix = strlen(suffixes[i]);
+        if (n > n_suffix && strcmp(name + n - n_suffix, suffixes[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* A name like that of a part says nothing alone: a file may have been copied to it. */

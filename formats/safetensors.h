@@ -17,6 +17,9 @@ struct el_st_tensor {
     uint64_t dims[EL_MAX_DIMS];
     uint64_t offset; /* from the start of the file */
     uint64_t nbytes;
+    /* Only in files of PyTorch: the elements do not lie in one piece, but (i_0, i_1, ...) at offset + sum i_d strides[d]. */
+    bool strided;
+    uint64_t strides[EL_MAX_DIMS]; /* in elements */
 };
 
 /* A header: its tensors in the order of their bytes. */
@@ -34,6 +37,13 @@ enum el_status el_st_parse(const char *json, size_t nbytes, uint64_t data_offset
 void el_st_header_release(struct el_st_header *h);
 /* Opens a file and reads its header. Errors name the file. On failure *f is closed and *h empty. */
 enum el_status el_st_open(const char *path, struct el_file *f, struct el_st_header *h, struct el_err *err);
+
+/*
+ * formats/st_slices.c: gives the tensor that was last added to a source with an el_store its bytes: n slices of the same shape
+ * and type, slice i in file files[i]. EL_E_MEMORY.
+ */
+enum el_status el_st_add_slices(struct el_source *s, const struct el_st_tensor *const *slices, const uint32_t *files, uint64_t n,
+                                struct el_err *err);
 
 /*
  * Encoding of a dtype name of the format ("BF16"), NULL e when unknown. F32, F16 and BF16 are the ordinary ones; the others

@@ -42,18 +42,21 @@ static bool grow(void **array, size_t n, size_t size)
 enum el_status el_store_add(struct el_source *s, struct el_tensor *t, struct el_err *err)
 {
     struct el_store *const st = store_of(s);
-    void *tensors = s->tensors, *first = st->first;
+    void *tensors = s->tensors, *first = st->first, *rows = st->rows;
     const bool room = grow(&tensors, s->n_tensors, sizeof *s->tensors);
     s->tensors = tensors;
     const bool room_too = room && grow(&first, s->n_tensors, sizeof *st->first);
     st->first = first;
-    if (!room_too) {
+    const bool room_all = room_too && grow(&rows, s->n_tensors, sizeof *st->rows);
+    st->rows = rows;
+    if (!room_all) {
         if (t->file_name != t->name)
             el_free((void *)(uintptr_t)t->file_name);
         el_free((void *)(uintptr_t)t->name);
         return el_fail(err, EL_E_MEMORY, "'%s': out of memory for the tensors", s->path);
     }
     st->first[s->n_tensors] = st->n_pieces;
+    st->rows[s->n_tensors] = NULL;
     s->tensors[s->n_tensors++] = *t;
     const enum el_status status = el_tensor_complete(&s->tensors[s->n_tensors - 1], err);
     return status == EL_OK ? EL_OK : el_fail_prefix(err, status, "'%s': tensor '%s'", s->path, t->name);
@@ -78,17 +81,57 @@ enum el_status el_store_add_piece(struct el_source *s, uint32_t file, uint64_t o
     return EL_OK;
 }
 
+void el_store_set_rows(struct el_source *s, uint32_t file, struct el_store_rows *rows)
+{
+    struct el_tensor *const t = &s->tensors[s->n_tensors - 1];
+    store_of(s)->rows[s->n_tensors - 1] = rows;
+    t->file = file;
+    t->offset = 0;
+}
+
+/* Bytes of a part that is made by rows: whole rows as they are, those that are cut by a detour. */
+static enum el_status read_made(const struct el_store *st, const struct el_store_rows *rows, const struct el_tensor *t,
+                                uint32_t part, uint64_t offset, uint8_t *out, uint64_t nbytes, struct el_err *err)
+{
+    const struct el_part_shape *const shape = &t->parts[part];
+    const uint64_t each = shape->row_nbytes ? shape->row_nbytes : shape->nbytes;
+    uint8_t *row = NULL;
+    enum el_status status = EL_OK;
+    while (nbytes > 0 && status == EL_OK) {
+        const uint64_t r = offset / each, in = offset % each;
+        uint64_t n = nbytes - nbytes % each;
+        if (in == 0 && n > 0) {
+            status = rows->read(st, rows, t, part, r, n / each, out, err);
+        } else {
+            n = each - in < nbytes ? each - in : nbytes;
+            if (!row && !(row = el_alloc((size_t)each)))
+                status = el_fail(err, EL_E_MEMORY, "tensor '%s': out of memory", t->name);
+            else
+                status = rows->read(st, rows, t, part, r, 1, row, err);
+            if (status == EL_OK)
+                memcpy(out, row + in, n);
+        }
+        out += n;
+        offset += n;
+        nbytes -= n;
+    }
+    el_free(row);
+    return status;
+}
+
 static enum el_status store_read(struct el_source *s, const struct el_tensor *t, uint32_t part, uint64_t offset, void *out,
                                  uint64_t nbytes, struct el_err *err)
 {
-    (void)part;
     const struct el_store *const st = store_of(s);
-    const struct el_store_piece *const pieces = &st->pieces[st->first[t - s->tensors]];
-    const uint64_t all = t->parts[0].nbytes, each = pieces[0].nbytes;
+    const uint64_t all = t->parts[part].nbytes;
     uint8_t *p = out;
     if (offset > all || nbytes > all - offset)
         return el_fail(err, EL_E_USAGE, "'%s': tensor '%s': bytes %llu to %llu of %llu", s->path, t->name,
                        (unsigned long long)offset, (unsigned long long)(offset + nbytes), (unsigned long long)all);
+    if (st->rows[t - s->tensors])
+        return read_made(st, st->rows[t - s->tensors], t, part, offset, p, nbytes, err);
+    const struct el_store_piece *const pieces = &st->pieces[st->first[t - s->tensors]];
+    const uint64_t each = pieces[0].nbytes;
     while (nbytes > 0) {
         const struct el_store_piece *const piece = &pieces[offset / each];
         const uint64_t in = offset % each, n = each - in < nbytes ? each - in : nbytes;
@@ -108,6 +151,8 @@ static const uint8_t *store_map(struct el_source *s, const struct el_tensor *t, 
     (void)part;
     struct el_store *const st = store_of(s);
     const size_t i = st->first[t - s->tensors];
+    if (st->rows[t - s->tensors])
+        return NULL;
     const struct el_store_piece *const piece = &st->pieces[i];
     if (piece->nbytes != t->parts[0].nbytes)
         return NULL; /* several pieces */
@@ -151,6 +196,11 @@ static void store_close(struct el_source *s)
     for (size_t i = 0; i < st->n_files; i++)
         el_file_close(&st->files[i]);
     el_free(st->files);
+    for (size_t i = 0; st->rows && i < s->n_tensors; i++) {
+        if (st->rows[i])
+            st->rows[i]->free(st->rows[i]);
+    }
+    el_free(st->rows);
     el_free(st->pieces);
     el_free(st->first);
     el_free(st->memory);

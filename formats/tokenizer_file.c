@@ -1,4 +1,9 @@
-/* A tokenizer alone, Hugging Face's tokenizer.json or llama2.c's tokenizer.bin: a source with metadata and no tensors. */
+/*
+ * A tokenizer alone: a source with metadata and no tensors. Hugging Face's tokenizer.json, SentencePiece's tokenizer.model, files
+ * of tiktoken, vocab.json with merges.txt, vocab.txt, llama2.c's tokenizer.bin. What a file is, its bytes say; only vocab.json
+ * and vocab.txt have nothing in them that could, and go by name.
+ */
+#include <dirent.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +20,20 @@ extern const struct el_format el_format_tokenizer_file;
 
 enum { EL_MAX_TOKENIZER_CONFIG = 16 << 20 };
 
+enum kind { K_NONE, K_JSON, K_VOCAB_JSON, K_SENTENCEPIECE, K_TIKTOKEN, K_VOCAB_TXT, K_LLAMA2C };
+
+static const char *base_name(const char *path)
+{
+    const char *const slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    const size_t n = strlen(s), n_end = strlen(end);
+    return n >= n_end && strcmp(s + n - n_end, end) == 0;
+}
+
 static bool starts_like_json(const uint8_t *head, size_t n_head)
 {
     size_t i = 0;
@@ -23,11 +42,22 @@ static bool starts_like_json(const uint8_t *head, size_t n_head)
     return i < n_head && head[i] == '{';
 }
 
-/* Whole file in memory, NULL when it cannot be had. */
-static char *read_whole(const char *path, size_t *nbytes)
+/* Path of `name` in the folder of `path`, into b. */
+static bool sibling_path(const char *path, const char *name, struct el_buf *b)
 {
-    char *data;
-    return el_read_file(path, EL_MAX_JSON, &data, nbytes, NULL) == EL_OK ? data : NULL;
+    el_buf_reset(b);
+    el_buf_add(b, path, (size_t)(base_name(path) - path));
+    el_buf_add_str(b, name);
+    return !b->failed;
+}
+
+static bool has_sibling(const char *path, const char *name)
+{
+    struct el_buf b;
+    el_buf_init(&b);
+    const bool has = !sibling_path(path, name, &b) || access(b.data, F_OK) == 0; /* out of memory shows when it is read */
+    el_buf_release(&b);
+    return has;
 }
 
 /* u32 longest piece, then until the end: f32 score, i32 length, bytes. No magic, so all of it must fit. */
@@ -47,66 +77,184 @@ static bool is_tokenizer_bin(const char *data, size_t nbytes)
     return !c.failed && n_pieces > 0;
 }
 
+/* What the first bytes and the name allow. */
+static enum kind kind_of_head(const char *path, const uint8_t *head, size_t n_head)
+{
+    const char *const name = base_name(path);
+    if (starts_like_json(head, n_head))
+        return strcmp(name, "vocab.json") == 0 && has_sibling(path, "merges.txt") ? K_VOCAB_JSON : K_JSON;
+    if (el_is_sentencepiece(head, n_head))
+        return K_SENTENCEPIECE;
+    if (el_is_tiktoken(head, n_head))
+        return K_TIKTOKEN;
+    if (ends_with(name, "vocab.txt"))
+        return K_VOCAB_TXT;
+    return ends_with(name, ".bin") ? K_LLAMA2C : K_NONE;
+}
+
 static bool probe(const char *path, bool is_folder, const uint8_t *head, size_t n_head)
 {
-    if (is_folder)
-        return false;
-    const size_t n_path = strlen(path);
-    const bool json = starts_like_json(head, n_head), bin = n_path > 4 && strcmp(path + n_path - 4, ".bin") == 0;
-    if (!json && !bin)
-        return false;
+    const enum kind kind = is_folder ? K_NONE : kind_of_head(path, head, n_head);
+    if (kind != K_JSON && kind != K_LLAMA2C)
+        return kind != K_NONE;
+    char *data;
     size_t nbytes;
-    char *const data = read_whole(path, &nbytes);
+    if (el_read_file(path, EL_MAX_JSON, &data, &nbytes, NULL) != EL_OK)
+        return false;
     /* No config.json or index has a member of this name. */
-    const bool found = data && (json ? memmem(data, nbytes, "\"vocab\"", 7) != NULL : is_tokenizer_bin(data, nbytes));
+    const bool found = kind == K_JSON ? memmem(data, nbytes, "\"vocab\"", 7) != NULL : is_tokenizer_bin(data, nbytes);
     el_free(data);
     return found;
 }
 
-/* A file beside tokenizer.json; *text stays NULL when there is none. */
+/* A file beside path; *text stays NULL when there is none. */
 static enum el_status read_sibling(const char *path, const char *name, char **text, size_t *nbytes, struct el_err *err)
 {
-    const char *const slash = strrchr(path, '/');
-    *text = NULL;
-    *nbytes = 0;
-    if (strcmp(slash ? slash + 1 : path, "tokenizer.json") != 0)
-        return EL_OK;
     struct el_buf b;
     el_buf_init(&b);
-    el_buf_add(&b, path, slash ? (size_t)(slash - path) + 1 : 0);
-    el_buf_add_str(&b, name);
-    enum el_status status = b.failed ? el_fail(err, EL_E_MEMORY, "'%s': out of memory", path) : EL_OK;
+    enum el_status status = sibling_path(path, name, &b) ? EL_OK : el_fail(err, EL_E_MEMORY, "'%s': out of memory", path);
     if (status == EL_OK && access(b.data, F_OK) == 0)
         status = el_read_file(b.data, EL_MAX_TOKENIZER_CONFIG, text, nbytes, err);
     el_buf_release(&b);
     return status;
 }
 
-static enum el_status import(struct el_meta *meta, const char *path, const char *data, size_t nbytes, uint32_t n_vocab,
-                             struct el_err *err)
+/* Names under which a tokenizer stands in a model's folder, in the order in which they are looked for. */
+static const char *const usual_names[] = {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+                                          "tiktoken.model", "vocab.json",      "vocab.txt"};
+enum { N_USUAL = sizeof usual_names / sizeof usual_names[0] };
+
+/* Does a file of this name belong to the configuration files beside it? */
+static bool has_usual_name(const char *path)
 {
-    if (!starts_like_json((const uint8_t *)data, nbytes))
-        return el_tokenizer_import_llama2c(meta, (const uint8_t *)data, nbytes, n_vocab, err);
-    char *config, *generation = NULL;
-    size_t n_config, n_generation = 0;
-    enum el_status status = read_sibling(path, "tokenizer_config.json", &config, &n_config, err);
-    if (status == EL_OK)
-        status = read_sibling(path, "generation_config.json", &generation, &n_generation, err);
-    if (status == EL_OK)
-        status = el_tokenizer_import_hf(meta, data, nbytes, config, n_config, generation, n_generation, n_vocab, err);
-    el_free(config);
-    el_free(generation);
+    const char *const name = base_name(path);
+    for (size_t i = 0; i < N_USUAL; i++)
+        if (strcmp(name, usual_names[i]) == 0)
+            return true;
+    return ends_with(name, ".tiktoken");
+}
+
+static enum el_status import_tiktoken(struct el_meta *meta, const char *path, const char *data, size_t nbytes,
+                                      const struct el_tokenizer_texts *texts, uint32_t n_vocab, struct el_err *err)
+{
+    const char *const name = base_name(path), *const dot = strrchr(name, '.');
+    char *const stem = el_strndup(name, dot ? (size_t)(dot - name) : strlen(name));
+    if (!stem)
+        return el_fail(err, EL_E_MEMORY, "out of memory");
+    const enum el_status status = el_tokenizer_import_tiktoken(meta, stem, data, nbytes, texts, n_vocab, err);
+    el_free(stem);
     return status;
+}
+
+static enum el_status import_vocab_json(struct el_meta *meta, const char *path, const char *data, size_t nbytes,
+                                        const struct el_tokenizer_texts *texts, uint32_t n_vocab, struct el_err *err)
+{
+    struct el_buf b;
+    char *merges = NULL;
+    size_t n_merges = 0;
+    el_buf_init(&b);
+    enum el_status status = sibling_path(path, "merges.txt", &b) ? EL_OK : el_fail(err, EL_E_MEMORY, "out of memory");
+    if (status == EL_OK)
+        status = el_read_file(b.data, EL_MAX_JSON, &merges, &n_merges, err);
+    if (status == EL_OK)
+        status = el_tokenizer_import_vocab_json(meta, data, nbytes, merges, n_merges, texts, n_vocab, err);
+    el_free(merges);
+    el_buf_release(&b);
+    return status;
+}
+
+static enum el_status import(struct el_meta *meta, const char *path, const char *data, size_t nbytes,
+                             const struct el_tokenizer_texts *texts, uint32_t n_vocab, struct el_err *err)
+{
+    switch (kind_of_head(path, (const uint8_t *)data, nbytes)) {
+    case K_JSON:
+        return el_tokenizer_import_hf(meta, data, nbytes, texts->config, texts->config_nbytes, texts->generation,
+                                      texts->generation_nbytes, n_vocab, err);
+    case K_VOCAB_JSON: return import_vocab_json(meta, path, data, nbytes, texts, n_vocab, err);
+    case K_SENTENCEPIECE: return el_tokenizer_import_sentencepiece(meta, (const uint8_t *)data, nbytes, texts, n_vocab, err);
+    case K_TIKTOKEN: return import_tiktoken(meta, path, data, nbytes, texts, n_vocab, err);
+    case K_VOCAB_TXT: return el_tokenizer_import_vocab_txt(meta, data, nbytes, texts, n_vocab, err);
+    case K_LLAMA2C:
+    case K_NONE: break;
+    }
+    return el_tokenizer_import_llama2c(meta, (const uint8_t *)data, nbytes, n_vocab, err);
 }
 
 enum el_status el_tokenizer_file_import(struct el_meta *meta, const char *path, uint32_t n_vocab, struct el_err *err)
 {
-    char *data;
+    char *data = NULL, *config = NULL, *generation = NULL, *added = NULL;
     size_t nbytes;
-    EL_TRY(el_read_file(path, EL_MAX_JSON, &data, &nbytes, err));
-    const enum el_status status = import(meta, path, data, nbytes, n_vocab, err);
+    struct el_tokenizer_texts texts = {.config = NULL};
+    enum el_status status = el_read_file(path, EL_MAX_JSON, &data, &nbytes, err);
+    if (status != EL_OK)
+        return status;
+    if (has_usual_name(path)) {
+        EL_TRY_OUT(read_sibling(path, "tokenizer_config.json", &config, &texts.config_nbytes, err));
+        EL_TRY_OUT(read_sibling(path, "generation_config.json", &generation, &texts.generation_nbytes, err));
+        EL_TRY_OUT(read_sibling(path, "added_tokens.json", &added, &texts.added_nbytes, err));
+    }
+    texts.config = config;
+    texts.generation = generation;
+    texts.added = added;
+    status = import(meta, path, data, nbytes, &texts, n_vocab, err);
+    if (status != EL_OK)
+        status = el_fail_prefix(err, status, "'%s'", path);
+out:
     el_free(data);
-    return status == EL_OK ? EL_OK : el_fail_prefix(err, status, "'%s'", path);
+    el_free(config);
+    el_free(generation);
+    el_free(added);
+    return status;
+}
+
+/* The first file *.tiktoken of a folder by name, into b (which holds the folder and a slash). */
+static bool find_tiktoken(struct el_buf *b)
+{
+    DIR *const d = opendir(b->data);
+    char *found = NULL;
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        if (!ends_with(e->d_name, ".tiktoken") || (found && strcmp(e->d_name, found) >= 0))
+            continue;
+        el_free(found);
+        found = el_strdup(e->d_name);
+        if (!found)
+            break;
+    }
+    if (d)
+        (void)closedir(d);
+    if (found)
+        el_buf_add_str(b, found);
+    el_free(found);
+    return found != NULL;
+}
+
+enum el_status el_tokenizer_folder_import(struct el_meta *meta, const char *folder, uint32_t n_vocab, bool *found,
+                                          struct el_err *err)
+{
+    struct el_buf b;
+    el_buf_init(&b);
+    *found = false;
+    for (size_t i = 0; i < N_USUAL && !*found; i++) {
+        el_buf_reset(&b);
+        el_buf_addf(&b, "%s/%s", folder, usual_names[i]);
+        if (b.failed)
+            break;
+        *found = access(b.data, F_OK) == 0;
+        if (*found && strcmp(usual_names[i], "vocab.json") == 0)
+            *found = has_sibling(b.data, "merges.txt");
+    }
+    if (!*found && !b.failed) {
+        el_buf_reset(&b);
+        el_buf_addf(&b, "%s/", folder);
+        *found = !b.failed && find_tiktoken(&b);
+    }
+    enum el_status status = EL_OK;
+    if (b.failed)
+        status = el_fail(err, EL_E_MEMORY, "'%s': out of memory", folder);
+    else if (*found)
+        status = el_tokenizer_file_import(meta, b.data, n_vocab, err);
+    el_buf_release(&b);
+    return status;
 }
 
 static enum el_status open_source(struct el_source *s, const struct el_source_opts *opts, struct el_err *err)
@@ -120,7 +268,7 @@ static enum el_status open_source(struct el_source *s, const struct el_source_op
 
 const struct el_format el_format_tokenizer_file = {
     .name = "tokenizer_file",
-    .about = "a tokenizer alone: tokenizer.json or llama2.c's tokenizer.bin",
+    .about = "a tokenizer alone: tokenizer.json, tokenizer.model, *.tiktoken, vocab.json, vocab.txt, tokenizer.bin",
     .probe = probe,
     .open = open_source,
 };

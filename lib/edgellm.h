@@ -74,6 +74,8 @@ EL_API void el_log_set(el_log_fn *fn, void *user);
 
 /* Makes running and later library calls return EL_E_INTERRUPTED soon. Async-signal-safe; any thread. */
 EL_API void el_interrupt(void);
+/* Forgets an interruption that the program has dealt with. Any thread. */
+EL_API void el_interrupt_clear(void);
 
 /* Called now and then during long work, from the thread that called the library. */
 typedef void el_progress_fn(void *user, const char *what, uint64_t done, uint64_t total);
@@ -131,6 +133,39 @@ EL_API void el_free(void *p);
 EL_API EL_MUST_CHECK enum el_status el_json_strings(const char *text, size_t text_nbytes, const char *what, char ***texts,
                                                     size_t **nbytes, size_t *n, struct el_err *err);
 
+/* ---- JSON ---------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Strict JSON (RFC 8259). Refused besides: invalid UTF-8, BOM, NUL and \u0000, lone surrogates, duplicate keys, trailing bytes,
+ * deep nesting, very many values, numbers that are not finite. A value is borrowed from its document.
+ */
+struct el_json_doc;
+struct el_json;
+
+enum el_json_type { EL_JSON_NULL, EL_JSON_BOOL, EL_JSON_NUMBER, EL_JSON_STR, EL_JSON_ARRAY, EL_JSON_OBJECT };
+
+/* `what` names the text in errors: a file or "header of 'x'"; offsets are given in bytes. EL_E_FORMAT. */
+EL_API EL_MUST_CHECK enum el_status el_json_parse(const char *text, size_t nbytes, const char *what, struct el_json_doc **doc,
+                                                  struct el_err *err);
+EL_API void el_json_free(struct el_json_doc *doc);
+EL_API const struct el_json *el_json_root(const struct el_json_doc *doc);
+/* All of these accept NULL (a missing value) and then give NULL, 0, false. */
+EL_API enum el_json_type el_json_type(const struct el_json *v);
+EL_API bool el_json_is(const struct el_json *v, enum el_json_type type);
+EL_API const char *el_json_key(const struct el_json *member);
+EL_API const struct el_json *el_json_first(const struct el_json *container);
+EL_API const struct el_json *el_json_next(const struct el_json *v);
+EL_API size_t el_json_count(const struct el_json *container);
+/* Linear: not for large objects in loops. Keys are compared exactly. */
+EL_API const struct el_json *el_json_get(const struct el_json *object, const char *key);
+EL_API const char *el_json_str(const struct el_json *v); /* NULL when not a string */
+EL_API double el_json_num(const struct el_json *v);
+EL_API bool el_json_bool(const struct el_json *v);
+/* True when v is an integer with |v| < 2^53, so that no other number in the text could have become the same double. */
+EL_API bool el_json_int(const struct el_json *v, int64_t *out);
+/* The value as text on one line, members in their order. *text is allocated and terminated; free it with el_free(). */
+EL_API EL_MUST_CHECK enum el_status el_json_print(const struct el_json *v, char **text, size_t *nbytes, struct el_err *err);
+
 /* ---- metadata ----------------------------------------------------------------------------------------------------- */
 
 /* GGUF's value types with GGUF's numbers. */
@@ -173,7 +208,7 @@ EL_API const char *el_meta_str(const struct el_meta *meta, size_t i, size_t j, s
 
 /*
  * A model as stored: metadata and a directory of named tensors. GGUF (also split), safetensors, a Hugging Face folder, a
- * llama2.c checkpoint, a lone tokenizer.json or tokenizer.bin (no tensors then). Opening reads only the header.
+ * llama2.c checkpoint, a lone tokenizer file (no tensors then). Opening reads only the header.
  */
 struct el_source;
 
@@ -216,6 +251,13 @@ EL_API struct el_tensor_info el_source_tensor(const struct el_source *source, si
  */
 EL_API EL_MUST_CHECK enum el_status el_source_read_rows(struct el_source *source, size_t tensor, uint64_t row0, uint64_t n_rows,
                                                         float *out, struct el_err *err);
+
+/* The same in canonical row order (Hugging Face's), in which tensors of different formats can be compared. */
+EL_API EL_MUST_CHECK enum el_status el_source_read_canonical(struct el_source *source, size_t tensor, uint64_t row0,
+                                                             uint64_t n_rows, float *out, struct el_err *err);
+/* SHA-256 of the bytes of all parts of a tensor as encoded, its rows in canonical order. */
+EL_API EL_MUST_CHECK enum el_status el_source_hash_tensor(struct el_source *source, size_t tensor, char hex[65],
+                                                          struct el_err *err);
 
 /* A problem found by el_verify: severity 'e' (error) or 'w' (warning), and one line. */
 typedef void el_problem_fn(void *user, char severity, const char *text);
@@ -367,6 +409,57 @@ EL_API bool el_tok_is_control(const struct el_tokenizer *tok, int32_t id);
 /* Does the model put BOS in front by itself? */
 EL_API bool el_tok_adds_bos(const struct el_tokenizer *tok);
 
+/* ---- chat templates ----------------------------------------------------------------------------------------------- */
+
+/*
+ * How a model wants a conversation written: a Jinja template, its own or one by name, rendered as Hugging Face's
+ * apply_chat_template renders it, by a bounded interpreter (a hostile template ends with an error within a second). Immutable:
+ * any number of threads may render with one.
+ */
+struct el_chat;
+
+struct el_chat_opts {
+    const char *name; /* a name of el_chat_name_at; or */
+    const char *text; /* a template, text_nbytes bytes; both NULL: tokenizer.chat_template of the source */
+    size_t text_nbytes;
+};
+/*
+ * source gives the template and the texts of BOS, EOS and other special tokens; it is not needed after the call. It may be NULL
+ * with a name or text. opts may be NULL. EL_E_USAGE: no such name; EL_E_UNSUPPORTED: the model has no template (the error lists
+ * the names), or a statement that is not supported; EL_E_FORMAT: a template that is not valid.
+ */
+EL_API EL_MUST_CHECK enum el_status el_chat_open(const struct el_source *source, const struct el_chat_opts *opts,
+                                                 struct el_chat **chat, struct el_err *err);
+EL_API void el_chat_close(struct el_chat *chat);
+/* The name of the i-th template that this build knows, NULL past the end; *about (may be NULL): the models it is for. Static. */
+EL_API const char *el_chat_name_at(size_t i, const char **about);
+
+struct el_chat_message {
+    const char *role;    /* "system", "user", "assistant" ... */
+    const char *content; /* UTF-8; invalid bytes become U+FFFD */
+};
+/* All strings are UTF-8 and terminated. */
+struct el_chat_in {
+    const struct el_chat_message *messages; /* [n_messages]; or */
+    size_t n_messages;
+    const char *messages_json;  /* a JSON array of messages, with what else a message may have (tool_calls, content in parts) */
+    const char *tools_json;     /* NULL, or a JSON array of tools as in "tools" of the OpenAI API */
+    const char *documents_json; /* NULL, or a JSON array of documents */
+    const char *kwargs_json;    /* NULL, or a JSON object of more variables, which win over all others: {"mood": "calm"} */
+    const char *bos, *eos;      /* NULL: those of the source; where there was none, the template finds them undefined */
+    bool add_generation_prompt; /* ends where the assistant's text begins */
+    bool has_now;               /* else a template that asks for the date finds no strftime_now */
+    int64_t now_s;              /* seconds since 1970 on the clock of the place (UTC plus its offset) */
+};
+/*
+ * Renders. *text is allocated (el_free) and terminated. It is the whole prompt: encode it with EL_TOK_PARSE_SPECIAL, and with
+ * EL_TOK_ADD_SPECIAL only where it does not begin with the text of BOS already. EL_E_USAGE: the template refuses the conversation
+ * (raise_exception), its words are the error; EL_E_FORMAT: JSON that is none, an error in the template, or a limit of the
+ * interpreter.
+ */
+EL_API EL_MUST_CHECK enum el_status el_chat_render(const struct el_chat *chat, const struct el_chat_in *in, char **text,
+                                                   size_t *nbytes, struct el_err *err);
+
 /* ---- running ------------------------------------------------------------------------------------------------------ */
 
 /* Weights bound to an architecture. Immutable: sessions in several threads may share one. */
@@ -376,9 +469,14 @@ struct el_model_opts {
     bool no_mmap;  /* read weights into anonymous memory */
     /*
      * NULL, or a comma-separated list of features to leave out, for ablation tests: rope_scaling, bias, norm_bias, norm_gain,
-     * window, positions, output, experts. EL_E_USAGE for any other.
+     * window, positions, output, experts, and those of single families. EL_E_USAGE for any other names them all.
      */
     const char *disable;
+    /*
+     * What quantized weights are multiplied with: "int8" (blocks of 32 rounded to 8 bits, fast), "f32" (the activations as they
+     * are), or NULL: as the metadata edgellm.activations says, which a GPTQ or AWQ folder sets to f32, else int8.
+     */
+    const char *activations;
 };
 /* Binds the tensors of source, which must stay open as long as the model. Names all that miss or do not fit. opts may be NULL. */
 EL_API EL_MUST_CHECK enum el_status el_model_open(struct el_source *source, const struct el_model_opts *opts,
@@ -434,11 +532,88 @@ EL_API unsigned el_session_n_threads(const struct el_session *session);
 EL_API uint64_t el_session_kv_nbytes(const struct el_session *session);
 EL_API uint64_t el_session_scratch_nbytes(const struct el_session *session);
 
+/*
+ * Saves what the sequence holds for ids, its first n_ids tokens: keys, values, their types and shape, the ids, the CPU level, and
+ * model_hash, 64 hex digits that name the model and all that changes its numbers. The file has its name only when it is whole; an
+ * older one is replaced.
+ */
+EL_API EL_MUST_CHECK enum el_status el_session_save(struct el_session *session, uint32_t seq, const int32_t *ids,
+                                                    size_t n_ids, const char *model_hash, const char *path, struct el_err *err);
+/*
+ * Loads as much of a saved sequence as begins like ids: *n_loaded positions, which the sequence holds then instead of its own.
+ * EL_E_FORMAT damaged, EL_E_CHECKSUM, EL_E_UNSUPPORTED when it was saved by another version, with another model or CPU level, or
+ * with other types of keys and values.
+ */
+EL_API EL_MUST_CHECK enum el_status el_session_load(struct el_session *session, uint32_t seq, const char *path,
+                                                    const char *model_hash, const int32_t *ids, size_t n_ids, size_t *n_loaded,
+                                                    struct el_err *err);
+
 /* log(softmax(logits))[id], and the whole vector to out [n] f64 (may be NULL). Sums in float64, fixed order. Any thread. */
 EL_API double el_log_softmax(const float *logits, size_t n, int32_t id, double *out);
 
+/* ---- grammars ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * What a text may be, in GBNF, the notation of llama.cpp: rules of texts, character classes, alternatives and repetitions, read
+ * from the rule 'root'. Immutable once made: any number of threads may use one.
+ */
+struct el_grammar;
+
+/*
+ * Reads a grammar. `what` names the text in errors (NULL: "grammar"). tok may be NULL: then the grammar can only judge texts, and
+ * references to tokens (<[id]>, <token>) are refused; it is not needed afterwards. EL_E_FORMAT names line, column, what was found
+ * and what is allowed; it also refuses left recursion and rules that never end. EL_E_UNSUPPORTED: too large.
+ */
+EL_API EL_MUST_CHECK enum el_status el_grammar_parse(const char *text, size_t nbytes, const char *what,
+                                                     const struct el_tokenizer *tok, struct el_grammar **grammar,
+                                                     struct el_err *err);
+/*
+ * The GBNF of the JSON texts that a JSON Schema allows: members in the order of the schema, none but those that it names unless
+ * it says additionalProperties. EL_E_FORMAT: no valid schema; EL_E_UNSUPPORTED: a keyword that restricts and has no translation,
+ * named with its place. *gbnf is allocated and terminated; free it with el_free(). `what` as above (NULL: "JSON schema").
+ */
+EL_API EL_MUST_CHECK enum el_status el_json_schema_to_gbnf(const char *schema, size_t nbytes, const char *what, char **gbnf,
+                                                           size_t *n_gbnf, struct el_err *err);
+/* Both in one. */
+EL_API EL_MUST_CHECK enum el_status el_grammar_from_json_schema(const char *schema, size_t nbytes, const char *what,
+                                                                const struct el_tokenizer *tok, struct el_grammar **grammar,
+                                                                struct el_err *err);
+EL_API void el_grammar_close(struct el_grammar *grammar);
+/*
+ * Is the whole text in the grammar? *n_prefix (may be NULL) is how many of its bytes begin some text that is. EL_E_UNSUPPORTED:
+ * rules nested too deep, or a grammar so ambiguous that its limits do not suffice.
+ */
+EL_API EL_MUST_CHECK enum el_status el_grammar_accepts(const struct el_grammar *grammar, const char *text, size_t nbytes,
+                                                       bool *accepts, size_t *n_prefix, struct el_err *err);
+
+/* One text being written under a grammar, token by token. Borrows the grammar, which needs to have had a tokenizer. */
+struct el_grammar_run;
+/* text_start: the tokens stand at the very start of a text, where decoding takes spaces off (SentencePiece's first). */
+EL_API EL_MUST_CHECK enum el_status el_grammar_run_open(const struct el_grammar *grammar, bool text_start,
+                                                        struct el_grammar_run **run, struct el_err *err);
+EL_API void el_grammar_run_close(struct el_grammar_run *run);
+/*
+ * Which tokens may come next: bit id % 64 of word id / 64. Tokens that end a text are among them only where the grammar may end,
+ * control tokens only where the grammar names them. Borrowed until the next call. NULL: failed, now or before; *err says why.
+ */
+EL_API EL_MUST_CHECK const uint64_t *el_grammar_run_mask(struct el_grammar_run *run, struct el_err *err);
+/* Goes on behind a token. EL_E_USAGE when it is not one of those, and from then on every call fails. */
+EL_API enum el_status el_grammar_run_accept(struct el_grammar_run *run, int32_t id, struct el_err *err);
+/* May the text end here? */
+EL_API bool el_grammar_run_can_end(const struct el_grammar_run *run);
+/* Why no token may come next though the text may not end; EL_OK when one may, or when it may end. */
+EL_API EL_MUST_CHECK enum el_status el_grammar_run_check(struct el_grammar_run *run, struct el_err *err);
+EL_API size_t el_grammar_run_n_vocab(const struct el_grammar_run *run);
+
 /* ---- sampling ----------------------------------------------------------------------------------------------------- */
 
+/* Added to the logit of a token before everything else; -INFINITY forbids it. */
+struct el_logit_bias {
+    int32_t id;
+    float bias;
+};
+
+/* Zero switches every member off (top_p and repeat_penalty: 1). Copied on opening, but for the tokenizer. */
 struct el_sampler_opts {
     float temp;              /* 0: greedy (lowest id wins a tie) */
     uint32_t top_k;          /* 0: off */
@@ -447,18 +622,49 @@ struct el_sampler_opts {
     float presence_penalty, frequency_penalty; /* 0: off */
     uint32_t penalty_last_n; /* how many of the last tokens count */
     uint64_t seed;
+
+    const char *order;           /* steps of the chain: "top_k;temperature", letters "kt", "" none; NULL: the default order */
+    float typical_p;             /* locally typical sampling (arXiv:2202.00666); 0, 1: off */
+    float top_n_sigma;           /* keep logits >= max - n sigma (arXiv:2411.07641); <= 0: off */
+    float xtc_probability;       /* how often the likeliest tokens of >= xtc_threshold are dropped, but for the last of them */
+    float xtc_threshold;         /* above 0.5: off */
+    float dynatemp_range;        /* temperature temp +- range by entropy; 0: off */
+    float dynatemp_exponent;     /* of the normalized entropy */
+    float dry_multiplier;        /* penalty of tokens that go on repeating n tokens: multiplier * base^(n - allowed); 0: off */
+    float dry_base;              /* at least 1 */
+    uint32_t dry_allowed_length; /* repetitions shorter than this cost nothing */
+    uint32_t dry_penalty_last_n; /* how many of the last tokens are searched; 0: off */
+    const char *const *dry_breakers; /* texts over which no repetition reaches; NULL: "\n", ":", "\"", "*" */
+    size_t n_dry_breakers;
+    const struct el_tokenizer *tokenizer; /* needed by DRY, on opening */
+    unsigned mirostat;           /* 0 off; 1, 2: arXiv:2007.14966 takes the place of the chain, after the temperature */
+    float mirostat_tau;          /* surprise aimed at, in bits */
+    float mirostat_eta;          /* learning rate */
+    const struct el_logit_bias *logit_bias; /* [n_logit_bias] */
+    size_t n_logit_bias;
 };
-/* llama.cpp's defaults: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, no penalties over the last 64. */
+/* llama.cpp's defaults: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, no penalties over the last 64, everything else off. */
 EL_API struct el_sampler_opts el_sampler_defaults(void);
 
-/* Same seed, options, logits: same tokens. Order: penalties, top-k, top-p, min-p, temperature, as llama.cpp. */
+/* The name of the i-th step of the default order, NULL past the end; *letter (may be NULL) is its letter. Static. Any thread. */
+EL_API const char *el_sampler_step_at(size_t i, char *letter);
+
+/*
+ * Same seed, options, logits: same tokens. Default order: penalties, DRY, top-n-sigma, top-k, typical, top-p, min-p, XTC,
+ * temperature, as llama.cpp.
+ */
 struct el_sampler;
 EL_API EL_MUST_CHECK enum el_status el_sampler_open(const struct el_sampler_opts *opts, size_t n_vocab,
                                                     struct el_sampler **sampler, struct el_err *err);
 EL_API void el_sampler_close(struct el_sampler *sampler);
 /* Tells the penalties about a token (of the prompt or chosen). */
 EL_API void el_sampler_accept(struct el_sampler *sampler, int32_t id);
-/* Chooses; does not accept. logits [n_vocab] are not changed. */
+/*
+ * From now on only tokens that the run allows are chosen, and accepted tokens are told to the run: set it after the prompt was
+ * accepted. Borrowed; NULL takes it away.
+ */
+EL_API void el_sampler_set_grammar(struct el_sampler *sampler, struct el_grammar_run *run);
+/* Chooses; does not accept. logits [n_vocab] are not changed. -1: a grammar allows no token (see el_grammar_run_check). */
 EL_API int32_t el_sampler_pick(struct el_sampler *sampler, const float *logits);
 
 #ifdef __cplusplus

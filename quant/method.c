@@ -62,5 +62,5 @@ enum el_status el_quant_encode(struct el_quant_job *job, enum el_effort effort, 
 
 bool el_quant_supports_all(const struct el_enc *enc)
 {
-    return !(enc->e->flags & EL_ENC_FLOAT);
+    return !(enc->e->flags & EL_ENC_FLOAT) && el_enc_can_encode(enc);
 }

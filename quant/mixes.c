@@ -4,10 +4,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/arch.h"
 #include "tensor/meta.h"
 
 /* Numbers of llama.cpp's enum llama_ftype that the rules below name. */
-enum { FTYPE_Q4_K_S = 14, FTYPE_Q4_K_M = 15, FTYPE_Q5_K_M = 17 };
+enum {
+    FTYPE_Q2_K = 10,
+    FTYPE_Q3_K_S = 11,
+    FTYPE_Q3_K_M = 12,
+    FTYPE_Q3_K_L = 13,
+    FTYPE_Q4_K_S = 14,
+    FTYPE_Q4_K_M = 15,
+    FTYPE_Q5_K_M = 17,
+    FTYPE_Q2_K_S = 21,
+    FTYPE_IQ4_NL = 25,
+    FTYPE_IQ4_XS = 30,
+    FTYPE_TQ1_0 = 36,
+    FTYPE_TQ2_0 = 37,
+    FTYPE_MXFP4_MOE = 38,
+};
 
 static const struct el_mix mixes[] = {
 #define MIX(id, encoding, ftype, about) {#id, encoding, ftype, about},
@@ -122,12 +137,12 @@ struct el_mix_model el_mix_model_read(const struct el_meta *meta)
     model.n_layers = read_u32(meta, arch, "block_count");
     model.n_experts = read_u32(meta, arch, "expert_count");
     const uint32_t n_heads = read_u32(meta, arch, "attention.head_count");
-    const uint32_t n_kv_heads = read_u32(meta, arch, "attention.head_count_kv");
-    /* llama.cpp's size class "70B" of these two families; its rule for attn_v goes by it. */
-    if (model.n_layers == 80 && strcmp(arch, "llama") == 0)
-        model.is_70b = model.n_experts != 8 && n_kv_heads != 0 && n_kv_heads != n_heads;
-    else if (model.n_layers == 80 && strcmp(arch, "qwen2") == 0)
-        model.is_70b = true;
+    uint32_t n_kv_heads = read_u32(meta, arch, "attention.head_count_kv");
+    n_kv_heads = n_kv_heads ? n_kv_heads : n_heads;
+    model.heads_per_kv = n_kv_heads ? n_heads / n_kv_heads : 0;
+    const struct el_arch *const family = el_arch_of_meta(meta, NULL);
+    if (family && family->class_70b_layers && family->class_70b_layers == model.n_layers)
+        model.is_70b = !family->class_70b_shared || n_kv_heads != n_heads;
     return model;
 }
 
@@ -138,46 +153,83 @@ static bool more_bits(uint32_t layer, uint32_t n_layers)
     return layer < eighth || layer >= 7 * n_layers / 8 || (layer - eighth) % 3 == 2;
 }
 
+static bool is(const char *type, const char *name)
+{
+    return strcmp(type, name) == 0;
+}
+
 static const char *choose_attn_v(const struct el_mix *mix, const struct el_mix_model *model, uint32_t index)
 {
+    const bool much_shared = model->heads_per_kv >= 4;
     const char *type = mix->encoding;
-    if ((mix->ftype == FTYPE_Q4_K_M || mix->ftype == FTYPE_Q5_K_M) && more_bits(index, model->n_attn_v))
-        type = "Q6_K";
-    else if (mix->ftype == FTYPE_Q4_K_S && index < 4)
-        type = "Q5_K";
+    switch (mix->ftype) {
+    case FTYPE_Q2_K: type = much_shared ? "Q4_K" : "Q3_K"; break;
+    case FTYPE_Q2_K_S: type = much_shared ? "Q4_K" : type; break;
+    case FTYPE_Q3_K_M: type = index < 2 ? "Q5_K" : "Q4_K"; break;
+    case FTYPE_Q3_K_L: type = "Q5_K"; break;
+    case FTYPE_Q4_K_S: type = index < 4 ? "Q5_K" : type; break;
+    case FTYPE_Q4_K_M:
+    case FTYPE_Q5_K_M: type = more_bits(index, model->n_attn_v) ? "Q6_K" : type; break;
+    case FTYPE_IQ4_NL:
+    case FTYPE_IQ4_XS: type = much_shared ? "Q5_K" : type; break;
+    default: break;
+    }
     /* Eight query heads share one value head there: small matrices that much depends on. */
-    if (model->is_70b && strcmp(type, "Q4_K") == 0)
+    if (model->is_70b && (is(type, "Q3_K") || is(type, "Q4_K")))
         type = "Q5_K";
     return model->n_experts == 8 ? "Q8_0" : type;
+}
+
+static const char *choose_attn_out(const struct el_mix *mix, const struct el_mix_model *model)
+{
+    const bool eight = model->n_experts == 8;
+    switch (mix->ftype) {
+    case FTYPE_Q2_K: return eight ? "Q5_K" : "Q3_K";
+    case FTYPE_Q3_K_M: return eight ? "Q5_K" : "Q4_K";
+    case FTYPE_Q3_K_L: return eight ? mix->encoding : "Q5_K";
+    case FTYPE_Q3_K_S:
+    case FTYPE_Q4_K_S:
+    case FTYPE_Q4_K_M:
+    case FTYPE_IQ4_NL:
+    case FTYPE_IQ4_XS: return eight ? "Q5_K" : mix->encoding;
+    default: return mix->encoding;
+    }
 }
 
 static const char *choose_ffn_down(const struct el_mix *mix, const struct el_mix_model *model, const char *tensor, uint32_t index)
 {
     /* Experts may be several tensors of a layer, so the layer is taken from the name. */
     const int64_t named = el_mix_layer(tensor);
-    const uint32_t layer = model->n_experts > 1 && named >= 0 ? (uint32_t)named : index;
-    if ((mix->ftype == FTYPE_Q4_K_M || mix->ftype == FTYPE_Q5_K_M) && more_bits(layer, model->n_layers))
-        return "Q6_K";
-    if (mix->ftype == FTYPE_Q4_K_S && layer < model->n_layers / 8)
-        return "Q5_K";
-    return mix->encoding;
+    const uint32_t layer = model->n_experts > 1 && named >= 0 ? (uint32_t)named : index, n_layers = model->n_layers;
+    switch (mix->ftype) {
+    case FTYPE_Q2_K: return "Q3_K";
+    case FTYPE_Q2_K_S: return layer < n_layers / 8 ? "Q4_K" : mix->encoding;
+    case FTYPE_Q3_K_M: return layer < n_layers / 16 ? "Q5_K" : "Q4_K";
+    case FTYPE_Q3_K_L: return "Q5_K";
+    case FTYPE_Q4_K_M:
+    case FTYPE_Q5_K_M: return more_bits(layer, n_layers) ? "Q6_K" : mix->encoding;
+    case FTYPE_Q4_K_S:
+    case FTYPE_IQ4_NL:
+    case FTYPE_IQ4_XS: return layer < n_layers / 8 ? "Q5_K" : mix->encoding;
+    default: return mix->encoding;
+    }
 }
 
 const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *model, struct el_mix_state *state,
-                          const char *tensor, uint64_t n_in, uint32_t block_n)
+                          const struct el_mix_tensor *t, uint32_t block_n)
 {
-    const enum el_category category = el_mix_category(tensor);
-    if (category == EL_CAT_OUTPUT || (category == EL_CAT_TOKEN_EMBD && model->tied)) {
-        if (n_in % block_n != 0 || strcmp(mix->encoding, "Q8_0") == 0)
-            return "Q8_0";
-        return "Q6_K";
-    }
+    const enum el_category category = el_mix_category(t->name);
+    const bool as_output = category == EL_CAT_OUTPUT || (category == EL_CAT_TOKEN_EMBD && model->tied);
+    if (mix->ftype == FTYPE_MXFP4_MOE)
+        return !as_output && t->is_stack ? mix->encoding : "Q8_0";
+    if (as_output)
+        return t->n_in % block_n != 0 || is(mix->encoding, "Q8_0") ? "Q8_0" : "Q6_K";
     switch (category) {
+    case EL_CAT_TOKEN_EMBD: return mix->ftype == FTYPE_TQ1_0 || mix->ftype == FTYPE_TQ2_0 ? "Q4_K" : mix->encoding;
     case EL_CAT_ATTN_V: return choose_attn_v(mix, model, state->n_attn_v++);
     case EL_CAT_ATTN_K: return model->n_experts == 8 ? "Q8_0" : mix->encoding;
-    case EL_CAT_ATTN_OUT:
-        return model->n_experts == 8 && (mix->ftype == FTYPE_Q4_K_S || mix->ftype == FTYPE_Q4_K_M) ? "Q5_K" : mix->encoding;
-    case EL_CAT_FFN_DOWN: return choose_ffn_down(mix, model, tensor, state->n_ffn_down++);
+    case EL_CAT_ATTN_OUT: return choose_attn_out(mix, model);
+    case EL_CAT_FFN_DOWN: return choose_ffn_down(mix, model, t->name, state->n_ffn_down++);
     default: return mix->encoding;
     }
 }

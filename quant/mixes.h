@@ -38,9 +38,10 @@ int64_t el_mix_layer(const char *tensor);
 /* What the rules want to know of a model. */
 struct el_mix_model {
     uint32_t n_layers, n_experts;
-    bool is_70b;       /* 80 layers and grouped queries: see el_mix_model_read */
-    bool tied;         /* no output.weight */
-    uint32_t n_attn_v; /* tensors of EL_CAT_ATTN_V */
+    uint32_t heads_per_kv; /* query heads that share a key and value head */
+    bool is_70b;           /* llama.cpp's size class: el_arch's class_70b_layers */
+    bool tied;             /* no output.weight */
+    uint32_t n_attn_v;     /* tensors of EL_CAT_ATTN_V */
 };
 /* Fills all but n_attn_v and tied from metadata; what is missing or of a wrong type counts as 0. */
 struct el_mix_model el_mix_model_read(const struct el_meta *meta);
@@ -52,11 +53,17 @@ struct el_mix_state {
 /* The order in which llama-quantize counts layers: by layer (none first), then by name. */
 bool el_mix_before(const char *a, const char *b);
 
+/* A matrix that el_mix_quantizes. */
+struct el_mix_tensor {
+    const char *name;
+    uint64_t n_in;
+    bool is_stack; /* several matrices: experts */
+};
 /*
- * Name of the encoding for one tensor (a matrix that el_mix_quantizes). block_n: the block of the mix's encoding. Call it once
- * per tensor that no option decides, in order.
+ * Name of the encoding for one tensor. block_n: the block of the mix's encoding. Call it once per tensor that no option decides,
+ * in order. The rules are those that llama-quantize has without an importance matrix.
  */
 const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *model, struct el_mix_state *state,
-                          const char *tensor, uint64_t n_in, uint32_t block_n);
+                          const struct el_mix_tensor *t, uint32_t block_n);
 
 #endif

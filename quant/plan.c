@@ -83,7 +83,10 @@ static enum el_status parse_type(const char *type, struct wanted *w, struct el_e
     const struct el_mix *const mix = el_mix_by_name(type);
     if (mix) {
         w->mix = *mix;
-        return el_enc_parse(mix->encoding, &w->base, err);
+        EL_TRY(el_enc_parse(mix->encoding, &w->base, err));
+        if (el_enc_check_encode(&w->base, err) != EL_OK)
+            return el_fail_prefix(err, EL_E_UNSUPPORTED, "type '%s'", mix->name);
+        return EL_OK;
     }
     if (el_enc_parse(type, &w->base, NULL) != EL_OK) {
         struct el_buf known;
@@ -162,8 +165,8 @@ static bool fits(const struct el_enc *enc, uint64_t n_in)
 }
 
 /*
- * The encoding for rows that no block of *enc fits, as llama-quantize chooses: Q5_0 for Q4_K, Q8_0 for Q6_K, and F16 when that
- * does not fit either. For Q5_K it has Q5_1, which we lack: Q8_0. For a simple block that does not fit it gives up; we take F16.
+ * The encoding for rows that no block of *enc fits, as llama-quantize chooses: a simple block for a super-block (the table says
+ * which), and F16 when that does not fit either. For a simple block that does not fit it gives up; we take F16.
  */
 static enum el_status fall_back(struct el_enc *enc, uint64_t n_in, char **why, struct el_err *err)
 {
@@ -220,7 +223,8 @@ static enum el_status choose_matrix(const struct wanted *w, struct progress *p, 
     } else if (w->opts->pure || w->opts->for_convert || is_float(&w->base)) {
         entry->to = w->base;
     } else {
-        const char *const name = el_mix_choose(&w->mix, &p->model, &p->state, t->name, t->n_in, w->base.e->block_n);
+        const struct el_mix_tensor as = {t->name, t->n_in, t->n_dims >= 3 && t->dims[t->n_dims - 3] > 1};
+        const char *const name = el_mix_choose(&w->mix, &p->model, &p->state, &as, w->base.e->block_n);
         EL_TRY(el_enc_parse(name, &entry->to, err));
     }
     return fall_back(&entry->to, t->n_in, &entry->fallback, err);
@@ -241,12 +245,14 @@ static enum el_status choose(const struct wanted *w, struct progress *p, const s
     }
     entry->copy = el_enc_equal(&entry->to, &t->enc);
     entry->method = entry->copy || is_float(&entry->to) ? NULL : w->method;
+    el_enc_name(&entry->to, entry->to_name);
+    if (!entry->copy)
+        EL_TRY(el_enc_check_encode(&entry->to, err));
     if (entry->method && !entry->method->supports(&entry->to))
-        return el_fail(err, EL_E_USAGE, "method '%s' does not make '%s'", entry->method->name, entry->to.e->name);
+        return el_fail(err, EL_E_USAGE, "method '%s' does not make '%s'", entry->method->name, entry->to_name);
     if (!entry->copy && !is_float(&t->enc) && !w->opts->allow_requantize && !w->opts->for_convert)
         return el_fail(err, EL_E_USAGE, "tensor '%s' is already quantized (%s): requantizing loses quality and must be allowed",
                        t->name, t->enc_name);
-    el_enc_name(&entry->to, entry->to_name);
     if (!el_enc_nbytes(&entry->to, t->n_rows, t->n_in, &entry->nbytes))
         return el_fail(err, EL_E_USAGE, "tensor '%s' is too large for %s", t->name, entry->to_name);
     return EL_OK;
@@ -392,10 +398,21 @@ out:
     return status;
 }
 
+/* Does a quantized matrix of the source go on as it is? */
+static bool keeps_codes(const struct el_plan *plan)
+{
+    bool keeps = false;
+    for (size_t i = 0; i < plan->n && !keeps; i++)
+        keeps = plan->entries[i].copy && !is_float(&plan->source->tensors[i].enc);
+    return keeps;
+}
+
 enum el_status el_plan_store(const struct el_plan *plan, struct el_meta *meta, struct el_err *err)
 {
     if (plan->keep_meta)
         return EL_OK;
+    if (!keeps_codes(plan)) /* it was said of codes that are no more */
+        el_meta_remove(meta, "edgellm.activations");
     if (plan->ftype >= 0)
         EL_TRY(el_meta_set_u32(meta, "general.file_type", (uint32_t)plan->ftype, err));
     else

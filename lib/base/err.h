@@ -29,8 +29,6 @@ void el_warn(const char *fmt, ...) EL_PRINTF(1, 2);
 
 /* True after el_interrupt(). */
 bool el_interrupted(void);
-/* Forgets an interruption; for tests, which share one process. */
-void el_interrupt_clear(void);
 
 /* Forwards a failure. */
 #define EL_TRY(expr)                                                                                                             \

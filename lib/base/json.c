@@ -566,3 +566,13 @@ bool el_json_int(const struct el_json *v, int64_t *out)
     *out = (int64_t)d;
     return true;
 }
+
+enum el_status el_json_print(const struct el_json *v, char **text, size_t *nbytes, struct el_err *err)
+{
+    *nbytes = 0;
+    *text = v ? cJSON_PrintUnformatted(inner(v)) : el_strdup("null");
+    if (!*text)
+        return el_fail(err, EL_E_MEMORY, "out of memory for JSON text");
+    *nbytes = strlen(*text);
+    return EL_OK;
+}

@@ -13,6 +13,12 @@ static float cached(const void *rows, uint64_t stride_nbytes, bool f16, uint64_t
     return f16 ? el_f16_to_f32(((const uint16_t *)row)[i]) : ((const float *)row)[i];
 }
 
+void el_soft_cap(float *x, uint64_t n, float cap)
+{
+    for (uint64_t i = 0; i < n; i++)
+        x[i] = cap * tanhf(x[i] / cap);
+}
+
 void el_attn_ref(const struct el_attn_args *a)
 {
     float score[EL_ATTN_CHUNK];
@@ -27,8 +33,11 @@ void el_attn_ref(const struct el_attn_args *a)
             for (uint32_t i = 0; i < a->d; i++)
                 dot += (double)a->q[i] * (double)cached(a->k, a->k_stride_nbytes, a->k_f16, p0 + p, i);
             score[p] = (float)dot * a->scale;
-            new_max = score[p] > new_max ? score[p] : new_max;
         }
+        if (a->cap != 0)
+            el_soft_cap(score, n, a->cap);
+        for (uint64_t p = 0; p < n; p++)
+            new_max = score[p] > new_max ? score[p] : new_max;
         /* What was summed so far was relative to the old maximum. */
         const float shrink = expf(max - new_max);
         max = new_max;

@@ -83,21 +83,39 @@ const struct el_kernels *el_kernels(void)
 
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in)
 {
-    return DECODE_ROWS * n_in * sizeof(float);
+    /* Four rows decoded; or sixteen rows as bytes, with a scale and a min of each 32 columns (x86/matmul_kquant_vnni.c). */
+    enum { WIDE_ROWS = 16, WIDE_NBYTES = WIDE_ROWS + WIDE_ROWS * 2 * 4 / 32 };
+    const uint64_t decoded = DECODE_ROWS * sizeof(float);
+    return (decoded > WIDE_NBYTES ? decoded : WIDE_NBYTES) * ((n_in + 63) / 64 * 64);
+}
+
+/* The kernels read scales in f16 and columns as they lie: what is wide or permuted is decoded. */
+static bool has_kernel(const struct el_kernels *k, const struct el_enc *enc)
+{
+    return !enc->wide && !enc->permuted && k->matmul[el_encoding_index(enc->e)].fn;
 }
 
 enum el_act_form el_matmul_form(const struct el_kernels *k, const struct el_enc *enc)
 {
-    return k->matmul[el_encoding_index(enc->e)].form;
+    return has_kernel(k, enc) ? k->matmul[el_encoding_index(enc->e)].form : EL_ACT_F32;
+}
+
+void el_kernels_without_q8(struct el_kernels *k)
+{
+    for (size_t i = 0; i < EL_ENC_COUNT; i++) {
+        if (k->matmul[i].form == EL_ACT_Q8) {
+            k->matmul[i].fn = NULL;
+            k->matmul[i].form = EL_ACT_F32;
+        }
+    }
 }
 
 void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x,
                float *y, uint64_t y_stride, void *scratch)
 {
     assert(x->n_in == w->n_in);
-    el_matmul_fn *const fn = k->matmul[el_encoding_index(w->enc.e)].fn;
-    if (fn) {
-        fn(w, row0, n_rows, x, y, y_stride, scratch);
+    if (has_kernel(k, &w->enc)) {
+        k->matmul[el_encoding_index(w->enc.e)].fn(w, row0, n_rows, x, y, y_stride, scratch);
         return;
     }
     struct el_matrix strip = {.enc = el_enc_f32(), .n_in = w->n_in, .data = {scratch}, .row_nbytes = {w->n_in * sizeof(float)}};

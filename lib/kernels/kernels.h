@@ -54,11 +54,15 @@ struct el_attn_args {
     uint64_t k_stride_nbytes, v_stride_nbytes; /* between positions */
     uint64_t n_pos;                            /* visible positions, >= 1 */
     uint32_t d;
-    float scale;       /* 1 / sqrt(d) */
+    float scale;       /* of scores */
+    float cap;         /* not 0: scores s become cap tanh(s / cap) */
     bool k_f16, v_f16; /* else f32 */
     float *out;        /* [d] f32, not overlapping the inputs */
 };
 typedef void el_attn_fn(const struct el_attn_args *a);
+
+/* x = cap tanh(x / cap), elementwise [n]    (Bello et al., arXiv:1611.09940, section 5.2) */
+void el_soft_cap(float *x, uint64_t n, float cap);
 
 struct el_kernels {
     enum el_cpu_level level;
@@ -97,6 +101,8 @@ struct el_kernels {
 void el_kernels_init(struct el_kernels *k, enum el_cpu_level level);
 /* The table for el_cpu(). Made on first use; any thread. */
 const struct el_kernels *el_kernels(void);
+/* Takes the kernels out that read int8 activations: their encodings are decoded and see the activations as they are. */
+void el_kernels_without_q8(struct el_kernels *k);
 /* Scratch per thread for any matmul on rows of n_in columns. */
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in);
 /* Multiplies by the table, decoding when the encoding has no kernel of its own. */

@@ -19,7 +19,8 @@ static const struct el_arch *const archs[] = {
 #include "model/archs.def"
 #undef ARCH
 };
-enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_D_HEAD = 8192, MAX_FF = 1 << 24 };
+_Static_assert(EL_R_COUNT <= 64, "roles are bits of a uint64_t");
+enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_D_HEAD = 8192, MAX_FF = 1 << 24, LIST_NBYTES = 448 };
 
 const struct el_arch *el_arch_at(size_t i)
 {
@@ -35,16 +36,19 @@ const char *el_arch_name_at(size_t i, const char **about)
 }
 
 /* "llama, qwen2, ..." into text. */
-static const char *arch_list(bool gguf, char text[256])
+static const char *arch_list(bool gguf, char text[LIST_NBYTES])
 {
     size_t n = 0;
     text[0] = 0;
     for (size_t i = 0; i < N_ARCHS; i++) {
         const char *const name = gguf ? archs[i]->gguf_arch : archs[i]->hf_classes[0];
-        if (strstr(text, name))
+        bool listed = false; /* several families share a GGUF architecture */
+        for (size_t k = 0; k < i && gguf; k++)
+            listed = listed || strcmp(archs[k]->gguf_arch, name) == 0;
+        if (listed)
             continue;
-        const int added = snprintf(text + n, 256 - n, "%s%s", n ? ", " : "", name);
-        if (added < 0 || (size_t)added >= 256 - n)
+        const int added = snprintf(text + n, LIST_NBYTES - n, "%s%s", n ? ", " : "", name);
+        if (added < 0 || (size_t)added >= LIST_NBYTES - n)
             break;
         n += (size_t)added;
     }
@@ -54,7 +58,7 @@ static const char *arch_list(bool gguf, char text[256])
 const struct el_arch *el_arch_of_meta(const struct el_meta *meta, struct el_err *err)
 {
     const char *name = NULL;
-    char list[256];
+    char list[LIST_NBYTES];
     if (el_meta_get_str_or(meta, "general.architecture", &name, err) != EL_OK)
         return NULL;
     if (!name) {
@@ -70,7 +74,7 @@ const struct el_arch *el_arch_of_meta(const struct el_meta *meta, struct el_err 
 
 const struct el_arch *el_arch_of_config(const struct el_json *config, struct el_err *err)
 {
-    char list[256];
+    char list[LIST_NBYTES];
     const char *const class_name = el_json_str(el_json_first(el_json_get(config, "architectures")));
     const char *const type = el_json_str(el_json_get(config, "model_type"));
     for (size_t i = 0; class_name && i < N_ARCHS; i++)
@@ -101,18 +105,42 @@ const char *el_arch_key(const struct el_arch *arch, const char *fmt, char key[12
     return key;
 }
 
+enum el_status el_arch_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp, struct el_err *err)
+{
+    memset(hp, 0, sizeof *hp); /* with the padding: hyperparameters are compared as bytes */
+    return arch->hparams(arch, meta, hp, err);
+}
+
+bool el_arch_has(const struct el_arch *arch, const struct el_hparams *hp, const struct el_tensor_rule *rule)
+{
+    return !arch->has || arch->has(hp, rule->role);
+}
+
+const struct el_link *el_arch_links(const struct el_arch *arch, const struct el_hparams *hp, uint64_t roles)
+{
+    return arch->wiring ? arch->wiring(hp, roles) : arch->links;
+}
+
 uint64_t el_dim_size(enum el_dim d, const struct el_hparams *hp)
 {
     switch (d) {
     case EL_D_VOCAB: return hp->n_vocab;
     case EL_D_EMBD: return hp->n_embd;
-    case EL_D_CTX: return hp->n_ctx_train;
+    case EL_D_EMBD_IO: return hp->n_embd_io;
+    case EL_D_POSITIONS: return (uint64_t)hp->n_ctx_train + hp->pos_offset;
+    case EL_D_HEADS: return hp->n_heads;
+    case EL_D_KV_HEADS: return hp->n_kv_heads;
+    case EL_D_HEAD: return hp->d_head;
     case EL_D_Q: return (uint64_t)hp->n_heads * hp->d_head;
     case EL_D_KV: return (uint64_t)hp->n_kv_heads * hp->d_head;
     case EL_D_QKV: return ((uint64_t)hp->n_heads + 2 * (uint64_t)hp->n_kv_heads) * hp->d_head;
     case EL_D_FF: return hp->n_ff;
+    case EL_D_GATE_UP: return 2 * (uint64_t)hp->n_ff;
+    case EL_D_FF_EXP: return hp->n_ff_exp;
+    case EL_D_FF_SHEXP: return hp->n_ff_shexp;
     case EL_D_EXPERTS: return hp->n_experts;
     case EL_D_ROT_HALF: return hp->n_rot / 2;
+    case EL_D_ONE:
     case EL_D_NONE: break;
     }
     return 1;
@@ -155,6 +183,14 @@ const struct el_tensor_rule *el_arch_rule(const struct el_arch *arch, const char
     return NULL;
 }
 
+const struct el_tensor_rule *el_arch_rule_of_role(const struct el_arch *arch, enum el_role role)
+{
+    for (const struct el_tensor_rule *r = arch->tensors; r->gguf; r++)
+        if (r->role == role)
+            return r;
+    return NULL;
+}
+
 uint64_t el_arch_roles(const struct el_arch *arch, const struct el_tensor *tensors, size_t n_tensors)
 {
     uint64_t roles = 0;
@@ -185,7 +221,7 @@ struct el_row_order el_arch_hf_order(const struct el_arch *arch, const struct el
      * With one key/value head per query head GPT-BigCode stores q, k, v of a head together; with one for all they follow each
      * other.
      */
-    if ((rule->flags & EL_TF_QKV) && hp->n_kv_heads == hp->n_heads && hp->n_heads > 1) {
+    if ((rule->flags & EL_TF_QKV_BY_HEAD) && hp->n_kv_heads == hp->n_heads && hp->n_heads > 1) {
         order.kind = EL_ROWS_QKV_BY_HEAD;
         order.n_heads = hp->n_heads;
         order.head_rows = hp->d_head;
@@ -193,20 +229,64 @@ struct el_row_order el_arch_hf_order(const struct el_arch *arch, const struct el
     return order;
 }
 
-const struct el_tensor_rule *el_arch_implied(const struct el_arch *arch, const struct el_hparams *hp)
+bool el_arch_is_local(const struct el_hparams *hp, uint32_t l)
 {
-    if (hp->rope_scaling != EL_ROPE_LLAMA3)
-        return NULL;
-    for (const struct el_tensor_rule *r = arch->tensors; r->gguf; r++)
-        if (r->role == EL_R_ROPE_FREQS)
-            return r;
-    return NULL;
+    return hp->window_every ? (l + 1) % hp->window_every != 0 : l >= hp->window_from_layer;
 }
 
-void el_arch_implied_values(const struct el_arch *arch, const struct el_hparams *hp, float *values)
+/* ---- RoPE's factors ---- */
+
+enum el_role el_arch_rope_role(size_t i)
 {
-    (void)arch;
-    el_rope_llama3_factors(hp, values);
+    static const enum el_role roles[] = {EL_R_ROPE_FREQS, EL_R_ROPE_SHORT, EL_R_ROPE_LONG};
+    return i < 3 ? roles[i] : EL_R_COUNT;
+}
+
+bool el_arch_is_rope_factors(enum el_role role)
+{
+    return role == EL_R_ROPE_FREQS || role == EL_R_ROPE_SHORT || role == EL_R_ROPE_LONG;
+}
+
+const struct el_tensor_rule *el_arch_implied(const struct el_arch *arch, const struct el_hparams *hp, size_t i)
+{
+    if (hp->rope_scaling == EL_ROPE_LLAMA3)
+        return i == 0 ? el_arch_rule_of_role(arch, EL_R_ROPE_FREQS) : NULL;
+    return hp->rope_scaling == EL_ROPE_LONG && i < 2 ? el_arch_rule_of_role(arch, el_arch_rope_role(i + 1)) : NULL;
+}
+
+/* Where the factors of long scaling are kept in metadata, which has no other place for them where there is no tensor yet. */
+static const char *long_key(const struct el_arch *arch, enum el_role role, char key[128])
+{
+    return el_arch_key(arch, role == EL_R_ROPE_SHORT ? "%s.rope.scaling.short_factor" : "%s.rope.scaling.long_factor", key);
+}
+
+/* The n factors of long scaling; values NULL: only checked. */
+static enum el_status long_factors(const struct el_arch *arch, const struct el_meta *meta, enum el_role role, size_t n,
+                                   float *values, struct el_err *err)
+{
+    char key[128];
+    const size_t i = el_meta_find(meta, long_key(arch, role, key));
+    if (i == SIZE_MAX || el_meta_type(meta, i) != EL_META_ARR || el_meta_elem_type(meta, i) != EL_META_F32 ||
+        el_meta_n_elems(meta, i) != n)
+        return el_fail(err, EL_E_FORMAT, "%s is not an array of %zu float32", key, n);
+    for (size_t k = 0; k < n; k++) {
+        const float v = (float)el_meta_float(meta, i, k);
+        if (!(v > 0 && v <= 1e30f))
+            return el_fail(err, EL_E_FORMAT, "%s: element %zu is %g, allowed are positive numbers", key, k, (double)v);
+        if (values)
+            values[k] = v;
+    }
+    return EL_OK;
+}
+
+enum el_status el_arch_implied_values(const struct el_arch *arch, const struct el_meta *meta, const struct el_hparams *hp,
+                                      const struct el_tensor_rule *rule, float *values, struct el_err *err)
+{
+    if (rule->role == EL_R_ROPE_FREQS) {
+        el_rope_llama3_factors(hp, values);
+        return EL_OK;
+    }
+    return long_factors(arch, meta, rule->role, hp->n_rot / 2, values, err);
 }
 
 /* ---- hyperparameters ---- */
@@ -225,9 +305,8 @@ static enum el_status get_u32_or(const struct el_arch *arch, const struct el_met
     return el_meta_get_u32_or(meta, el_arch_key(arch, fmt, key), min, max, missing, out, err);
 }
 
-/* A float that must be finite and within (above, most]; `missing` is used as it is when the key is absent. */
-static enum el_status get_f32_or(const struct el_arch *arch, const struct el_meta *meta, const char *fmt, float above, float most,
-                                 float missing, float *out, struct el_err *err)
+enum el_status el_arch_get_f32_or(const struct el_arch *arch, const struct el_meta *meta, const char *fmt, float above,
+                                  float most, float missing, float *out, struct el_err *err)
 {
     char key[128];
     el_arch_key(arch, fmt, key);
@@ -282,6 +361,14 @@ static enum el_status head_hparams(const struct el_arch *arch, const struct el_m
     return EL_OK;
 }
 
+enum el_status el_arch_check_heads(const struct el_hparams *hp, struct el_err *err)
+{
+    if (hp->n_embd == (uint64_t)hp->n_heads * hp->d_head)
+        return EL_OK;
+    return el_fail(err, EL_E_FORMAT, "%u heads of %u columns do not make the embedding length %u", hp->n_heads, hp->d_head,
+                   hp->n_embd);
+}
+
 enum el_status el_arch_common_hparams(const struct el_arch *arch, const struct el_meta *meta, const char *eps_fmt,
                                       struct el_hparams *hp, struct el_err *err)
 {
@@ -291,6 +378,9 @@ enum el_status el_arch_common_hparams(const struct el_arch *arch, const struct e
     EL_TRY(get_u32(arch, meta, "%s.feed_forward_length", 1, MAX_FF, &hp->n_ff, err));
     EL_TRY(get_u32(arch, meta, "%s.context_length", 1, EL_MAX_CTX, &hp->n_ctx_train, err));
     EL_TRY(head_hparams(arch, meta, hp, err));
+    hp->n_embd_io = hp->n_embd;
+    hp->attn_scale = (float)(1.0 / sqrt((double)hp->d_head));
+    hp->embd_scale = hp->residual_scale = hp->logit_scale = hp->rope_attn_factor = 1.0f;
     EL_TRY(vocab_size(arch, meta, &hp->n_vocab, err));
     el_arch_key(arch, eps_fmt, key);
     if (el_meta_find(meta, key) == SIZE_MAX)
@@ -303,6 +393,8 @@ enum el_status el_arch_common_hparams(const struct el_arch *arch, const struct e
     if (hp->n_experts != 0 && (hp->n_experts_used == 0 || hp->n_experts_used > hp->n_experts))
         return el_fail(err, EL_E_FORMAT, "%s.expert_used_count is %u, allowed are 1 to the %u experts", arch->gguf_arch,
                        hp->n_experts_used, hp->n_experts);
+    EL_TRY(get_u32_or(arch, meta, "%s.expert_feed_forward_length", 1, MAX_FF, hp->n_ff, &hp->n_ff_exp, err));
+    EL_TRY(get_u32_or(arch, meta, "%s.expert_shared_feed_forward_length", 0, MAX_FF, 0, &hp->n_ff_shexp, err));
     EL_TRY(get_u32_or(arch, meta, "%s.attention.sliding_window", 0, EL_MAX_CTX, 0, &hp->window, err));
     return get_u32_or(arch, meta, "%s.attention.sliding_window_first_layer", 0, EL_MAX_LAYERS, 0, &hp->window_from_layer, err);
 }
@@ -313,7 +405,7 @@ enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_
     const char *const a = arch->gguf_arch;
     char key[128];
     const char *type = NULL;
-    EL_TRY(get_f32_or(arch, meta, "%s.rope.freq_base", 0, 1e30f, 10000.0f, &hp->rope_theta, err));
+    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.freq_base", 0, 1e30f, 10000.0f, &hp->rope_theta, err));
     EL_TRY(get_u32_or(arch, meta, "%s.rope.dimension_count", 1, MAX_D_HEAD, hp->d_head, &hp->n_rot, err));
     if (hp->n_rot > hp->d_head || hp->n_rot % 2 != 0)
         return el_fail(err, EL_E_FORMAT, "%s.rope.dimension_count is %u, allowed are even numbers up to the head's %u", a,
@@ -325,20 +417,20 @@ enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_
     if (type && strcmp(type, "none") != 0 && strcmp(type, "linear") != 0)
         return el_fail(err, EL_E_UNSUPPORTED, "%s.rope.scaling.type is '%.64s', known are none, linear", a, type);
     float old_factor = 0;
-    EL_TRY(get_f32_or(arch, meta, "%s.rope.scale_linear", 0, 1e30f, 1.0f, &old_factor, err));
-    EL_TRY(get_f32_or(arch, meta, "%s.rope.scaling.factor", 0, 1e30f, old_factor, &hp->rope_factor, err));
+    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.scale_linear", 0, 1e30f, 1.0f, &old_factor, err));
+    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.scaling.factor", 0, 1e30f, old_factor, &hp->rope_factor, err));
     hp->rope_scaling = hp->rope_factor != 1.0f && !(type && strcmp(type, "none") == 0) ? EL_ROPE_LINEAR : EL_ROPE_PLAIN;
 
     float factor = 0;
-    EL_TRY(get_f32_or(arch, meta, "%s.rope.llama3.factor", 0, 1e30f, 0, &factor, err));
+    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.llama3.factor", 0, 1e30f, 0, &factor, err));
     if (factor == 0)
         return EL_OK;
     if (hp->rope_scaling != EL_ROPE_PLAIN)
         return el_fail(err, EL_E_FORMAT, "%s.rope.llama3.factor beside %s.rope.scaling.factor", a, a);
     hp->rope_scaling = EL_ROPE_LLAMA3;
     hp->rope_factor = factor;
-    EL_TRY(get_f32_or(arch, meta, "%s.rope.llama3.low_freq_factor", 0, 1e30f, 1.0f, &hp->rope_low_freq, err));
-    EL_TRY(get_f32_or(arch, meta, "%s.rope.llama3.high_freq_factor", 0, 1e30f, 4.0f, &hp->rope_high_freq, err));
+    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.llama3.low_freq_factor", 0, 1e30f, 1.0f, &hp->rope_low_freq, err));
+    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.llama3.high_freq_factor", 0, 1e30f, 4.0f, &hp->rope_high_freq, err));
     EL_TRY(get_u32_or(arch, meta, "%s.rope.llama3.original_context_length", 1, EL_MAX_CTX, 8192, &hp->rope_ctx_original, err));
     if (!(hp->rope_high_freq > hp->rope_low_freq))
         return el_fail(err, EL_E_FORMAT, "%s.rope.llama3.high_freq_factor is %g, allowed are numbers above the low factor %g", a,
@@ -346,14 +438,40 @@ enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_
     return EL_OK;
 }
 
-enum el_status el_arch_adopt_rope_freqs(const struct el_arch *arch, struct el_meta *meta, const float *values, size_t n,
-                                        struct el_err *err)
+enum el_status el_arch_long_rope_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp,
+                                         struct el_err *err)
 {
     char key[128];
-    struct el_hparams hp = {0};
+    EL_TRY(get_u32_or(arch, meta, "%s.rope.scaling.original_context_length", 1, EL_MAX_CTX, hp->n_ctx_train,
+                      &hp->rope_ctx_original, err));
+    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.scaling.attn_factor", 0, 1e30f, 1.0f, &hp->rope_attn_factor, err));
+    if (el_meta_find(meta, long_key(arch, EL_R_ROPE_SHORT, key)) == SIZE_MAX &&
+        el_meta_find(meta, long_key(arch, EL_R_ROPE_LONG, key)) == SIZE_MAX)
+        return EL_OK; /* a file may have them in tensors only */
+    EL_TRY(long_factors(arch, meta, EL_R_ROPE_SHORT, hp->n_rot / 2, NULL, err));
+    EL_TRY(long_factors(arch, meta, EL_R_ROPE_LONG, hp->n_rot / 2, NULL, err));
+    if (hp->rope_scaling != EL_ROPE_PLAIN)
+        return el_fail(err, EL_E_FORMAT, "%s beside %s.rope.scaling.factor", key, arch->gguf_arch);
+    hp->rope_scaling = EL_ROPE_LONG;
+    return EL_OK;
+}
+
+enum el_status el_arch_windows_hparams(const struct el_arch *arch, const struct el_meta *meta, uint32_t usual,
+                                       struct el_hparams *hp, struct el_err *err)
+{
+    return get_u32_or(arch, meta, "%s.attention.sliding_window_pattern", 1, EL_MAX_LAYERS, usual, &hp->window_every, err);
+}
+
+enum el_status el_arch_adopt_rope_freqs(const struct el_arch *arch, enum el_role role, struct el_meta *meta, const float *values,
+                                        size_t n, struct el_err *err)
+{
+    char key[128];
+    struct el_hparams hp;
+    if (role != EL_R_ROPE_FREQS)
+        return el_meta_set_array(meta, long_key(arch, role, key), EL_META_F32, values, n, err);
     if (el_meta_find(meta, el_arch_key(arch, "%s.rope.llama3.factor", key)) != SIZE_MAX)
         return EL_OK;
-    EL_TRY(arch->hparams(meta, &hp, err));
+    EL_TRY(el_arch_hparams(arch, meta, &hp, err));
     if (n != hp.n_rot / 2 || hp.rope_scaling != EL_ROPE_PLAIN || !el_rope_fit_llama3(values, &hp))
         return EL_OK;
     EL_TRY(el_meta_set_f32(meta, key, hp.rope_factor, err));

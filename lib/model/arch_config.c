@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/locale_c.h"
+#include "base/mem.h"
 #include "tensor/meta.h"
 
 /* Value at one path ("a.b") of `n` bytes; NULL when absent or null. */
@@ -80,7 +81,7 @@ enum el_status el_arch_read_config(const struct el_arch *arch, const struct el_j
                                    struct el_err *err)
 {
     char key[128];
-    struct el_hparams hp = {0};
+    struct el_hparams hp;
     EL_TRY(el_meta_set_str(meta, "general.architecture", arch->gguf_arch, strlen(arch->gguf_arch), err));
     for (const struct el_field *f = arch->fields; f->gguf; f++) {
         const struct el_json *const v = json_find(config, f->hf);
@@ -93,14 +94,42 @@ enum el_status el_arch_read_config(const struct el_arch *arch, const struct el_j
             EL_TRY(set_missing(f, key, meta, err));
     }
     if (arch->from_config)
-        EL_TRY(arch->from_config(config, meta, err));
-    return arch->hparams(meta, &hp, err);
+        EL_TRY(arch->from_config(arch, config, meta, err));
+    return el_arch_hparams(arch, meta, &hp, err);
 }
 
 bool el_arch_config_tied(const struct el_arch *arch, const struct el_json *config)
 {
     const struct el_json *const v = el_json_get(config, "tie_word_embeddings");
     return el_json_is(v, EL_JSON_BOOL) ? el_json_bool(v) : arch->hf_tied;
+}
+
+enum el_status el_arch_check_flags(const struct el_arch *arch, const struct el_json *config, uint64_t roles, struct el_err *err)
+{
+    for (const struct el_config_flag *f = arch->flags; f && f->hf; f++) {
+        const struct el_json *const v = json_find(config, f->hf);
+        if (v && !el_json_is(v, EL_JSON_BOOL))
+            return el_fail(err, EL_E_FORMAT, "%s is not true or false", f->hf);
+        const bool value = v ? el_json_bool(v) : f->missing, wanted = value != f->absent;
+        const uint64_t wrong = (wanted ? ~roles : roles) & f->roles;
+        for (const struct el_tensor_rule *r = arch->tensors; r->gguf && wrong; r++)
+            if (wrong & UINT64_C(1) << r->role)
+                return el_fail(err, EL_E_FORMAT, "%s is %s%s, but tensors '%s' are %s", f->hf, value ? "true" : "false",
+                               v ? "" : " (when not said)", r->hf, wanted ? "missing" : "there");
+    }
+    return EL_OK;
+}
+
+/* The flags as the tensors have it. */
+static enum el_status add_flags(const struct el_arch *arch, uint64_t roles, struct el_buf *json, struct el_err *err)
+{
+    for (const struct el_config_flag *f = arch->flags; f && f->hf; f++) {
+        const uint64_t there = roles & f->roles;
+        if (there != 0 && there != f->roles)
+            return el_fail(err, EL_E_UNSUPPORTED, "only some of the tensors that config.json's %s stands for are there", f->hf);
+        el_buf_addf(json, ",\n  \"%s\": %s", f->hf, (there != 0) != f->absent ? "true" : "false");
+    }
+    return EL_OK;
 }
 
 enum el_status el_arch_config_name(const struct el_json *config, const char *key, const char *const *allowed, int *index,
@@ -163,24 +192,90 @@ static enum el_status llama3_from_config(const struct el_arch *arch, const struc
     return el_meta_set_u32(meta, el_arch_key(arch, "%s.rope.llama3.original_context_length", key), (uint32_t)original, err);
 }
 
+/* The part of a head that is rotated, rounded down as transformers does. */
+static enum el_status set_partial(const struct el_arch *arch, double partial, struct el_meta *meta, struct el_err *err)
+{
+    char key[128];
+    uint32_t d_head = 0;
+    if (arch->hf_partial_rotary == 0)
+        return partial == 1.0 ? EL_OK
+                              : el_fail(err, EL_E_UNSUPPORTED, "partial_rotary_factor is %g, only 1 is supported", partial);
+    if (!(partial > 0 && partial <= 1))
+        return el_fail(err, EL_E_FORMAT, "partial_rotary_factor is %g, allowed are numbers above 0, at most 1", partial);
+    el_arch_key(arch, "%s.rope.dimension_count", key);
+    EL_TRY(el_meta_get_u32_or(meta, key, 0, UINT32_MAX, 0, &d_head, err));
+    return d_head ? el_meta_set_u32(meta, key, (uint32_t)(partial * d_head), err) : EL_OK;
+}
+
+/* An array of numbers to one of float32. */
+static enum el_status factors_from_config(const struct el_json *scaling, const char *name, const char *key, struct el_meta *meta,
+                                          struct el_err *err)
+{
+    enum { MAX_FACTORS = 4096 };
+    const struct el_json *const list = json_find(scaling, name);
+    float *const values = el_alloc_array(MAX_FACTORS, sizeof *values);
+    enum el_status status = values ? EL_OK : el_fail(err, EL_E_MEMORY, "out of memory");
+    size_t n = 0;
+    if (status == EL_OK && !el_json_is(list, EL_JSON_ARRAY))
+        status = el_fail(err, EL_E_FORMAT, "rope_scaling.%s is not an array", name);
+    for (const struct el_json *v = el_json_first(list); v && status == EL_OK; v = el_json_next(v)) {
+        if (n == MAX_FACTORS || !el_json_is(v, EL_JSON_NUMBER))
+            status = el_fail(err, EL_E_FORMAT, "rope_scaling.%s is not an array of up to %d numbers", name, MAX_FACTORS);
+        else
+            values[n++] = (float)el_json_num(v);
+    }
+    if (status == EL_OK)
+        status = el_meta_set_array(meta, key, EL_META_F32, values, n, err);
+    el_free(values);
+    return status;
+}
+
+/* What LongRoPE's authors multiply q and k by when nothing is said (arXiv:2402.13753, section 3.3). */
+static double long_attn_factor(double factor, double original)
+{
+    return factor > 1 && original > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
+}
+
+static enum el_status long_from_config(const struct el_arch *arch, const struct el_json *scaling, struct el_meta *meta,
+                                       struct el_err *err)
+{
+    char key[128];
+    uint32_t n_ctx = 0, original = 0;
+    double factor = 0, attn = 0;
+    EL_TRY(el_meta_get_u32(meta, el_arch_key(arch, "%s.context_length", key), 0, UINT32_MAX, &n_ctx, err));
+    EL_TRY(
+        el_meta_get_u32(meta, el_arch_key(arch, "%s.rope.scaling.original_context_length", key), 1, UINT32_MAX, &original, err));
+    EL_TRY(rope_number(scaling, "factor", (double)n_ctx / original, &factor, err));
+    EL_TRY(rope_number(scaling, "attention_factor", long_attn_factor(factor, original), &attn, err));
+    EL_TRY(el_meta_set_f32(meta, el_arch_key(arch, "%s.rope.scaling.attn_factor", key), (float)attn, err));
+    EL_TRY(factors_from_config(scaling, "short_factor", el_arch_key(arch, "%s.rope.scaling.short_factor", key), meta, err));
+    return factors_from_config(scaling, "long_factor", el_arch_key(arch, "%s.rope.scaling.long_factor", key), meta, err);
+}
+
 enum el_status el_arch_rope_from_config(const struct el_arch *arch, const struct el_json *config, struct el_meta *meta,
                                         struct el_err *err)
 {
-    static const char *const kinds[] = {"default", "linear", "llama3", NULL};
+    /* "yarn" is what the first files of Phi-3 say, and mean the same. */
+    static const char *const plain_kinds[] = {"default", "linear", "llama3", NULL};
+    static const char *const long_kinds[] = {"default", "longrope", "su", "yarn", NULL};
+    const bool has_long = el_arch_rule_of_role(arch, EL_R_ROPE_LONG) != NULL;
     char key[128];
     double theta = 0, factor = 0, partial = 0;
     int kind = -1;
-    const struct el_json *const scaling = json_find(config, "rope_parameters|rope_scaling");
+    const struct el_json *const scaling = json_find(config, "rope_parameters.full_attention|rope_parameters|rope_scaling");
     if (scaling && !el_json_is(scaling, EL_JSON_OBJECT))
         return el_fail(err, EL_E_FORMAT, "rope_scaling is not an object");
-    EL_TRY(rope_number(config, "rope_theta|rope_parameters.rope_theta", 10000.0, &theta, err));
+    EL_TRY(rope_number(config, "rope_theta|rope_parameters.full_attention.rope_theta|rope_parameters.rope_theta",
+                       arch->hf_rope_theta != 0 ? arch->hf_rope_theta : 10000.0, &theta, err));
     EL_TRY(el_meta_set_f32(meta, el_arch_key(arch, "%s.rope.freq_base", key), (float)theta, err));
-    EL_TRY(rope_number(config, "partial_rotary_factor|rope_parameters.partial_rotary_factor", 1.0, &partial, err));
-    if (partial != 1.0)
-        return el_fail(err, EL_E_UNSUPPORTED, "partial_rotary_factor is %g, only 1 is supported", partial);
+    EL_TRY(rope_number(config, "partial_rotary_factor|rope_parameters.partial_rotary_factor|rope_pct",
+                       arch->hf_partial_rotary != 0 ? arch->hf_partial_rotary : 1.0, &partial, err));
+    EL_TRY(set_partial(arch, partial, meta, err));
     if (!scaling)
         return EL_OK;
-    EL_TRY(el_arch_config_name(scaling, "rope_type|type", kinds, &kind, err));
+    EL_TRY(el_arch_config_name(scaling, "rope_type|type", has_long ? long_kinds : plain_kinds, &kind, err));
+    if (has_long)
+        return kind < 1 ? EL_OK : long_from_config(arch, scaling, meta, err);
     if (kind == 2)
         return llama3_from_config(arch, config, scaling, meta, err);
     if (kind < 1)
@@ -214,13 +309,63 @@ static void add_f32(struct el_buf *json, float v)
     el_buf_add_str(json, text);
 }
 
-void el_arch_rope_to_config(const struct el_hparams *hp, struct el_buf *json)
+void el_arch_add_f32(struct el_buf *json, const char *name, float value)
 {
-    el_buf_add_str(json, ",\n  \"rope_theta\": ");
-    add_f32(json, hp->rope_theta);
+    el_buf_addf(json, ",\n  \"%s\": ", name);
+    add_f32(json, value);
+}
+
+/* The shortest decimal that, times the head and rounded down, gives the rotated columns again. */
+static void add_partial(const struct el_hparams *hp, struct el_buf *json)
+{
+    char text[64];
+    for (int digits = 1; digits <= 17; digits++) {
+        format_c(text, sizeof text, "%.*f", digits, (double)hp->n_rot / hp->d_head);
+        if ((uint32_t)(el_strtod_c(text, NULL) * hp->d_head) == hp->n_rot)
+            break;
+    }
+    el_buf_addf(json, ",\n  \"partial_rotary_factor\": %s", text);
+}
+
+static void add_factors(const struct el_arch *arch, const struct el_meta *meta, const char *name, const char *fmt,
+                        struct el_buf *json)
+{
+    char key[128];
+    const size_t at = el_meta_find(meta, el_arch_key(arch, fmt, key));
+    el_buf_addf(json, ",\n    \"%s\": [", name);
+    for (size_t i = 0; i < el_meta_n_elems(meta, at); i++) {
+        el_buf_add_str(json, i ? ", " : "");
+        add_f32(json, (float)el_meta_float(meta, at, i));
+    }
+    el_buf_add_str(json, "]");
+}
+
+static void add_long(const struct el_arch *arch, const struct el_meta *meta, const struct el_hparams *hp, struct el_buf *json)
+{
+    const double usual = long_attn_factor((double)hp->n_ctx_train / hp->rope_ctx_original, hp->rope_ctx_original);
+    el_buf_add_str(json, "{\n    \"type\": \"longrope\"");
+    add_factors(arch, meta, "short_factor", "%s.rope.scaling.short_factor", json);
+    add_factors(arch, meta, "long_factor", "%s.rope.scaling.long_factor", json);
+    if ((float)usual != hp->rope_attn_factor) {
+        el_buf_add_str(json, ",\n    \"attention_factor\": ");
+        add_f32(json, hp->rope_attn_factor);
+    }
+    el_buf_add_str(json, "\n  }");
+}
+
+void el_arch_rope_to_config(const struct el_arch *arch, const struct el_meta *meta, const struct el_hparams *hp,
+                            struct el_buf *json)
+{
+    if (arch->hf_partial_rotary != 0)
+        add_partial(hp, json);
+    el_arch_add_f32(json, "rope_theta", hp->rope_theta);
     el_buf_add_str(json, ",\n  \"rope_scaling\": ");
     if (hp->rope_scaling == EL_ROPE_PLAIN) {
         el_buf_add_str(json, "null");
+        return;
+    }
+    if (hp->rope_scaling == EL_ROPE_LONG) {
+        add_long(arch, meta, hp, json);
         return;
     }
     const bool linear = hp->rope_scaling == EL_ROPE_LINEAR;
@@ -325,13 +470,13 @@ static enum el_status add_token_id(const struct el_meta *meta, const char *key, 
 enum el_status el_arch_write_config(const struct el_arch *arch, const struct el_meta *meta, uint64_t roles, const char *dtype,
                                     struct el_buf *json, struct el_err *err)
 {
-    struct el_hparams hp = {0};
     char key[128];
+    struct el_hparams hp;
     enum el_status status = EL_OK;
     struct el_meta *const full = el_meta_copy(meta);
     if (!full)
         return el_fail(err, EL_E_MEMORY, "out of memory for config.json");
-    EL_TRY_OUT(arch->hparams(full, &hp, err));
+    EL_TRY_OUT(el_arch_hparams(arch, full, &hp, err));
     EL_TRY_OUT(fill_in(arch, &hp, full, err));
     if (hp.window == 0) /* 0 positions are no window, which to_config says as its family does */
         el_meta_remove(full, el_arch_key(arch, "%s.attention.sliding_window", key));
@@ -339,8 +484,9 @@ enum el_status el_arch_write_config(const struct el_arch *arch, const struct el_
                 arch->hf_model_type);
     for (const struct el_field *f = arch->fields; f->gguf; f++)
         EL_TRY_OUT(add_field(arch, f, full, json, err));
+    EL_TRY_OUT(add_flags(arch, roles, json, err));
     if (arch->to_config)
-        EL_TRY_OUT(arch->to_config(full, &hp, roles, json, err));
+        EL_TRY_OUT(arch->to_config(arch, full, &hp, roles, json, err));
     EL_TRY_OUT(add_token_id(full, "tokenizer.ggml.bos_token_id", "bos_token_id", json, err));
     EL_TRY_OUT(add_token_id(full, "tokenizer.ggml.eos_token_id", "eos_token_id", json, err));
     el_buf_addf(json, ",\n  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"%s\"\n}\n",

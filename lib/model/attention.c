@@ -1,7 +1,6 @@
 /* Attention over the store; see attention.h. */
 #include "model/attention.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "model/linear.h"
@@ -48,7 +47,7 @@ static void attend(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     const struct el_hparams *const hp = run->hp;
     const struct el_kv *const kv = run->kv;
     const uint32_t per_kv = hp->n_heads / hp->n_kv_heads;
-    const uint32_t window = job->layer >= hp->window_from_layer ? hp->window : 0;
+    const uint32_t window = el_arch_is_local(hp, job->layer) ? hp->window : 0;
     (void)thread;
     for (uint64_t i = begin; i < end; i++) {
         const uint32_t head = (uint32_t)(i / run->n), r = (uint32_t)(i % run->n);
@@ -62,7 +61,8 @@ static void attend(void *arg, uint64_t begin, uint64_t end, unsigned thread)
             .v_stride_nbytes = kv->v.row_nbytes,
             .n_pos = row->pos - first + 1,
             .d = hp->d_head,
-            .scale = (float)(1.0 / sqrt((double)hp->d_head)),
+            .scale = hp->attn_scale,
+            .cap = hp->attn_cap,
             .k_f16 = kv->k.f16,
             .v_f16 = kv->v.f16,
             .out = job->out->f32 + r * job->out->stride + (uint64_t)head * hp->d_head,

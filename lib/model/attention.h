@@ -12,7 +12,7 @@
 #include "model/run.h"
 
 /*
- * Stores the batch's K and V in layer l, then dst [n, n_heads d] = softmax(q k^T / sqrt(d)) v per head, head h reading kv head
+ * Stores the batch's K and V in layer l, then dst [n, n_heads d] = softmax(attn_scale q k^T) v per head, head h reading kv head
  * h / (n_heads / n_kv_heads). Heads and rows are split over the pool; scores are never materialised.
  */
 void el_attention(struct el_run *run, uint32_t l, enum el_buffer dst);

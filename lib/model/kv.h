@@ -1,4 +1,4 @@
-/* The store of keys and values behind model/attention.h. Only attention.c and session.c include this. */
+/* The store of keys and values behind model/attention.h. Only attention.c, session.c and session_file.c include this. */
 #ifndef EL_MODEL_KV_H
 #define EL_MODEL_KV_H
 

@@ -3,11 +3,17 @@
 
 #include <assert.h>
 
+/* The buffer that a buffer is a range of columns of, or itself. */
+static enum el_buffer whole_of(enum el_buffer b)
+{
+    if (b == EL_B_Q || b == EL_B_K || b == EL_B_V)
+        return EL_B_QKV;
+    return b == EL_B_GATE || b == EL_B_UP ? EL_B_GATE_UP : b;
+}
+
 void el_activation_changed(struct el_run *run, enum el_buffer b)
 {
-    const bool qkv = run->act.of == EL_B_Q || run->act.of == EL_B_K || run->act.of == EL_B_V || run->act.of == EL_B_QKV;
-    const bool written = b == EL_B_Q || b == EL_B_K || b == EL_B_V || b == EL_B_QKV;
-    if (run->act.of == b || (qkv && written))
+    if (whole_of(run->act.of) == whole_of(b))
         run->act.of = EL_B_COUNT;
 }
 
@@ -46,19 +52,48 @@ static void quantize_rows(void *arg, uint64_t begin, uint64_t end, unsigned thre
                                     to->q8 + begin * x->n_pad, to->scale + begin * per_scale, to->sum + begin * per_sum);
 }
 
-static struct el_act activation(struct el_run *run, enum el_buffer src, bool want_q8)
+static void permute_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    const struct quantize_job *const job = arg;
+    const struct el_act *const x = job->x;
+    const uint32_t *const perm = job->run->act.perm;
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++) {
+        const float *const from = x->f32 + r * x->f32_stride;
+        float *const to = job->run->act.permuted + r * x->n_in;
+        for (uint64_t k = 0; k < x->n_in; k++)
+            to[k] = from[perm[k]];
+    }
+}
+
+/* The rows of a buffer, without derived forms. */
+static struct el_act plain_activation(const struct el_run *run, enum el_buffer src)
 {
     const struct el_rows_buf *const b = &run->b[src];
-    struct el_act x = {
+    return (struct el_act){
         .n = b->n,
         .n_in = b->n_cols,
         .n_pad = (b->n_cols + EL_ACT_BLOCK - 1) / EL_ACT_BLOCK * EL_ACT_BLOCK,
         .f32 = b->f32,
         .f32_stride = b->stride,
     };
-    if (run->act.of != src) {
+}
+
+/* The same with its columns in an order (NULL: as they are), and in the form that kernels want. */
+static struct el_act activation(struct el_run *run, enum el_buffer src, const uint32_t *perm, bool want_q8)
+{
+    struct el_act x = plain_activation(run, src);
+    if (run->act.of != src || run->act.perm != perm) {
         run->act.of = src;
+        run->act.perm = perm;
         run->act.has_q8 = false;
+        struct quantize_job job = {run, &x};
+        if (perm)
+            el_pool_run(run->pool, x.n, QUANTIZE_ROWS, permute_rows, &job);
+    }
+    if (perm) {
+        x.f32 = run->act.permuted;
+        x.f32_stride = x.n_in;
     }
     if (want_q8 && !run->act.has_q8) {
         struct quantize_job job = {run, &x};
@@ -111,35 +146,57 @@ static void multiply(void *arg, uint64_t begin, uint64_t end, unsigned thread)
         const uint64_t row0 = (c - p->first_chunk) * p->chunk;
         const uint64_t n_rows = w->n_out - row0 < p->chunk ? w->n_out - row0 : p->chunk;
         float *const y = p->y->f32 + row0;
-        el_matmul(run->kernels, &w->m, p->job->expert * w->n_out + row0, n_rows, &ps->x, y, p->y->stride,
+        const struct el_matrix m = el_matrix_as_stored(&w->m);
+        el_matmul(run->kernels, &m, p->job->expert * w->n_out + row0, n_rows, &ps->x, y, p->y->stride,
                   run->scratch + thread * run->scratch_nbytes);
         for (uint64_t t = 0; w->bias && t < ps->x.n; t++)
             run->kernels->add(y + t * p->y->stride, w->bias + row0, n_rows);
     }
 }
 
-void el_linear(struct el_run *run, enum el_buffer src, const struct el_linear_job *jobs, uint32_t n_jobs)
+/* Job `first` and those behind it that read their input in the same order of columns. */
+static void run_jobs(struct el_run *run, enum el_buffer src, const struct el_linear_job *jobs, uint32_t n_jobs, uint32_t first)
 {
-    struct products ps = {.run = run, .n = n_jobs};
+    const uint32_t *const perm = jobs[first].w->perm;
+    struct products ps = {.run = run};
     uint64_t n_chunks = 0;
     bool want_q8 = false;
+    for (uint32_t i = first; i < n_jobs; i++) {
+        const struct el_weight *const w = jobs[i].w;
+        if (w->perm != perm)
+            continue;
+        const struct el_matrix m = el_matrix_as_stored(&w->m);
+        ps.p[ps.n] = (struct product){&jobs[i], n_chunks, chunk_rows(w->n_out), &run->b[jobs[i].dst]};
+        n_chunks += (w->n_out + ps.p[ps.n].chunk - 1) / ps.p[ps.n].chunk;
+        ps.n++;
+        want_q8 = want_q8 || el_matmul_form(run->kernels, &m.enc) == EL_ACT_Q8;
+    }
+    ps.x = activation(run, src, perm, want_q8);
+    /* Observers see the columns in their own order: statistics know no other. */
+    const struct el_act seen = perm ? plain_activation(run, src) : ps.x;
+    for (uint32_t i = 0; i < ps.n; i++)
+        for (uint32_t o = 0; o < run->n_observers; o++)
+            run->observers[o].fn(run->observers[o].user, ps.p[i].job->w, ps.p[i].job->expert, &seen);
+    el_pool_run(run->pool, n_chunks, 1, multiply, &ps);
+}
+
+void el_linear(struct el_run *run, enum el_buffer src, const struct el_linear_job *jobs, uint32_t n_jobs)
+{
     assert(n_jobs >= 1 && n_jobs <= EL_MAX_JOBS);
-    if (run->b[src].n == 0)
+    const uint64_t n = run->b[src].n;
+    if (n == 0)
         return;
     for (uint32_t i = 0; i < n_jobs; i++) {
         const struct el_weight *const w = jobs[i].w;
         assert(w->n_in == run->b[src].n_cols && w->n_out <= run->b[jobs[i].dst].n_cols && jobs[i].expert < w->n_experts);
-        ps.p[i] = (struct product){&jobs[i], n_chunks, chunk_rows(w->n_out), &run->b[jobs[i].dst]};
-        n_chunks += (w->n_out + ps.p[i].chunk - 1) / ps.p[i].chunk;
-        want_q8 = want_q8 || el_matmul_form(run->kernels, &w->m.enc) == EL_ACT_Q8;
+        uint32_t first = 0; /* the job that this one is done with */
+        while (jobs[first].w->perm != w->perm)
+            first++;
+        if (first == i)
+            run_jobs(run, src, jobs, n_jobs, i);
     }
-    ps.x = activation(run, src, want_q8);
-    for (uint32_t i = 0; i < n_jobs; i++)
-        for (uint32_t o = 0; o < run->n_observers; o++)
-            run->observers[o].fn(run->observers[o].user, jobs[i].w, jobs[i].expert, &ps.x);
-    el_pool_run(run->pool, n_chunks, 1, multiply, &ps);
     for (uint32_t i = 0; i < n_jobs; i++) {
-        run->b[jobs[i].dst].n = ps.x.n;
+        run->b[jobs[i].dst].n = n;
         el_activation_changed(run, jobs[i].dst);
     }
 }

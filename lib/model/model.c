@@ -1,6 +1,7 @@
 /* Opening a model: metadata to hyperparameters, tensors to weights. */
 #include "model/model.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/cpu.h"
@@ -11,8 +12,32 @@ static void switch_off(struct el_hparams *hp, unsigned off)
 {
     if (off & EL_OFF_ROPE_SCALING)
         hp->rope_scaling = EL_ROPE_PLAIN;
+    if (off & (EL_OFF_ROPE_SCALING | EL_OFF_ROPE_ATTN))
+        hp->rope_attn_factor = 1;
+    if (off & EL_OFF_ROPE_LOCAL)
+        hp->rope_theta_local = 0;
+    if (off & EL_OFF_WINDOW_EVERY)
+        hp->window_every = 0;
+    if (off & EL_OFF_ATTN_CAP)
+        hp->attn_cap = 0;
+    if (off & EL_OFF_LOGIT_CAP)
+        hp->logit_cap = 0;
     if (off & EL_OFF_WINDOW)
         hp->window = 0;
+    if (off & EL_OFF_ATTN_SCALE)
+        hp->attn_scale = (float)(1.0 / sqrt((double)hp->d_head));
+    if (off & EL_OFF_EMBD_SCALE)
+        hp->embd_scale = 1;
+    if (off & EL_OFF_RESIDUAL_SCALE)
+        hp->residual_scale = 1;
+    if (off & EL_OFF_LOGIT_SCALE)
+        hp->logit_scale = 1;
+    if (off & EL_OFF_EXPERT_SHARES)
+        hp->experts_as_they_are = !hp->experts_as_they_are;
+    if (off & EL_OFF_POS_OFFSET)
+        hp->pos_offset = 0;
+    if (off & EL_OFF_PARTIAL_ROTARY && hp->n_rot)
+        hp->n_rot = hp->d_head;
     if (off & EL_OFF_POSITIONS)
         hp->n_rot = 0;
 }
@@ -23,9 +48,26 @@ static void count(struct el_model *m)
         const struct el_tensor *const t = &m->source->tensors[i];
         const struct el_tensor_rule *const rule = el_arch_rule(m->arch, t->name, NULL);
         m->nbytes += el_tensor_nbytes(t);
-        if (rule && rule->role != EL_R_ROPE_FREQS)
+        if (rule && !el_arch_is_rope_factors(rule->role))
             m->n_params += t->n_rows * t->n_in;
     }
+}
+
+static enum el_status choose_activations(struct el_model *m, const char *wanted, struct el_err *err)
+{
+    static const char key[] = "edgellm.activations";
+    const size_t at = el_meta_find(m->source->meta, key);
+    const bool asked = wanted != NULL;
+    if (!asked && at == SIZE_MAX)
+        return EL_OK;
+    if (!asked && el_meta_type(m->source->meta, at) == EL_META_STR)
+        wanted = el_meta_str(m->source->meta, at, 0, NULL);
+    m->f32_activations = wanted && strcmp(wanted, "f32") == 0;
+    if (m->f32_activations || (wanted && strcmp(wanted, "int8") == 0))
+        return EL_OK;
+    if (asked)
+        return el_fail(err, EL_E_USAGE, "activations '%.64s', known are f32, int8", wanted);
+    return el_fail(err, EL_E_FORMAT, "metadata '%s': '%.64s', must be f32 or int8", key, wanted ? wanted : "no string");
 }
 
 static enum el_status open_model(struct el_model *m, const struct el_model_opts *opts, struct el_err *err)
@@ -34,10 +76,11 @@ static enum el_status open_model(struct el_model *m, const struct el_model_opts 
     struct el_err local = {.code = EL_OK};
     EL_TRY(el_cpu_check_env(err));
     EL_TRY(el_features_parse(opts->disable, &m->off, err));
+    EL_TRY(choose_activations(m, opts->activations, err));
     m->arch = el_arch_of_meta(meta, &local);
     if (!m->arch)
         return el_fail(err, local.code, "%s", local.text);
-    EL_TRY(m->arch->hparams(meta, &m->hp, err));
+    EL_TRY(el_arch_hparams(m->arch, meta, &m->hp, err));
     if (m->source->n_tensors == 0)
         return el_fail(err, EL_E_FORMAT, "no tensors: a vocabulary, not a model");
     EL_TRY(el_weights_bind(&m->weights, m->arch, &m->hp, m->source, opts->no_mmap, m->off, err));

@@ -11,9 +11,14 @@ struct el_model {
     struct el_hparams hp; /* features that are off already taken out */
     struct el_source *source;
     struct el_weights weights;
+    bool f32_activations; /* no activation is rounded to int8 */
     unsigned off; /* enum el_features */
     uint64_t n_params, nbytes;
 };
+
+struct el_kv;
+/* The session's store, for saving and loading sequences. */
+struct el_kv *el_session_kv(struct el_session *session);
 
 /* Called with every linear of the session's runs; see model/run.h. False when there are EL_MAX_OBSERVERS already. */
 bool el_session_observe(struct el_session *session, el_observe_fn *fn, void *user);

@@ -172,6 +172,37 @@ void el_strip_marks(const char *text, size_t nbytes, struct el_buf *out)
     }
 }
 
+void el_strip_nonspacing(const char *text, size_t nbytes, struct el_buf *out)
+{
+    for (size_t i = 0; i < nbytes;) {
+        uint32_t cp = 0xfffd;
+        const size_t len = el_utf8_decode(text + i, nbytes - i, &cp);
+        i += len ? len : 1;
+        if (category(cp) != UTF8PROC_CATEGORY_MN)
+            add_cp(out, cp);
+    }
+}
+
+size_t el_grapheme_nbytes(const char *text, size_t nbytes)
+{
+    uint32_t before, cp;
+    utf8proc_int32_t state = 0;
+    size_t at = el_utf8_decode(text, nbytes, &before);
+    for (size_t len = 0; at < nbytes; at += len) {
+        len = el_utf8_decode(text + at, nbytes - at, &cp);
+        if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)before, (utf8proc_int32_t)cp, &state))
+            break;
+        before = cp;
+    }
+    return at;
+}
+
+bool el_cp_is_control(uint32_t cp)
+{
+    const utf8proc_category_t c = category(cp);
+    return c == UTF8PROC_CATEGORY_CC || c == UTF8PROC_CATEGORY_CF || c == UTF8PROC_CATEGORY_CO;
+}
+
 bool el_cp_is_space(uint32_t cp)
 {
     return (cp >= 9 && cp <= 13) || cp == ' ' || cp == 0x85 || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) ||
@@ -197,6 +228,21 @@ bool el_cp_is_punctuation(uint32_t cp)
         return (cp > ' ' && cp < '0') || (cp > '9' && cp < 'A') || (cp > 'Z' && cp < 'a') || (cp > 'z' && cp < 0x7f);
     const utf8proc_category_t c = category(cp);
     return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+}
+
+const char *el_cp_category(uint32_t cp)
+{
+    return utf8proc_category_string((utf8proc_int32_t)cp);
+}
+
+uint32_t el_cp_upper(uint32_t cp)
+{
+    return (uint32_t)utf8proc_toupper((utf8proc_int32_t)cp);
+}
+
+uint32_t el_cp_title(uint32_t cp)
+{
+    return (uint32_t)utf8proc_totitle((utf8proc_int32_t)cp);
 }
 
 const char *el_normalize_version(void)

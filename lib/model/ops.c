@@ -19,6 +19,8 @@ struct loop {
     const struct el_weight *w, *bias;
     enum el_buffer src, dst;
     uint32_t n;
+    float factor;
+    const struct el_rope_table *rope;
 };
 
 static void over_rows(struct loop *loop, uint64_t n, el_task_fn *fn)
@@ -51,11 +53,21 @@ static void add_position_rows(struct el_run *run, const struct el_weight *w, enu
 {
     /* Y is free here: it takes the row of the table. */
     for (uint32_t r = 0; r < run->n; r++) {
-        el_weight_row(w, run->rows[r].pos, row_at(run, EL_B_Y, 0));
+        el_weight_row(w, (uint64_t)run->rows[r].pos + run->hp->pos_offset, row_at(run, EL_B_Y, 0));
         run->kernels->add(row_at(run, dst, r), row_at(run, EL_B_Y, 0), w->n_in);
     }
     written(run, EL_B_Y, 0);
     written(run, dst, run->n);
+}
+
+/* Rows of d columns; bias may be NULL; y may be x. */
+static void norm_rows(const struct el_run *run, const float *x, const float *gain, const float *bias, uint64_t n, uint64_t d,
+                      float *y)
+{
+    if (run->hp->layer_norm)
+        run->kernels->layernorm(x, gain, bias, run->hp->norm_eps, n, d, y);
+    else
+        run->kernels->rmsnorm(x, gain, run->hp->norm_eps, n, d, y);
 }
 
 static void norm_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
@@ -64,14 +76,8 @@ static void norm_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     const struct el_run *const run = a->run;
     const uint64_t d = run->b[a->src].n_cols;
     (void)thread;
-    for (uint64_t r = begin; r < end; r++) {
-        const float *const x = row_at(run, a->src, r);
-        float *const y = row_at(run, a->dst, r);
-        if (run->hp->layer_norm)
-            run->kernels->layernorm(x, a->w->vec, a->bias ? a->bias->vec : NULL, run->hp->norm_eps, 1, d, y);
-        else
-            run->kernels->rmsnorm(x, a->w->vec, run->hp->norm_eps, 1, d, y);
-    }
+    for (uint64_t r = begin; r < end; r++)
+        norm_rows(run, row_at(run, a->src, r), a->w->vec, a->bias ? a->bias->vec : NULL, 1, d, row_at(run, a->dst, r));
 }
 
 static void norm(struct el_run *run, const struct el_weight *gain, const struct el_weight *bias, enum el_buffer src,
@@ -82,6 +88,29 @@ static void norm(struct el_run *run, const struct el_weight *gain, const struct 
     written(run, dst, run->b[src].n);
 }
 
+static void norm_heads_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    const struct loop *const a = arg;
+    const uint64_t d = a->run->hp->d_head, n_gains = a->w->n_out * a->w->n_in;
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++) {
+        float *const x = row_at(a->run, a->dst, r);
+        if (a->w->n_in == 1 && n_gains != d) {
+            norm_rows(a->run, x, a->w->vec, NULL, 1, n_gains, x);
+            continue;
+        }
+        for (uint64_t h = 0; h < a->n; h++)
+            norm_rows(a->run, x + h * d, a->w->vec + (n_gains == d ? 0 : h * d), NULL, 1, d, x + h * d);
+    }
+}
+
+static void norm_heads(struct el_run *run, const struct el_weight *gain, enum el_buffer x, uint32_t n_heads)
+{
+    struct loop a = {.run = run, .w = gain, .dst = x, .n = n_heads};
+    over_rows(&a, run->b[x].n, norm_heads_task);
+    written(run, x, run->b[x].n);
+}
+
 static void rope_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
 {
     const struct loop *const a = arg;
@@ -90,54 +119,128 @@ static void rope_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     (void)thread;
     for (uint64_t r = begin; r < end; r++)
         for (uint32_t h = 0; h < a->n; h++)
-            run->kernels->rope(row_at(run, a->dst, r) + (uint64_t)h * d, run->rope_cos + r * (n_rot / 2),
-                               run->rope_sin + r * (n_rot / 2), n_rot);
+            run->kernels->rope(row_at(run, a->dst, r) + (uint64_t)h * d, a->rope->cos + r * (n_rot / 2),
+                               a->rope->sin + r * (n_rot / 2), n_rot);
 }
 
-static void rope(struct el_run *run, enum el_buffer x, uint32_t n_heads)
+static void rope(struct el_run *run, uint32_t l, enum el_buffer x, uint32_t n_heads)
 {
-    struct loop a = {.run = run, .dst = x, .n = n_heads};
+    struct loop a = {.run = run, .dst = x, .n = n_heads, .rope = &run->rope};
+    if (run->hp->rope_theta_local != 0 && el_arch_is_local(run->hp, l))
+        a.rope = &run->rope_local;
     over_rows(&a, run->b[x].n, rope_task);
     written(run, x, run->b[x].n);
 }
 
-static void silu_mul_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+/* y = act(x) [n]; y may be x. */
+static void act_row(const struct el_run *run, const float *x, uint64_t n, float *y)
 {
-    const struct loop *const a = arg;
-    (void)thread;
-    for (uint64_t r = begin; r < end; r++) {
-        float *const gate = row_at(a->run, a->dst, r);
-        a->run->kernels->silu_mul(gate, row_at(a->run, a->src, r), a->run->b[a->dst].n_cols, gate);
+    switch (run->hp->act) {
+    case EL_FN_SILU:
+        for (uint64_t i = 0; i < n; i++)
+            y[i] = x[i] / (1.0f + expf(-x[i]));
+        break;
+    case EL_FN_GELU_TANH: run->kernels->gelu_tanh(x, n, y); break;
+    case EL_FN_GELU_ERF:
+        for (uint64_t i = 0; i < n; i++)
+            y[i] = (float)(0.5 * (double)x[i] * (1.0 + erf((double)x[i] * 0.70710678118654752440)));
+        break;
+    case EL_FN_RELU:
+        for (uint64_t i = 0; i < n; i++)
+            y[i] = x[i] < 0 ? 0 : x[i]; /* a NaN stays one */
+        break;
     }
 }
 
-static void silu_mul(struct el_run *run, enum el_buffer gate, enum el_buffer up)
+static void act_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
 {
-    struct loop a = {.run = run, .src = up, .dst = gate};
-    over_rows(&a, run->b[gate].n, silu_mul_task);
-    written(run, gate, run->b[gate].n);
+    const struct loop *const a = arg;
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++)
+        act_row(a->run, row_at(a->run, a->dst, r), a->run->b[a->dst].n_cols, row_at(a->run, a->dst, r));
 }
 
-static void gelu_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+static void act(struct el_run *run, enum el_buffer x)
+{
+    struct loop a = {.run = run, .dst = x};
+    over_rows(&a, run->b[x].n, act_task);
+    written(run, x, run->b[x].n);
+}
+
+static void act_mul_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
 {
     const struct loop *const a = arg;
     const uint64_t n = a->run->b[a->dst].n_cols;
     (void)thread;
     for (uint64_t r = begin; r < end; r++) {
-        float *const x = row_at(a->run, a->dst, r);
-        if (!a->run->hp->gelu_erf) {
-            a->run->kernels->gelu_tanh(x, n, x);
+        float *const gate = row_at(a->run, a->dst, r);
+        const float *const up = row_at(a->run, a->src, r);
+        if (a->run->hp->act == EL_FN_SILU) {
+            a->run->kernels->silu_mul(gate, up, n, gate);
             continue;
         }
+        act_row(a->run, gate, n, gate);
         for (uint64_t i = 0; i < n; i++)
-            x[i] = (float)(0.5 * (double)x[i] * (1.0 + erf((double)x[i] * 0.70710678118654752440)));
+            gate[i] *= up[i];
     }
 }
 
-static void gelu(struct el_run *run, enum el_buffer x)
+static void act_mul(struct el_run *run, enum el_buffer gate, enum el_buffer up)
 {
-    struct loop a = {.run = run, .dst = x};
-    over_rows(&a, run->b[x].n, gelu_task);
+    struct loop a = {.run = run, .src = up, .dst = gate};
+    over_rows(&a, run->b[gate].n, act_mul_task);
+    written(run, gate, run->b[gate].n);
+}
+
+static void scale_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    const struct loop *const a = arg;
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++) {
+        float *const x = row_at(a->run, a->dst, r);
+        for (uint64_t i = 0; i < a->run->b[a->dst].n_cols; i++)
+            x[i] *= a->factor;
+    }
+}
+
+static void scale(struct el_run *run, enum el_buffer x, float factor)
+{
+    struct loop a = {.run = run, .dst = x, .factor = factor};
+    over_rows(&a, run->b[x].n, scale_task);
+    written(run, x, run->b[x].n);
+}
+
+static void cap_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    const struct loop *const a = arg;
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++)
+        el_soft_cap(row_at(a->run, a->dst, r), a->run->b[a->dst].n_cols, a->factor);
+}
+
+static void cap(struct el_run *run, enum el_buffer x, float cap_value)
+{
+    struct loop a = {.run = run, .dst = x, .factor = cap_value};
+    over_rows(&a, run->b[x].n, cap_task);
+    written(run, x, run->b[x].n);
+}
+
+static void gate_rows_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    const struct loop *const a = arg;
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++) {
+        float *const x = row_at(a->run, a->dst, r);
+        const float share = 1.0f / (1.0f + expf(-row_at(a->run, a->src, r)[0]));
+        for (uint64_t i = 0; i < a->run->b[a->dst].n_cols; i++)
+            x[i] *= share;
+    }
+}
+
+static void gate_rows(struct el_run *run, enum el_buffer x, enum el_buffer gate)
+{
+    struct loop a = {.run = run, .src = gate, .dst = x};
+    over_rows(&a, run->b[x].n, gate_rows_task);
     written(run, x, run->b[x].n);
 }
 
@@ -166,10 +269,10 @@ static void take_out_rows(struct el_run *run, enum el_buffer src, enum el_buffer
 /* ---- experts ---- */
 
 /*
- * The n_used largest logits of one row and their share of the softmax over all, renormalised: the softmax over the chosen,
+ * The n_used largest logits of one row and their share of the softmax over all; renormalised that is the softmax over the chosen,
  * since the common denominator falls out. A NaN is never larger, so that any input gives distinct experts.
  */
-static void route_row(const float *logits, uint32_t n_experts, uint32_t n_used, uint32_t *pick, float *p)
+static void route_row(const float *logits, uint32_t n_experts, uint32_t n_used, bool renormalise, uint32_t *pick, float *p)
 {
     for (uint32_t k = 0; k < n_used; k++) {
         uint32_t best = UINT32_MAX;
@@ -183,8 +286,9 @@ static void route_row(const float *logits, uint32_t n_experts, uint32_t n_used, 
         pick[k] = best;
     }
     double sum = 0;
-    for (uint32_t k = 0; k < n_used; k++)
-        sum += exp((double)logits[pick[k]] - (double)logits[pick[0]]);
+    const uint32_t n_summed = renormalise ? n_used : n_experts;
+    for (uint32_t k = 0; k < n_summed; k++)
+        sum += exp((double)logits[renormalise ? pick[k] : k] - (double)logits[pick[0]]);
     for (uint32_t k = 0; k < n_used; k++)
         p[k] = (float)(exp((double)logits[pick[k]] - (double)logits[pick[0]]) / sum);
 }
@@ -195,7 +299,8 @@ static void route_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     const struct el_routing *const to = &a->run->routing;
     (void)thread;
     for (uint64_t r = begin; r < end; r++)
-        route_row(row_at(a->run, a->src, r), a->run->hp->n_experts, a->n, to->pick + r * a->n, to->pick_p + r * a->n);
+        route_row(row_at(a->run, a->src, r), a->run->hp->n_experts, a->n, !a->run->hp->experts_as_they_are, to->pick + r * a->n,
+                  to->pick_p + r * a->n);
 }
 
 static void route(struct el_run *run, enum el_buffer logits, uint32_t n_used)
@@ -258,13 +363,17 @@ const struct el_ops el_ops_cpu = {
     .token_rows = token_rows,
     .add_position_rows = add_position_rows,
     .norm = norm,
+    .norm_heads = norm_heads,
     .linear = el_linear,
     .rope = rope,
     .attention = el_attention,
-    .silu_mul = silu_mul,
-    .gelu = gelu,
+    .act = act,
+    .act_mul = act_mul,
+    .scale = scale,
+    .cap = cap,
     .add = add,
     .take_out_rows = take_out_rows,
+    .gate_rows = gate_rows,
     .route = route,
     .gather = gather,
     .scatter_add = scatter_add,

@@ -42,12 +42,20 @@ void el_rope_freqs(const struct el_hparams *hp, const float *factors, double *fr
     }
 }
 
-void el_rope_angles(const double *freqs, uint32_t n, uint32_t pos, float *cos_out, float *sin_out)
+void el_rope_freqs_local(const struct el_hparams *hp, double *freqs)
+{
+    struct el_hparams local = *hp;
+    local.rope_theta = hp->rope_theta_local;
+    local.rope_scaling = EL_ROPE_PLAIN;
+    el_rope_freqs(&local, NULL, freqs);
+}
+
+void el_rope_angles(const double *freqs, uint32_t n, uint32_t pos, float factor, float *cos_out, float *sin_out)
 {
     for (uint32_t i = 0; i < n; i++) {
         const double angle = (double)pos * freqs[i];
-        cos_out[i] = (float)cos(angle);
-        sin_out[i] = (float)sin(angle);
+        cos_out[i] = (float)((double)factor * cos(angle));
+        sin_out[i] = (float)((double)factor * sin(angle));
     }
 }
 

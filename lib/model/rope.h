@@ -4,7 +4,8 @@
  * Without scaling s_i is 1; linear scaling divides all by one factor; llama3 scaling has one per pair: 1 for wavelengths below
  * original / high, `factor` above original / low, and between them the blend
  *     s_i = 1 / ((1 - t) / factor + t),  t = (original / wavelength - low) / (high - low)
- * Angles are computed in float64 and rounded once.
+ * long scaling has one per pair from the model, one set for contexts up to the original one and one for longer ones, and
+ * multiplies cos and sin by a factor. Angles are computed in float64 and rounded once.
  */
 #ifndef EL_MODEL_ROPE_H
 #define EL_MODEL_ROPE_H
@@ -21,10 +22,13 @@ void el_rope_llama3_factors(const struct el_hparams *hp, float *factors);
  */
 bool el_rope_fit_llama3(const float *factors, struct el_hparams *hp);
 
-/* f_i [n_rot / 2] f64. factors: those of rope_freqs.weight [n_rot / 2], or NULL: by hp. */
+/* f_i [n_rot / 2] f64. factors: those of a tensor of the model [n_rot / 2], or NULL: by hp. */
 void el_rope_freqs(const struct el_hparams *hp, const float *factors, double *freqs);
 
-/* cos, sin [n] f32 of pos * freqs[i], i < n. */
-void el_rope_angles(const double *freqs, uint32_t n, uint32_t pos, float *cos_out, float *sin_out);
+/* The same with hp's rope_theta_local and without scaling. */
+void el_rope_freqs_local(const struct el_hparams *hp, double *freqs);
+
+/* factor times cos and sin [n] f32 of pos * freqs[i], i < n. */
+void el_rope_angles(const double *freqs, uint32_t n, uint32_t pos, float factor, float *cos_out, float *sin_out);
 
 #endif

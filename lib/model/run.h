@@ -1,6 +1,6 @@
 /*
- * One forward pass: the batch, the buffers it goes through, and the table of operations. Architectures and layers see buffers by
- * number and touch no float; where the floats lie and who computes is behind model/ops.h.
+ * One forward pass: the batch, the buffers it goes through, and the table of operations. Architectures and layers see buffers
+ * by number and touch no float; where the floats lie and who computes is behind model/ops.h.
  */
 #ifndef EL_MODEL_RUN_H
 #define EL_MODEL_RUN_H
@@ -10,21 +10,29 @@
 #include "model/arch.h"
 #include "model/weights.h"
 
-/* Buffers of activation rows. Q, K and V are column ranges of QKV, so that fused and separate projections end alike. */
+/*
+ * Buffers of activation rows. Q, K and V are column ranges of QKV, GATE and UP of GATE_UP, so that fused and separate
+ * projections end alike.
+ */
 enum el_buffer {
-    EL_B_X,   /* [n, n_embd] the residual stream */
-    EL_B_H,   /* [n, n_embd] what a norm made of it */
-    EL_B_QKV, /* [n, (n_heads + 2 n_kv_heads) d_head] */
+    EL_B_EMBD, /* [n, n_embd_io] before or after the projection, where there is one */
+    EL_B_X,    /* [n, n_embd] the residual stream */
+    EL_B_H,    /* [n, n_embd] what a norm made of it */
+    EL_B_QKV,  /* [n, (n_heads + 2 n_kv_heads) d_head] */
     EL_B_Q,
     EL_B_K,
     EL_B_V,
     EL_B_ATTN, /* [n, n_heads d_head] */
     EL_B_Y,    /* [n, n_embd] output of a projection before it is added to x */
+    EL_B_GATE_UP,
     EL_B_GATE,
-    EL_B_UP,     /* [n, n_ff] */
+    EL_B_UP,     /* [n, n_ff], or n_ff_exp with experts */
     EL_B_ROUTER, /* [n, n_experts] */
     EL_B_EXPERT, /* [n, n_embd] rows gathered for one expert */
-    EL_B_LOGITS, /* [n_out, n_vocab] */
+    EL_B_GATE_SHEXP,
+    EL_B_UP_SHEXP,     /* [n, n_ff_shexp] */
+    EL_B_ROUTER_SHEXP, /* [n, 1] */
+    EL_B_LOGITS,       /* [n_out, n_vocab] */
     EL_B_COUNT
 };
 struct el_rows_buf {
@@ -34,7 +42,9 @@ struct el_rows_buf {
 
 /* The derived forms of the buffer that linears read last, so that several linears share them. */
 struct el_activation {
-    enum el_buffer of; /* EL_B_COUNT: of none */
+    enum el_buffer of;    /* EL_B_COUNT: of none */
+    const uint32_t *perm; /* NULL: its columns as they are; else in this order */
+    float *permuted;      /* [n, widest], where the model has weights with such an order */
     bool has_q8;
     int8_t *q8;
     float *scale;
@@ -78,8 +88,10 @@ struct el_run {
     struct el_rows_buf b[EL_B_COUNT];
     struct el_activation act;
     struct el_routing routing;
-    double *rope_freqs;         /* [n_rot / 2] */
-    float *rope_cos, *rope_sin; /* [n, n_rot / 2] of the batch's positions */
+    struct el_rope_table {
+        double *freqs;    /* [n_rot / 2] */
+        float *cos, *sin; /* [n, n_rot / 2] of the batch's positions */
+    } rope, rope_local;   /* rope_local: of layers with a window, where their base is another */
 
     uint8_t *scratch; /* one piece per thread, for matmul */
     uint64_t scratch_nbytes;

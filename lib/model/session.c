@@ -19,6 +19,7 @@ struct el_session {
     const struct el_model *model;
     struct el_kv kv;
     struct el_run run;
+    struct el_kernels kernels; /* without int8 activations, where the model is not to have them */
     uint32_t n_batch;
     void *arena; /* everything below and in run that is not the KV store */
     uint64_t arena_nbytes;
@@ -53,10 +54,17 @@ static void take_rows(struct arena *a, struct el_run *run, enum el_buffer b, uin
     run->b[b] = (struct el_rows_buf){take(a, n, n_cols, sizeof(float)), 0, n_cols, n_cols};
 }
 
-static void view(struct el_run *run, enum el_buffer b, uint64_t first, uint64_t n_cols)
+static void view(struct el_run *run, enum el_buffer b, enum el_buffer whole, uint64_t first, uint64_t n_cols)
 {
-    const struct el_rows_buf *const of = &run->b[EL_B_QKV];
+    const struct el_rows_buf *const of = &run->b[whole];
     run->b[b] = (struct el_rows_buf){of->f32 ? of->f32 + first : NULL, 0, n_cols, of->stride};
+}
+
+static void take_rope(struct arena *a, struct el_rope_table *t, uint64_t n, uint64_t n_angles)
+{
+    t->freqs = take(a, n_angles, 1, sizeof(double));
+    t->cos = take(a, n, n_angles, sizeof(float));
+    t->sin = take(a, n, n_angles, sizeof(float));
 }
 
 static uint64_t max_u64(uint64_t a, uint64_t b)
@@ -69,21 +77,28 @@ static void lay_out(struct arena *a, struct el_session *s)
     struct el_run *const run = &s->run;
     const struct el_hparams *const hp = run->hp;
     const uint64_t n = s->n_batch, q = el_dim_size(EL_D_Q, hp), kv = el_dim_size(EL_D_KV, hp);
-    const uint64_t widest = max_u64(max_u64(hp->n_embd, hp->n_ff), q);
+    const uint64_t n_ff = hp->n_experts ? hp->n_ff_exp : hp->n_ff;
+    const uint64_t widest = max_u64(max_u64(max_u64(hp->n_embd, hp->n_embd_io), max_u64(n_ff, q)), hp->n_ff_shexp);
     const uint64_t n_pad = (widest + EL_ACT_BLOCK - 1) / EL_ACT_BLOCK * EL_ACT_BLOCK;
+    take_rows(a, run, EL_B_EMBD, hp->n_embd_io != hp->n_embd ? n : 0, hp->n_embd_io);
     take_rows(a, run, EL_B_X, n, hp->n_embd);
     take_rows(a, run, EL_B_H, n, hp->n_embd);
     take_rows(a, run, EL_B_QKV, n, q + 2 * kv);
-    view(run, EL_B_Q, 0, q);
-    view(run, EL_B_K, q, kv);
-    view(run, EL_B_V, q + kv, kv);
+    view(run, EL_B_Q, EL_B_QKV, 0, q);
+    view(run, EL_B_K, EL_B_QKV, q, kv);
+    view(run, EL_B_V, EL_B_QKV, q + kv, kv);
     take_rows(a, run, EL_B_ATTN, n, q);
     take_rows(a, run, EL_B_Y, n, hp->n_embd);
-    take_rows(a, run, EL_B_GATE, n, hp->n_ff);
-    take_rows(a, run, EL_B_UP, n, hp->n_ff);
+    take_rows(a, run, EL_B_GATE_UP, n, 2 * n_ff);
+    view(run, EL_B_GATE, EL_B_GATE_UP, 0, n_ff);
+    view(run, EL_B_UP, EL_B_GATE_UP, n_ff, n_ff);
     take_rows(a, run, EL_B_ROUTER, n, hp->n_experts);
     take_rows(a, run, EL_B_EXPERT, hp->n_experts ? n : 0, hp->n_embd);
+    take_rows(a, run, EL_B_GATE_SHEXP, n, hp->n_ff_shexp);
+    take_rows(a, run, EL_B_UP_SHEXP, n, hp->n_ff_shexp);
+    take_rows(a, run, EL_B_ROUTER_SHEXP, hp->n_ff_shexp ? n : 0, 1);
     take_rows(a, run, EL_B_LOGITS, n, hp->n_vocab);
+    run->act.permuted = take(a, run->weights->any_perm ? n : 0, widest, sizeof(float));
     run->act.q8 = take(a, n, n_pad, 1);
     run->act.scale = take(a, n, n_pad / EL_ACT_BLOCK, sizeof(float));
     run->act.sum = take(a, n, n_pad / 16, sizeof(int32_t));
@@ -92,9 +107,8 @@ static void lay_out(struct arena *a, struct el_session *s)
     run->routing.p = take(a, n, hp->n_experts_used, sizeof(float));
     run->routing.pick = take(a, n, hp->n_experts_used, sizeof(uint32_t));
     run->routing.pick_p = take(a, n, hp->n_experts_used, sizeof(float));
-    run->rope_freqs = take(a, hp->n_rot / 2, 1, sizeof(double));
-    run->rope_cos = take(a, n, hp->n_rot / 2, sizeof(float));
-    run->rope_sin = take(a, n, hp->n_rot / 2, sizeof(float));
+    take_rope(a, &run->rope, n, hp->n_rot / 2);
+    take_rope(a, &run->rope_local, n, hp->rope_theta_local != 0 ? hp->n_rot / 2 : 0);
     run->out_rows = take(a, n, 1, sizeof(uint32_t));
     s->out_of_row = take(a, n, 1, sizeof(uint32_t));
     s->next_pos = take(a, s->kv.dims.n_seqs, 1, sizeof(uint32_t));
@@ -131,7 +145,6 @@ static enum el_status kv_type(const char *name, const char *which, bool *f16, st
 static enum el_status open_session(struct el_session *s, const struct el_session_opts *opts, struct el_err *err)
 {
     const struct el_model *const m = s->model;
-    const struct el_weight *const factors = el_weight_at(&m->weights, EL_R_ROPE_FREQS, 0);
     const bool learned_positions = el_weight_at(&m->weights, EL_R_POS_EMBD, 0) != NULL;
     struct el_kv_dims dims = {opts->n_seqs ? opts->n_seqs : 1, m->hp.n_layers, m->hp.n_kv_heads,
                               opts->n_ctx ? opts->n_ctx : m->hp.n_ctx_train, m->hp.d_head};
@@ -158,13 +171,25 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     s->run.off = m->off;
     s->run.ops = &el_ops_cpu;
     s->run.kernels = el_kernels();
+    if (m->f32_activations) {
+        s->kernels = *el_kernels();
+        el_kernels_without_q8(&s->kernels);
+        s->run.kernels = &s->kernels;
+    }
     s->run.kv = &s->kv;
     s->run.act.of = EL_B_COUNT;
     EL_TRY(el_pool_open(opts->n_threads, &s->run.pool, err));
     EL_TRY(el_kv_open(&s->kv, &dims, k_f16, v_f16, err));
     EL_TRY(make_arena(s, err));
+    const enum el_role by_length = dims.n_ctx > m->hp.rope_ctx_original ? EL_R_ROPE_LONG : EL_R_ROPE_SHORT;
+    const struct el_weight *factors = el_weight_at(&m->weights, EL_R_ROPE_FREQS, 0);
+    factors = factors ? factors : el_weight_at(&m->weights, by_length, 0);
+    if (factors && factors->n_out != m->hp.n_rot / 2)
+        factors = NULL; /* another part of each head is rotated than the model says ("partial_rotary" is off) */
     if (m->hp.n_rot)
-        el_rope_freqs(&m->hp, factors ? factors->vec : NULL, s->run.rope_freqs);
+        el_rope_freqs(&m->hp, factors ? factors->vec : NULL, s->run.rope.freqs);
+    if (m->hp.n_rot && m->hp.rope_theta_local != 0)
+        el_rope_freqs_local(&m->hp, s->run.rope_local.freqs);
     return EL_OK;
 }
 
@@ -224,10 +249,15 @@ static enum el_status check_rows(struct el_session *s, const struct el_row *rows
     return EL_OK;
 }
 
+static void set_angles(const struct el_hparams *hp, const struct el_rope_table *t, uint64_t row, uint32_t pos)
+{
+    const uint32_t n = hp->n_rot / 2;
+    el_rope_angles(t->freqs, n, pos, hp->rope_attn_factor, t->cos + row * n, t->sin + row * n);
+}
+
 static void begin_batch(struct el_session *s, const struct el_row *rows, uint32_t n)
 {
     struct el_run *const run = &s->run;
-    const uint32_t n_angles = run->hp->n_rot / 2;
     run->rows = rows;
     run->n = n;
     run->n_out = 0;
@@ -236,9 +266,9 @@ static void begin_batch(struct el_session *s, const struct el_row *rows, uint32_
         s->out_of_row[i] = rows[i].want_logits ? run->n_out : UINT32_MAX;
         if (rows[i].want_logits)
             run->out_rows[run->n_out++] = i;
-        if (n_angles)
-            el_rope_angles(run->rope_freqs, n_angles, rows[i].pos, run->rope_cos + (uint64_t)i * n_angles,
-                           run->rope_sin + (uint64_t)i * n_angles);
+        set_angles(run->hp, &run->rope, i, rows[i].pos);
+        if (run->hp->rope_theta_local != 0)
+            set_angles(run->hp, &run->rope_local, i, rows[i].pos);
     }
 }
 
@@ -298,6 +328,11 @@ void el_session_rewind(struct el_session *session, uint32_t seq, uint32_t n_past
 uint32_t el_session_n_past(const struct el_session *session, uint32_t seq)
 {
     return seq < session->kv.dims.n_seqs ? session->kv.n_past[seq] : 0;
+}
+
+struct el_kv *el_session_kv(struct el_session *session)
+{
+    return &session->kv;
 }
 
 uint32_t el_session_n_ctx(const struct el_session *session)

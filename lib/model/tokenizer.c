@@ -133,8 +133,9 @@ static enum el_status read_special_ids(struct el_tokenizer *tok, const struct el
         if (sentencepiece && keys[i].usual && el_meta_find(meta, keys[i].key) == SIZE_MAX)
             *keys[i].id = usual_id(tok, keys[i].usual);
     }
-    static const char *const unused[] = {"tokenizer.ggml.padding_token_id", "tokenizer.ggml.seperator_token_id",
-                                         "tokenizer.ggml.cls_token_id", "tokenizer.ggml.mask_token_id"};
+    EL_TRY(el_tok_get_id(meta, "tokenizer.ggml.cls_token_id", tok->n_vocab, &tok->cls, err));
+    EL_TRY(el_tok_get_id(meta, "tokenizer.ggml.seperator_token_id", tok->n_vocab, &tok->sep, err)); /* spelled so */
+    static const char *const unused[] = {"tokenizer.ggml.padding_token_id", "tokenizer.ggml.mask_token_id"};
     for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++) {
         int32_t id;
         EL_TRY(el_tok_get_id(meta, unused[i], tok->n_vocab, &id, err));
@@ -194,99 +195,17 @@ static enum el_status find_eog(struct el_tokenizer *tok, const struct el_meta *m
     return EL_OK;
 }
 
-/* ---- rules of a file that has only tokenizer.ggml.* ---- */
-
-static enum el_status add_norm(struct el_tokenizer *tok, enum el_norm_kind kind, const char *from, const char *to,
-                               struct el_err *err)
-{
-    struct el_norm_step *const s = &tok->norm.steps[tok->norm.n++];
-    *s = (struct el_norm_step){.kind = kind, .from = from ? el_strdup(from) : NULL, .to = el_strdup(to)};
-    s->n_from = from ? strlen(from) : 0;
-    s->n_to = strlen(to);
-    return s->to && (s->from || !from) ? EL_OK : out_of_memory(err);
-}
-
-static enum el_status sentencepiece_rules(struct el_tokenizer *tok, const struct el_meta *meta, struct el_err *err)
-{
-    bool space;
-    EL_TRY(el_meta_get_bool_or(meta, "tokenizer.ggml.add_space_prefix", true, &space, err));
-    if (space)
-        EL_TRY(add_norm(tok, EL_NS_PREPEND, NULL, EL_SPACE_MARK, err));
-    EL_TRY(add_norm(tok, EL_NS_REPLACE, " ", EL_SPACE_MARK, err));
-    tok->dec_strip = space;
-    tok->dec_from = el_strdup(EL_SPACE_MARK);
-    tok->dec_to = el_strdup(" ");
-    tok->n_dec_from = strlen(EL_SPACE_MARK);
-    tok->n_dec_to = 1;
-    return tok->dec_from && tok->dec_to ? EL_OK : out_of_memory(err);
-}
-
-static enum el_status named_pre(struct el_tokenizer *tok, const struct el_meta *meta, const struct el_pre_name **found,
-                                struct el_err *err)
-{
-    const char *name;
-    EL_TRY(el_meta_get_str_or(meta, "tokenizer.ggml.pre", &name, err));
-    if (!name) {
-        el_warn(
-            "tokenizer.ggml.pre is missing: the text is cut into words by the pattern 'default', which may not be the model's");
-        name = "default";
-    }
-    const struct el_pre_name *const p = el_pre_by_name(name);
-    if (!p) {
-        struct el_buf known;
-        el_buf_init(&known);
-        el_pre_names(&known);
-        const enum el_status status = el_fail(err, EL_E_UNSUPPORTED,
-                                              "tokenizer.ggml.pre '%.60s' is not known; convert the model again with its "
-                                              "tokenizer.json, or override the key with one of %s",
-                                              name, known.data);
-        el_buf_release(&known);
-        return status;
-    }
-    for (size_t i = 0; p->patterns[i]; i++)
-        EL_TRY(el_pre_add_regex(&tok->pre, p->patterns[i], EL_SPLIT_ISOLATED, false, err));
-    tok->ignore_merges = p->ignore_merges;
-    *found = p;
-    return EL_OK;
-}
-
-static enum el_status added_from_types(struct el_tokenizer *tok, struct el_err *err)
-{
-    for (size_t i = 0; i < tok->n_vocab; i++) {
-        const uint8_t type = tok->type[i];
-        if (type != EL_PIECE_CONTROL && type != EL_PIECE_UNKNOWN && type != EL_PIECE_USER)
-            continue;
-        size_t nbytes;
-        const char *const text = el_tok_text(tok, (int32_t)i, &nbytes);
-        const struct el_added_token flags = {.id = (int32_t)i, .special = type != EL_PIECE_USER};
-        EL_TRY(el_added_put(&tok->added, text, nbytes, &flags, err));
-    }
-    return EL_OK;
-}
-
-static enum el_status ggml_rules(struct el_tokenizer *tok, const struct el_meta *meta, bool sentencepiece, bool *add_bos,
-                                 struct el_err *err)
-{
-    *add_bos = sentencepiece;
-    if (sentencepiece) {
-        EL_TRY(sentencepiece_rules(tok, meta, err));
-    } else {
-        const struct el_pre_name *name = NULL;
-        EL_TRY(named_pre(tok, meta, &name, err));
-        *add_bos = name->add_bos;
-        tok->unk = -1; /* a byte that the vocabulary lacks is dropped: unk is often <|endoftext|> in these files */
-    }
-    return added_from_types(tok, err);
-}
+/* ---- opening ---- */
 
 /* What the keys add_bos_token and add_eos_token say goes before what the post-processor says. */
-static enum el_status read_affixes(struct el_tokenizer *tok, const struct el_meta *meta, bool add_bos, struct el_err *err)
+static enum el_status read_affixes(struct el_tokenizer *tok, const struct el_meta *meta, bool add_bos, bool add_eos,
+                                   struct el_err *err)
 {
     const bool has_bos = tok->n_prefix > 0 && tok->prefix[0] == tok->bos;
     const bool has_eos = tok->n_suffix > 0 && tok->suffix[tok->n_suffix - 1] == tok->eos;
     bool want_bos, want_eos;
     EL_TRY(el_meta_get_bool_or(meta, "tokenizer.ggml.add_bos_token", add_bos || has_bos, &want_bos, err));
-    EL_TRY(el_meta_get_bool_or(meta, "tokenizer.ggml.add_eos_token", has_eos, &want_eos, err));
+    EL_TRY(el_meta_get_bool_or(meta, "tokenizer.ggml.add_eos_token", add_eos || has_eos, &want_eos, err));
     if (tok->bos >= 0 && want_bos && !has_bos && tok->n_prefix < EL_MAX_AFFIX) {
         memmove(tok->prefix + 1, tok->prefix, tok->n_prefix * sizeof tok->prefix[0]);
         tok->prefix[0] = tok->bos;
@@ -318,12 +237,12 @@ static enum el_status find_shown(struct el_tokenizer *tok, struct el_err *err)
     return EL_OK;
 }
 
-/* ---- opening ---- */
-
-static enum el_status read_scores(struct el_tokenizer *tok, const struct el_meta *meta, struct el_err *err)
+/* tokenizer.ggml.scores, [n_vocab]; el_alloc memory. */
+static enum el_status read_scores(const struct el_tokenizer *tok, const struct el_meta *meta, float **scores, struct el_err *err)
 {
     static const char key[] = "tokenizer.ggml.scores";
     const size_t at = el_meta_find(meta, key);
+    *scores = NULL;
     if (at == SIZE_MAX)
         return el_fail(err, EL_E_FORMAT, "neither tokenizer.ggml.merges nor %s is there", key);
     if (el_meta_elem_type(meta, at) != EL_META_F32)
@@ -331,51 +250,99 @@ static enum el_status read_scores(struct el_tokenizer *tok, const struct el_meta
                        el_meta_type_name(el_meta_elem_type(meta, at)));
     if (el_meta_n_elems(meta, at) != tok->n_vocab)
         return el_fail(err, EL_E_FORMAT, "%s: %zu elements for %zu tokens", key, el_meta_n_elems(meta, at), tok->n_vocab);
-    float *const scores = el_alloc_array(tok->n_vocab, sizeof *scores);
-    if (!scores)
+    *scores = el_alloc_array(tok->n_vocab, sizeof **scores);
+    if (!*scores)
         return out_of_memory(err);
     for (size_t i = 0; i < tok->n_vocab; i++)
-        scores[i] = (float)el_meta_float(meta, at, i);
-    const enum el_status status = el_spm_build(tok, scores, err);
-    el_free(scores);
+        (*scores)[i] = (float)el_meta_float(meta, at, i);
+    return EL_OK;
+}
+
+/* tokenizer.ggml.model, and what it means. */
+static const struct model_name {
+    const char *name;
+    enum el_machine machine;
+    bool byte_level;
+} model_names[] = {
+    {"llama", EL_MACHINE_MERGES, false},
+    {"gpt2", EL_MACHINE_MERGES, true},
+    {"t5", EL_MACHINE_UNIGRAM, false},
+    {"bert", EL_MACHINE_WORDPIECE, false},
+};
+
+static enum el_status find_model(const struct el_meta *meta, const struct model_name **found, struct el_err *err)
+{
+    const char *model;
+    EL_TRY(el_meta_get_str_or(meta, "tokenizer.ggml.model", &model, err));
+    if (!model)
+        return el_fail(err, EL_E_FORMAT, "tokenizer.ggml.model is missing");
+    for (size_t i = 0; i < sizeof model_names / sizeof model_names[0]; i++) {
+        if (strcmp(model_names[i].name, model) == 0) {
+            *found = &model_names[i];
+            return EL_OK;
+        }
+    }
+    return el_fail(err, EL_E_UNSUPPORTED, "tokenizer.ggml.model '%.40s', supported are llama, gpt2, t5 and bert", model);
+}
+
+/* The tables of the machine: from the tokenizer.json where it holds more than tokenizer.ggml.* can, else from these. */
+static enum el_status read_tables(struct el_tokenizer *tok, const struct el_meta *meta, const struct el_json *hf,
+                                  struct el_err *err)
+{
+    const struct el_json *const model = hf ? el_json_get(hf, "model") : NULL;
+    const size_t merges = el_meta_find(meta, "tokenizer.ggml.merges");
+    float *scores;
+    enum el_status status = EL_OK;
+    switch (tok->machine) {
+    case EL_MACHINE_WORDPIECE: return hf ? el_wordpiece_from_json(tok, model, err) : el_wordpiece_from_tokens(tok, err);
+    case EL_MACHINE_UNIGRAM:
+        if (hf)
+            return el_unigram_from_json(tok, model, err);
+        EL_TRY(read_scores(tok, meta, &scores, err));
+        status = el_unigram_from_scores(tok, scores, err);
+        el_free(scores);
+        return status;
+    case EL_MACHINE_MERGES: break;
+    }
+    if (merges != SIZE_MAX && (hf || tok->byte_level)) {
+        status = el_bpe_build(tok, meta, merges, err);
+    } else if (tok->byte_level) {
+        status = el_fail(err, EL_E_FORMAT, "tokenizer.ggml.merges is missing");
+    } else {
+        EL_TRY(read_scores(tok, meta, &scores, err));
+        status = el_spm_build(tok, scores, err);
+        el_free(scores);
+    }
+    if (status == EL_OK)
+        el_bpe_find_cuts(tok);
     return status;
 }
 
 static enum el_status read_model(struct el_tokenizer *tok, const struct el_meta *meta, const struct el_json *hf,
                                  struct el_err *err)
 {
-    const char *model;
-    EL_TRY(el_meta_get_str_or(meta, "tokenizer.ggml.model", &model, err));
-    if (!model)
-        return el_fail(err, EL_E_FORMAT, "tokenizer.ggml.model is missing");
-    const bool sentencepiece = strcmp(model, "llama") == 0;
-    if (!sentencepiece && strcmp(model, "gpt2") != 0)
-        return el_fail(err, EL_E_UNSUPPORTED, "tokenizer.ggml.model '%.40s', supported are llama and gpt2", model);
-    tok->byte_level = hf ? el_hf_is_byte_level(hf) : !sentencepiece;
+    const struct model_name *name = NULL;
+    EL_TRY(find_model(meta, &name, err));
+    tok->machine = name->machine;
+    if (hf)
+        EL_TRY(el_hf_machine(el_json_get(hf, "model"), &tok->machine, err));
+    tok->byte_level = hf ? tok->machine == EL_MACHINE_MERGES && el_hf_is_byte_level(hf) : name->byte_level;
     EL_TRY(read_types(tok, meta, err));
-    EL_TRY(read_special_ids(tok, meta, sentencepiece, err));
+    EL_TRY(read_special_ids(tok, meta, strcmp(name->name, "llama") == 0, err));
     if (!hf)
         repair_types(tok, el_meta_find(meta, "tokenizer.ggml.token_type") != SIZE_MAX);
     EL_TRY(el_bpe_symbols(tok, err));
+    EL_TRY(read_tables(tok, meta, hf, err));
 
-    const size_t merges = el_meta_find(meta, "tokenizer.ggml.merges");
-    if (merges != SIZE_MAX && (hf || !sentencepiece))
-        EL_TRY(el_bpe_build(tok, meta, merges, err));
-    else if (sentencepiece)
-        EL_TRY(read_scores(tok, meta, err));
-    else
-        return el_fail(err, EL_E_FORMAT, "tokenizer.ggml.merges is missing");
-    el_bpe_find_cuts(tok);
-
-    bool add_bos = false;
+    bool add_bos = false, add_eos = false;
     if (hf)
         EL_TRY(el_hf_rules(tok, hf, err));
     else
-        EL_TRY(ggml_rules(tok, meta, sentencepiece, &add_bos, err));
+        EL_TRY(el_ggml_rules(tok, meta, &add_bos, &add_eos, err));
     el_added_sort(&tok->added);
     el_added_sort(&tok->added_norm);
     EL_TRY(find_shown(tok, err));
-    EL_TRY(read_affixes(tok, meta, add_bos, err));
+    EL_TRY(read_affixes(tok, meta, add_bos, add_eos, err));
     return find_eog(tok, meta, err);
 }
 
@@ -443,6 +410,8 @@ void el_tokenizer_close(struct el_tokenizer *tok)
     el_strmap_release(&tok->ids);
     el_strmap_release(&tok->chars);
     el_free(tok->virtual_cp);
+    el_unigram_release(&tok->unigram);
+    el_wordpiece_release(&tok->wordpiece);
     el_pairs_release(&tok->pairs);
     el_added_release(&tok->added);
     el_added_release(&tok->added_norm);

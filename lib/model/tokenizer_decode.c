@@ -45,6 +45,20 @@ static void add_replaced(const struct el_tokenizer *tok, const char *piece, size
     el_buf_add(out, piece + at, nbytes - at);
 }
 
+/* A start of a word, or a continuation, as Hugging Face spells it: U+2581 marks a start in GGUF, nothing a continuation. */
+static void add_wordpiece(const struct el_tokenizer *tok, const char *piece, size_t nbytes, bool first, struct el_buf *out)
+{
+    const bool start = nbytes > 3 && memcmp(piece, EL_SPACE_MARK, 3) == 0;
+    const size_t before = out->nbytes;
+    if (tok->dec_wordpiece && start && !first)
+        el_buf_add_byte(out, ' ');
+    if (!start && (!tok->dec_wordpiece || first))
+        el_buf_add(out, tok->wordpiece.prefix, tok->wordpiece.n_prefix);
+    el_buf_add(out, piece + (start ? 3 : 0), nbytes - (start ? 3 : 0));
+    if (tok->dec_cleanup && !out->failed)
+        out->nbytes = before + el_hf_cleanup(out->data + before, out->nbytes - before);
+}
+
 static void add_piece(struct el_detok *d, int32_t id)
 {
     const struct el_tokenizer *const tok = d->tok;
@@ -55,7 +69,8 @@ static void add_piece(struct el_detok *d, int32_t id)
     size_t nbytes;
     const char *const piece = el_tok_text(tok, id, &nbytes);
     const size_t before = d->raw.nbytes;
-    if (tok->dec_join && d->any)
+    const bool first = !d->any, special = hidden || type == EL_PIECE_USER;
+    if (!first && (tok->dec_join || (tok->dec_wordpiece && special)))
         el_buf_add_byte(&d->raw, ' ');
     d->any = true;
     const int byte = type == EL_PIECE_BYTE ? el_byte_piece(piece, nbytes) : -1;
@@ -64,8 +79,10 @@ static void add_piece(struct el_detok *d, int32_t id)
     else if (tok->shown && tok->shown[id])
         add_replaced(tok, tok->added_norm.tokens[tok->shown[id] - 1].text, tok->added_norm.tokens[tok->shown[id] - 1].nbytes,
                      &d->raw);
-    else if (hidden || type == EL_PIECE_USER)
+    else if (special)
         el_buf_add(&d->raw, piece, nbytes);
+    else if (tok->machine == EL_MACHINE_WORDPIECE)
+        add_wordpiece(tok, piece, nbytes, first, &d->raw);
     else if (tok->byte_level)
         add_byte_level(piece, nbytes, &d->raw);
     else
@@ -89,12 +106,29 @@ size_t el_tok_text_nbytes(const struct el_tokenizer *tok, int32_t id)
 {
     if (id < 0 || (size_t)id >= tok->n_vocab)
         return 0;
-    struct el_detok d = {.tok = tok};
+    struct el_detok d = {.tok = tok, .any = tok->dec_wordpiece};
     el_buf_init(&d.raw);
     add_piece(&d, id);
     const size_t nbytes = d.raw.nbytes;
     el_buf_release(&d.raw);
     return nbytes;
+}
+
+void el_tok_add_text(const struct el_tokenizer *tok, int32_t id, struct el_buf *out)
+{
+    struct el_detok d = {.tok = tok, .any = tok->dec_wordpiece, .raw = *out};
+    add_piece(&d, id);
+    *out = d.raw;
+}
+
+bool el_tok_joins_by_spaces(const struct el_tokenizer *tok)
+{
+    return tok->dec_join;
+}
+
+uint32_t el_tok_stripped_spaces(const struct el_tokenizer *tok)
+{
+    return tok->dec_strip;
 }
 
 /* Moves what is whole (or all) from raw to the end of text, ill-formed parts as U+FFFD. */

@@ -26,6 +26,7 @@ struct encoder {
     int32_t *sym;
     size_t cap_sym;
     struct el_merge_work work;
+    struct el_viterbi viterbi;
     struct el_regex_run *run;
     struct el_buf bufs[2]; /* normalizer */
     struct el_buf bytes;   /* a word as raw bytes, or in the byte alphabet */
@@ -177,6 +178,7 @@ static enum el_status encode_chars(struct encoder *e, const char *word, size_t n
         i += len;
     }
     EL_TRY(el_merge(&tok->pairs, &e->work, e->sym, &n, err));
+    const size_t before = e->n;
     size_t from = 0; /* runs without virtual symbols are pushed at once */
     for (size_t i = 0; i < n; i++) {
         if ((size_t)e->sym[i] < tok->n_vocab)
@@ -188,7 +190,33 @@ static enum el_status encode_chars(struct encoder *e, const char *word, size_t n
         EL_TRY(push_ids(e, ids, fall_back(tok, text, len, ids), err));
         from = i + 1;
     }
-    return push_ids(e, e->sym + from, n - from, err);
+    EL_TRY(push_ids(e, e->sym + from, n - from, err));
+    if (tok->fuse_unk && from > 0) { /* a virtual symbol that became unk may stand beside another */
+        size_t m = before;
+        for (size_t i = before; i < e->n; i++)
+            if (m == before || e->ids[i] != tok->unk || e->ids[m - 1] != tok->unk)
+                e->ids[m++] = e->ids[i];
+        e->n = m;
+    }
+    return EL_OK;
+}
+
+static enum el_status encode_by_machine(struct encoder *e, const char *word, size_t nbytes, struct el_err *err)
+{
+    const struct el_tokenizer *const tok = e->tok;
+    size_t n = 0;
+    switch (tok->machine) {
+    case EL_MACHINE_MERGES: return tok->byte_level ? encode_bytes(e, word, nbytes, err) : encode_chars(e, word, nbytes, err);
+    case EL_MACHINE_UNIGRAM:
+        EL_TRY(room_for_symbols(e, nbytes, err));
+        EL_TRY(el_unigram_encode(tok, &e->viterbi, word, nbytes, e->sym, &n, err));
+        break;
+    case EL_MACHINE_WORDPIECE:
+        EL_TRY(room_for_symbols(e, nbytes, err));
+        n = el_wordpiece_encode(tok, word, nbytes, e->sym);
+        break;
+    }
+    return push_ids(e, e->sym, n, err);
 }
 
 static struct cache_slot *cache_slot_of(struct encoder *e, const char *word, size_t nbytes, uint64_t key[CACHE_KEY / 8])
@@ -213,7 +241,7 @@ static enum el_status encode_word(struct encoder *e, const char *word, size_t nb
             return push_ids(e, slot->ids, slot->n_ids, err);
     }
     const size_t before = e->n;
-    EL_TRY(e->tok->byte_level ? encode_bytes(e, word, nbytes, err) : encode_chars(e, word, nbytes, err));
+    EL_TRY(encode_by_machine(e, word, nbytes, err));
     if (slot && e->n - before <= CACHE_IDS) {
         memcpy(slot->key, key, CACHE_KEY);
         slot->nbytes = (uint8_t)nbytes;
@@ -346,6 +374,7 @@ out:
     el_free(e.sym);
     el_free(e.cache);
     el_merge_work_release(&e.work);
+    el_viterbi_release(&e.viterbi);
     el_regex_run_close(e.run);
     el_buf_release(&repaired);
     el_buf_release(&e.bufs[0]);

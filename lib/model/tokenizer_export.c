@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "model/tokenizer_impl.h"
 
@@ -47,10 +48,32 @@ static void write_added(const struct el_tokenizer *tok, struct el_buf *out)
     el_buf_add_str(out, "\n  ],\n");
 }
 
+/* The map in the layout of its file, in base64. */
+static void write_charsmap(const struct el_charsmap *m, struct el_buf *out)
+{
+    struct el_buf bytes;
+    el_buf_init(&bytes);
+    el_buf_add_u32(&bytes, (uint32_t)(m->n_units * 4));
+    for (size_t i = 0; i < m->n_units; i++)
+        el_buf_add_u32(&bytes, m->units[i]);
+    el_buf_add(&bytes, m->text, m->n_text);
+    el_buf_add_str(out, "{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"");
+    el_base64_encode(bytes.data, bytes.nbytes, out);
+    el_buf_add_str(out, "\"}, ");
+    out->failed |= bytes.failed;
+    el_buf_release(&bytes);
+}
+
 static void write_sentencepiece_rules(const struct el_tokenizer *tok, struct el_buf *out)
 {
-    const bool space = tok->dec_strip > 0;
+    const struct el_norm_step *const s = &tok->norm.steps[0];
+    const bool full = tok->norm.n > 0 && s->kind == EL_NS_SENTENCEPIECE, space = full ? s->left : tok->dec_strip > 0;
     el_buf_add_str(out, "  \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [");
+    if (full && s->map.n_units > 0)
+        write_charsmap(&s->map, out);
+    if (full && s->right)
+        el_buf_add_str(out,
+                       "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \"\\\\A +| +\\\\z| +(?= )\"}, \"content\": \"\"}, ");
     if (space)
         el_buf_add_str(out, "{\"type\": \"Prepend\", \"prepend\": \"" EL_SPACE_MARK "\"}, ");
     el_buf_add_str(out, "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"" EL_SPACE_MARK "\"}]},\n"
@@ -58,8 +81,8 @@ static void write_sentencepiece_rules(const struct el_tokenizer *tok, struct el_
     el_buf_add_str(out, "  \"decoder\": {\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Replace\", "
                         "\"pattern\": {\"String\": \"" EL_SPACE_MARK "\"}, \"content\": \" \"}, "
                         "{\"type\": \"ByteFallback\"}, {\"type\": \"Fuse\"}");
-    if (space)
-        el_buf_add_str(out, ", {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": 0}");
+    if (tok->dec_strip > 0)
+        el_buf_addf(out, ", {\"type\": \"Strip\", \"content\": \" \", \"start\": %u, \"stop\": 0}", (unsigned)tok->dec_strip);
     el_buf_add_str(out, "]},\n");
 }
 
@@ -224,16 +247,97 @@ static enum el_status write_model(const struct el_tokenizer *tok, struct el_buf 
     return EL_OK;
 }
 
+/* ---- unigram, WordPiece ---- */
+
+static void write_unigram(const struct el_tokenizer *tok, struct el_buf *out)
+{
+    bool fallback = false;
+    double lowest = 0;
+    for (size_t i = 0; i < tok->n_vocab; i++) {
+        fallback |= tok->type[i] == EL_PIECE_BYTE;
+        if (tok->type[i] == EL_PIECE_NORMAL && tok->unigram.score[i] < lowest)
+            lowest = tok->unigram.score[i];
+    }
+    el_buf_add_str(out, "  \"model\": {\n    \"type\": \"Unigram\", \"unk_id\": ");
+    if (tok->unk >= 0)
+        el_buf_addf(out, "%d", (int)tok->unk);
+    else
+        el_buf_add_str(out, "null");
+    el_buf_addf(out, ", \"byte_fallback\": %s,\n    \"vocab\": [", boolean(fallback));
+    for (size_t i = 0; i < tok->n_vocab; i++) {
+        /* An unused token must not lower what an unknown character costs. */
+        const double score = tok->unigram.score[i] < lowest ? lowest : tok->unigram.score[i];
+        el_buf_add_str(out, i ? ",\n      [" : "\n      [");
+        add_piece(tok, (int32_t)i, out);
+        el_buf_addf(out, ", %.9g]", score);
+    }
+    el_buf_add_str(out, "\n    ]\n  }\n}\n");
+}
+
+static void write_bert_rules(const struct el_tokenizer *tok, struct el_buf *out)
+{
+    bool lower = false, strip = false;
+    for (size_t i = 0; i < tok->norm.n; i++) {
+        lower |= tok->norm.steps[i].kind == EL_NS_LOWERCASE;
+        strip |= tok->norm.steps[i].kind == EL_NS_STRIP_NONSPACING;
+    }
+    el_buf_addf(out,
+                "  \"normalizer\": {\"type\": \"BertNormalizer\", \"clean_text\": true, \"handle_chinese_chars\": true, "
+                "\"strip_accents\": %s, \"lowercase\": %s},\n  \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},\n"
+                "  \"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", \"cleanup\": true},\n",
+                boolean(strip), boolean(lower));
+}
+
+/* The text of a token as Hugging Face spells it: "##" in front of a continuation, nothing in front of a start. */
+static enum el_status write_wordpiece(const struct el_tokenizer *tok, struct el_buf *out, struct el_err *err)
+{
+    el_buf_add_str(out, "  \"model\": {\n    \"type\": \"WordPiece\", \"unk_token\": ");
+    if (tok->unk >= 0)
+        add_piece(tok, tok->unk, out);
+    else
+        el_buf_add_str(out, "\"[UNK]\"");
+    el_buf_add_str(out, ", \"continuing_subword_prefix\": \"##\", \"max_input_chars_per_word\": 1000000000,\n    \"vocab\": {");
+    struct el_buf text;
+    el_buf_init(&text);
+    bool first = true;
+    for (size_t i = 0; i < tok->n_vocab; i++) {
+        size_t nbytes;
+        const char *const piece = el_tok_text(tok, (int32_t)i, &nbytes);
+        const bool start = nbytes > 3 && memcmp(piece, EL_SPACE_MARK, 3) == 0;
+        if (el_strmap_get(&tok->ids, piece, nbytes, -1) != (int64_t)i)
+            continue; /* a text that a later token has too */
+        el_buf_reset(&text);
+        if (tok->type[i] == EL_PIECE_NORMAL && !start)
+            el_buf_add_str(&text, "##");
+        el_buf_add(&text, piece + (start ? 3 : 0), nbytes - (start ? 3 : 0));
+        el_buf_add_str(out, first ? "\n      " : ",\n      ");
+        el_buf_add_json_str(out, text.data, text.nbytes);
+        el_buf_addf(out, ": %zu", i);
+        first = false;
+    }
+    el_buf_add_str(out, "\n    }\n  }\n}\n");
+    const bool failed = text.failed;
+    el_buf_release(&text);
+    return failed ? out_of_memory(err) : EL_OK;
+}
+
 static enum el_status write_json(const struct el_tokenizer *tok, struct el_buf *out, struct el_err *err)
 {
     el_buf_add_str(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
     write_added(tok, out);
-    if (tok->byte_level)
+    if (tok->machine == EL_MACHINE_WORDPIECE)
+        write_bert_rules(tok, out);
+    else if (tok->byte_level)
         write_byte_level_rules(tok, out);
     else
         write_sentencepiece_rules(tok, out);
     write_post(tok, out);
-    return write_model(tok, out, err);
+    switch (tok->machine) {
+    case EL_MACHINE_MERGES: return write_model(tok, out, err);
+    case EL_MACHINE_WORDPIECE: return write_wordpiece(tok, out, err);
+    case EL_MACHINE_UNIGRAM: write_unigram(tok, out); break;
+    }
+    return EL_OK;
 }
 
 /* ---- tokenizer_config.json ---- */
@@ -260,6 +364,8 @@ static enum el_status write_config(const struct el_tokenizer *tok, const struct 
     write_token(tok, "eos_token", tok->eos, out);
     write_token(tok, "unk_token", unk, out);
     write_token(tok, "pad_token", pad, out);
+    write_token(tok, "cls_token", tok->cls, out);
+    write_token(tok, "sep_token", tok->sep, out);
     const char *architecture, *chat;
     EL_TRY(el_meta_get_str_or(meta, "general.architecture", &architecture, err));
     if (architecture && strlen(architecture) < 64) {

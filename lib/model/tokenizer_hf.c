@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "model/tokenizer_impl.h"
@@ -117,8 +118,7 @@ static enum el_status add_punctuation(struct pre_reader *r, const struct el_json
     EL_TRY(read_behavior(v, EL_SPLIT_ISOLATED, &split, r->err));
     /* ASCII punctuation that is not in category P is listed; a contiguous run is one match. */
     const bool run = split == EL_SPLIT_CONTIGUOUS;
-    return el_pre_add_regex(r->pre, run ? "[\\p{P}$+<=>^~|`]+" : "[\\p{P}$+<=>^~|`]", run ? EL_SPLIT_ISOLATED : split, false,
-                            r->err);
+    return el_pre_add_regex(r->pre, run ? EL_PUNCTUATION "+" : EL_PUNCTUATION, run ? EL_SPLIT_ISOLATED : split, false, r->err);
 }
 
 static enum el_status add_pre(struct pre_reader *r, const struct el_json *v)
@@ -147,7 +147,7 @@ static enum el_status add_pre(struct pre_reader *r, const struct el_json *v)
         return el_pre_add_regex(r->pre, "\\s", EL_SPLIT_REMOVED, false, r->err);
     if (strcmp(type, "BertPreTokenizer") == 0) {
         EL_TRY(el_pre_add_regex(r->pre, "\\s", EL_SPLIT_REMOVED, false, r->err));
-        return el_pre_add_regex(r->pre, "[\\p{P}$+<=>^~|`]", EL_SPLIT_ISOLATED, false, r->err);
+        return el_pre_add_regex(r->pre, EL_PUNCTUATION, EL_SPLIT_ISOLATED, false, r->err);
     }
     if (strcmp(type, "CharDelimiterSplit") == 0) {
         const char *const delimiter = el_json_str(el_json_get(v, "delimiter"));
@@ -200,6 +200,52 @@ static enum el_status add_replace(struct el_norm_step *s, const struct el_json *
     return regex ? el_regex_open(regex, strlen(regex), &s->re, err) : copy_text(text, &s->from, &s->n_from, err);
 }
 
+enum el_status el_norm_add_bert(struct el_norm *norm, bool clean, bool han, bool strip, bool lower, struct el_err *err)
+{
+    const struct {
+        bool wanted;
+        struct el_norm_step step;
+    } steps[] = {{clean, {.kind = EL_NS_BERT_CLEAN}},
+                 {han, {.kind = EL_NS_BERT_HAN}},
+                 {strip, {.kind = EL_NS_FORM, .form = EL_NORM_NFD}},
+                 {strip, {.kind = EL_NS_STRIP_NONSPACING}},
+                 {lower, {.kind = EL_NS_LOWERCASE}}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (!steps[i].wanted)
+            continue;
+        if (norm->n == EL_MAX_STEPS)
+            return el_fail(err, EL_E_UNSUPPORTED, "normalizer: more than %d steps", (int)EL_MAX_STEPS);
+        norm->steps[norm->n++] = steps[i].step;
+    }
+    return EL_OK;
+}
+
+static enum el_status add_precompiled(struct el_norm_step *s, const struct el_json *v, struct el_err *err)
+{
+    const struct el_json *const map = el_json_get(v, "precompiled_charsmap");
+    if (is_missing(map) || (el_json_str(map) && !*el_json_str(map)))
+        return EL_OK;
+    struct el_buf bytes;
+    el_buf_init(&bytes);
+    const char *const text = el_json_str(map);
+    enum el_status status = EL_OK;
+    if (!text || !el_base64_decode(text, strlen(text), &bytes))
+        status = el_fail(err, EL_E_FORMAT, "normalizer Precompiled: precompiled_charsmap must be base64");
+    else if (bytes.failed)
+        status = el_fail(err, EL_E_MEMORY, "out of memory for the tokenizer");
+    else
+        status = el_charsmap_open(&s->map, bytes.data, bytes.nbytes, "normalizer Precompiled: precompiled_charsmap", err);
+    el_buf_release(&bytes);
+    return status;
+}
+
+static enum el_status add_bert(struct el_norm *norm, const struct el_json *v, struct el_err *err)
+{
+    const bool lower = flag(v, "lowercase", true);
+    return el_norm_add_bert(norm, flag(v, "clean_text", true), flag(v, "handle_chinese_chars", true),
+                            flag(v, "strip_accents", lower), lower, err);
+}
+
 static enum el_status add_norm(struct el_norm *norm, const struct el_json *v, struct el_err *err)
 {
     static const struct {
@@ -210,8 +256,10 @@ static enum el_status add_norm(struct el_norm *norm, const struct el_json *v, st
                   {"NFKC", EL_NS_FORM, EL_NORM_NFKC}, {"NFKD", EL_NS_FORM, EL_NORM_NFKD},
                   {"Lowercase", EL_NS_LOWERCASE, 0},  {"StripAccents", EL_NS_STRIP_MARKS, 0},
                   {"Strip", EL_NS_STRIP, 0},          {"Prepend", EL_NS_PREPEND, 0},
-                  {"Replace", EL_NS_REPLACE, 0}};
+                  {"Replace", EL_NS_REPLACE, 0},      {"Precompiled", EL_NS_PRECOMPILED, 0}};
     const char *const type = type_of(v);
+    if (strcmp(type, "BertNormalizer") == 0)
+        return add_bert(norm, v, err);
     if (strcmp(type, "Sequence") == 0) {
         for (const struct el_json *p = el_json_first(el_json_get(v, "normalizers")); p; p = el_json_next(p))
             EL_TRY(add_norm(norm, p, err));
@@ -236,6 +284,8 @@ static enum el_status add_norm(struct el_norm *norm, const struct el_json *v, st
         return copy_text(text, &s->to, &s->n_to, err);
     } else if (s->kind == EL_NS_REPLACE) {
         return add_replace(s, v, err);
+    } else if (s->kind == EL_NS_PRECOMPILED) {
+        return add_precompiled(s, v, err);
     }
     return EL_OK;
 }
@@ -397,6 +447,15 @@ static enum el_status read_decoder(struct el_tokenizer *tok, const struct el_jso
         tok->dec_strip = scheme ? strcmp(scheme, "never") != 0 : flag(v, "add_prefix_space", true);
         return set_replacement(tok, mark ? mark : EL_SPACE_MARK, " ", err);
     }
+    if (strcmp(type, "WordPiece") == 0) {
+        const char *const prefix = el_json_str(el_json_get(v, "prefix"));
+        if (tok->machine != EL_MACHINE_WORDPIECE || (prefix && strcmp(prefix, tok->wordpiece.prefix) != 0))
+            return el_fail(err, EL_E_UNSUPPORTED, "decoder WordPiece: prefix '%.40s' is not that of a WordPiece model",
+                           prefix ? prefix : "##");
+        tok->dec_wordpiece = true;
+        tok->dec_cleanup = flag(v, "cleanup", true);
+        return EL_OK;
+    }
     if (strcmp(type, "Strip") == 0) {
         const char *const content = el_json_str(el_json_get(v, "content"));
         int64_t start, stop;
@@ -410,33 +469,82 @@ static enum el_status read_decoder(struct el_tokenizer *tok, const struct el_jso
     return el_fail(err, EL_E_UNSUPPORTED, "decoder '%.40s' is not supported", type);
 }
 
+/* What Hugging Face's decoders call cleaning up, in their order. */
+static const struct {
+    const char *from, *to;
+} cleanups[] = {{" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+                {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+
+size_t el_hf_cleanup(char *piece, size_t nbytes)
+{
+    for (size_t i = 0; i < sizeof cleanups / sizeof cleanups[0]; i++) {
+        const size_t n_from = strlen(cleanups[i].from), n_to = strlen(cleanups[i].to);
+        for (size_t at = 0; at + n_from <= nbytes;) {
+            if (memcmp(piece + at, cleanups[i].from, n_from) != 0) {
+                at++;
+                continue;
+            }
+            memcpy(piece + at, cleanups[i].to, n_to); /* never longer */
+            memmove(piece + at + n_to, piece + at + n_from, nbytes - at - n_from);
+            nbytes -= n_from - n_to;
+            at += n_to;
+        }
+    }
+    return nbytes;
+}
+
 /* ---- model ---- */
 
-static enum el_status read_model(struct el_tokenizer *tok, const struct el_json *model, struct el_err *err)
+/* The id that unk_token or unk_id names; -1: none. */
+static enum el_status read_unk(struct el_tokenizer *tok, const struct el_json *model, struct el_err *err)
 {
-    EL_TRY(el_hf_check_model(model, err));
-    tok->fuse_unk = flag(model, "fuse_unk", false);
-    tok->ignore_merges = flag(model, "ignore_merges", false);
     const char *const unk = el_json_str(el_json_get(model, "unk_token"));
-    tok->unk = unk ? (int32_t)el_strmap_get(&tok->ids, unk, strlen(unk), -1) : -1;
-    if (!tok->byte_level && !flag(model, "byte_fallback", false))
-        for (unsigned b = 0; b < 256; b++)
-            tok->byte_sym[b] = -1;
+    const struct el_json *const number = el_json_get(model, "unk_id");
+    int64_t id = -1;
+    if (tok->machine != EL_MACHINE_UNIGRAM)
+        id = unk ? el_strmap_get(&tok->ids, unk, strlen(unk), -1) : -1;
+    else if (!is_missing(number) && (!el_json_int(number, &id) || id < 0 || (uint64_t)id >= tok->n_vocab))
+        return el_fail(err, EL_E_FORMAT, "tokenizer.json: model.unk_id must be a token, of %zu", tok->n_vocab);
+    tok->unk = (int32_t)id;
     return EL_OK;
 }
 
-enum el_status el_hf_check_model(const struct el_json *model, struct el_err *err)
+static enum el_status read_model(struct el_tokenizer *tok, const struct el_json *model, struct el_err *err)
 {
-    const char *const type = el_json_str(el_json_get(model, "type"));
+    tok->fuse_unk = flag(model, "fuse_unk", false);
+    tok->ignore_merges = flag(model, "ignore_merges", false);
+    if (!tok->byte_level && !flag(model, "byte_fallback", false))
+        for (unsigned b = 0; b < 256; b++)
+            tok->byte_sym[b] = -1;
+    return read_unk(tok, model, err);
+}
+
+enum el_status el_hf_machine(const struct el_json *model, enum el_machine *machine, struct el_err *err)
+{
+    static const struct {
+        const char *name;
+        enum el_machine machine;
+    } names[] = {{"BPE", EL_MACHINE_MERGES}, {"Unigram", EL_MACHINE_UNIGRAM}, {"WordPiece", EL_MACHINE_WORDPIECE}};
     if (!el_json_is(model, EL_JSON_OBJECT))
         return el_fail(err, EL_E_FORMAT, "tokenizer.json: 'model' must be an object");
-    if (type ? strcmp(type, "BPE") != 0 : !el_json_get(model, "merges"))
-        return el_fail(err, EL_E_UNSUPPORTED, "tokenizer.json: model type '%.40s', supported is BPE", type ? type : "(none)");
+    const char *type = el_json_str(el_json_get(model, "type"));
+    if (!type) /* old files */
+        type = el_json_get(model, "merges")                             ? "BPE"
+               : el_json_is(el_json_get(model, "vocab"), EL_JSON_ARRAY) ? "Unigram"
+               : el_json_get(model, "max_input_chars_per_word")         ? "WordPiece"
+                                                                        : "(none)";
+    size_t i = 0;
+    while (i < sizeof names / sizeof names[0] && strcmp(type, names[i].name) != 0)
+        i++;
+    if (i == sizeof names / sizeof names[0])
+        return el_fail(err, EL_E_UNSUPPORTED, "tokenizer.json: model type '%.40s', supported are BPE, Unigram and WordPiece",
+                       type);
+    *machine = names[i].machine;
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    for (size_t i = 0; i < 2; i++) {
-        const char *const text = el_json_str(el_json_get(model, affixes[i]));
+    for (size_t k = 0; k < 2 && *machine == EL_MACHINE_MERGES; k++) {
+        const char *const text = el_json_str(el_json_get(model, affixes[k]));
         if (text && *text)
-            return el_fail(err, EL_E_UNSUPPORTED, "tokenizer.json: %s '%.40s' is not supported", affixes[i], text);
+            return el_fail(err, EL_E_UNSUPPORTED, "tokenizer.json: %s '%.40s' is not supported", affixes[k], text);
     }
     if (el_json_num(el_json_get(model, "dropout")) > 0)
         return el_fail(err, EL_E_UNSUPPORTED, "tokenizer.json: merges with dropout are random");

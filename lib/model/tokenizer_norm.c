@@ -13,6 +13,7 @@ void el_norm_release(struct el_norm *norm)
         el_free(norm->steps[i].from);
         el_free(norm->steps[i].to);
         el_regex_close(norm->steps[i].re);
+        el_charsmap_release(&norm->steps[i].map);
     }
     norm->n = 0;
 }
@@ -78,6 +79,48 @@ static void strip(const struct el_norm_step *s, const char *text, size_t nbytes,
     el_buf_add(out, text + begin, end - begin);
 }
 
+/* Drops control characters and U+FFFD; white space becomes a space. */
+static void bert_clean(const struct el_norm_step *s, const char *text, size_t nbytes, struct el_buf *out)
+{
+    size_t len;
+    for (size_t i = 0; i < nbytes; i += len) {
+        uint32_t cp = 0;
+        len = el_utf8_decode(text + i, nbytes - i, &cp);
+        const bool plain = cp > ' ' && cp < 0x7f, newline = cp == '\t' || cp == '\n' || cp == '\r';
+        if (plain)
+            el_buf_add_byte(out, (uint8_t)cp);
+        else if (newline || (el_cp_is_space(cp) && (s->left || !el_cp_is_control(cp))))
+            el_buf_add_byte(out, ' ');
+        else if (cp != 0xfffd && !el_cp_is_control(cp))
+            el_buf_add(out, text + i, len);
+    }
+}
+
+static bool is_ideograph(uint32_t cp)
+{
+    /* 2b920 instead of 2b820 is a slip of the pen that files have been made with. */
+    return (cp >= 0x3400 && cp <= 0x4dbf) || (cp >= 0x4e00 && cp <= 0x9fff) || (cp >= 0xf900 && cp <= 0xfaff) ||
+           (cp >= 0x20000 && cp <= 0x2a6df) || (cp >= 0x2a700 && cp <= 0x2b81f) || (cp >= 0x2b920 && cp <= 0x2ceaf) ||
+           (cp >= 0x2f800 && cp <= 0x2fa1f);
+}
+
+static void bert_han(const char *text, size_t nbytes, struct el_buf *out)
+{
+    size_t from = 0, len;
+    for (size_t i = 0; i < nbytes; i += len) {
+        uint32_t cp = 0;
+        len = el_utf8_decode(text + i, nbytes - i, &cp);
+        if (!is_ideograph(cp))
+            continue;
+        el_buf_add(out, text + from, i - from);
+        el_buf_add_byte(out, ' ');
+        el_buf_add(out, text + i, len);
+        el_buf_add_byte(out, ' ');
+        from = i + len;
+    }
+    el_buf_add(out, text + from, nbytes - from);
+}
+
 enum el_status el_norm_apply(const struct el_norm *norm, struct el_regex_run *run, struct el_buf bufs[2], const char *text,
                              size_t nbytes, const char **out, size_t *n_out, struct el_err *err)
 {
@@ -91,6 +134,11 @@ enum el_status el_norm_apply(const struct el_norm *norm, struct el_regex_run *ru
         case EL_NS_FORM: EL_TRY(el_normalize(s->form, text, nbytes, b, err)); break;
         case EL_NS_LOWERCASE: el_lowercase(text, nbytes, b); break;
         case EL_NS_STRIP_MARKS: el_strip_marks(text, nbytes, b); break;
+        case EL_NS_STRIP_NONSPACING: el_strip_nonspacing(text, nbytes, b); break;
+        case EL_NS_BERT_CLEAN: bert_clean(s, text, nbytes, b); break;
+        case EL_NS_BERT_HAN: bert_han(text, nbytes, b); break;
+        case EL_NS_PRECOMPILED: el_charsmap_hf(&s->map, text, nbytes, max_nbytes, b); break;
+        case EL_NS_SENTENCEPIECE: el_charsmap_sentencepiece(&s->map, s->left, s->right, text, nbytes, max_nbytes, b); break;
         case EL_NS_STRIP: strip(s, text, nbytes, b); break;
         case EL_NS_PREPEND:
             if (nbytes > 0)

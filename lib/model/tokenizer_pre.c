@@ -18,7 +18,7 @@
 #define DIGIT "\\p{N}"
 #define NEWLINE "[\\r\\n]"
 /* ASCII punctuation and category P. */
-#define PUNCTUATION "[\\p{P}$+<=>^~|`]"
+#define PUNCTUATION EL_PUNCTUATION
 #define HAN "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
 #define WIDE_PUNCTUATION "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+"
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
@@ -30,6 +30,16 @@
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"                           \
     " ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
 #define BLOOM " ?[^(\\s|[.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c])]+"
+#define BAILING                                                                                                                  \
+    "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"
+/* The same words with marks inside, and upper case for whatever is no lower case letter of ASCII. */
+#define CASED_MARKS                                                                                                              \
+    "[^\\r\\n\\p{L}\\p{N}]?((?=[\\p{L}\\p{M}])([^a-z]))*((?=[\\p{L}\\p{M}])([^A-Z]))+" CONTRACTION                               \
+    "?|[^\\r\\n\\p{L}\\p{N}]?((?=[\\p{L}\\p{M}])([^a-z]))+((?=[\\p{L}\\p{M}])([^A-Z]))*" CONTRACTION "?"
+#define NO_HAN(set) "(?:(?!\\p{Han})" set ")"
+#define KIMI                                                                                                                     \
+    "[\\p{Han}]+|[^\\r\\n\\p{L}\\p{N}]?" NO_HAN(UPPER) "*" NO_HAN(LOWER) "+" CONTRACTION "?|[^\\r\\n\\p{L}\\p{N}]?" NO_HAN(     \
+        UPPER) "+" NO_HAN(LOWER) "*" CONTRACTION "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 /* A word of letters that have case, as DeepSeek lists them. */
 #define CASED_WORD                                                                                                               \
     "\\s?[A-Za-z\\x{b5}\\x{c0}-\\x{d6}\\x{d8}-\\x{f6}\\x{f8}-\\x{1ba}\\x{1bc}-\\x{1bf}\\x{1c4}-\\x{293}"                         \
@@ -161,9 +171,10 @@ const char *el_pre_recognise(const struct el_pre *pre, bool ignore_merges)
     struct el_buf bufs[2];
     el_buf_init(&bufs[0]);
     el_buf_init(&bufs[1]);
-    for (size_t i = 0; n > 0 && !found && i < N_SPELLINGS; i++) {
-        const struct el_pre_name *const name = &spellings[i];
-        if (name->ignore_merges != ignore_merges)
+    /* A name that treats whole words otherwise differs only in tokens that no merges make: better than none. */
+    for (size_t i = 0; n > 0 && !found && i < 2 * N_SPELLINGS; i++) {
+        const struct el_pre_name *const name = &spellings[i % N_SPELLINGS];
+        if (i < N_SPELLINGS && name->ignore_merges != ignore_merges)
             continue;
         size_t k = 0;
         while (k < n && name->patterns[k] && same_pattern(name->patterns[k], patterns[k], bufs))

@@ -41,6 +41,9 @@ enum el_status el_pre_add_regex(struct el_pre *pre, const char *pattern, enum el
 /* Appends a step of another kind, with a copy of text (may be NULL). */
 enum el_status el_pre_add(struct el_pre *pre, enum el_pre_kind kind, const char *text, enum el_split split, struct el_err *err);
 
+/* One character of category P or ASCII punctuation. */
+#define EL_PUNCTUATION "[\\p{P}$+<=>^~|`]"
+
 /* GPT-2's pattern, which ByteLevel uses when use_regex is set. */
 extern const char el_pre_gpt2[];
 
@@ -52,7 +55,7 @@ struct el_pre_name {
     bool add_bos;            /* when the file does not say */
 };
 const struct el_pre_name *el_pre_by_name(const char *name);
-/* The name whose patterns are exactly these steps (as GGUF would run them); NULL: none. */
+/* The name whose patterns are exactly these steps (as GGUF would run them), if possible with the same flag; NULL: none. */
 const char *el_pre_recognise(const struct el_pre *pre, bool ignore_merges);
 /* "gpt-2, llama-bpe, ..." for errors. */
 void el_pre_names(struct el_buf *out);

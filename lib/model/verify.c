@@ -66,7 +66,7 @@ static enum el_status check_family(struct verify *v, struct el_err *err)
     }
     if (v->s->n_tensors == 0)
         return EL_OK; /* a vocabulary alone needs no hyperparameters */
-    if (arch->hparams(meta, &v->hp, &why) != EL_OK) {
+    if (el_arch_hparams(arch, meta, &v->hp, &why) != EL_OK) {
         problem(v, 'e', "%s", why.text);
         return EL_OK;
     }
@@ -251,7 +251,7 @@ static void report_values(struct verify *v, const struct el_tensor *t, const str
     if (f->all_zero && t->n_dims > 1)
         problem(v, 'w', "tensor '%s': every value is zero", t->name);
     const struct el_tensor_rule *const rule = v->arch ? el_arch_rule(v->arch, t->name, NULL) : NULL;
-    if (rule && rule->role == EL_R_ROPE_FREQS && f->any_not_positive)
+    if (rule && el_arch_is_rope_factors(rule->role) && f->any_not_positive)
         problem(v, 'e', "tensor '%s': not every value is positive", t->name);
 }
 
@@ -286,6 +286,18 @@ static void strip_close(struct strip *st)
     el_free(st->values);
 }
 
+/* The order of the columns, which all rows share. */
+static enum el_status check_order(struct verify *v, const struct el_tensor *t, const struct el_matrix *m, struct el_err *err)
+{
+    struct el_err why = {.code = EL_OK};
+    const enum el_status status = el_matrix_check(m, &why);
+    if (status == EL_E_FORMAT) {
+        problem(v, 'e', "tensor '%s': %s", t->name, why.text);
+        return EL_OK;
+    }
+    return status == EL_OK ? EL_OK : el_fail(err, status, "'%s': tensor '%s': %s", v->s->path, t->name, why.text);
+}
+
 static enum el_status check_values(struct verify *v, const struct el_tensor *t, struct el_err *err)
 {
     struct findings f = {.all_zero = true};
@@ -299,6 +311,10 @@ static enum el_status check_values(struct verify *v, const struct el_tensor *t, 
     for (uint64_t r = 0; status == EL_OK && t->n_in > 0 && r < t->n_rows; r += st.n_rows) {
         m.n_rows = t->n_rows - r < st.n_rows ? t->n_rows - r : st.n_rows;
         status = el_source_read_parts(v->s, t, NULL, r, m.n_rows, st.parts, err);
+        if (status != EL_OK)
+            break;
+        if (r == 0)
+            status = check_order(v, t, &m, err);
         if (status != EL_OK)
             break;
         if (t->enc.e->n_bad_scales)

@@ -27,23 +27,43 @@ enum el_status el_features_parse(const char *names, unsigned *off, struct el_err
         {"positions", EL_OFF_POSITIONS},
         {"output", EL_OFF_OUTPUT},
         {"experts", EL_OFF_EXPERTS},
+        {"qk_norm", EL_OFF_QK_NORM},
+        {"resid_norm", EL_OFF_RESID_NORM},
+        {"embd_scale", EL_OFF_EMBD_SCALE},
+        {"residual_scale", EL_OFF_RESIDUAL_SCALE},
+        {"logit_scale", EL_OFF_LOGIT_SCALE},
+        {"attn_scale", EL_OFF_ATTN_SCALE},
+        {"pos_offset", EL_OFF_POS_OFFSET},
+        {"partial_rotary", EL_OFF_PARTIAL_ROTARY},
+        {"parallel", EL_OFF_PARALLEL},
+        {"shared_expert", EL_OFF_SHARED_EXPERT},
+        {"shared_gate", EL_OFF_SHARED_GATE},
+        {"expert_shares", EL_OFF_EXPERT_SHARES},
+        {"attn_cap", EL_OFF_ATTN_CAP},
+        {"logit_cap", EL_OFF_LOGIT_CAP},
+        {"post_norm", EL_OFF_POST_NORM},
+        {"norm_offset", EL_OFF_NORM_OFFSET},
+        {"window_every", EL_OFF_WINDOW_EVERY},
+        {"rope_local", EL_OFF_ROPE_LOCAL},
+        {"rope_attn_factor", EL_OFF_ROPE_ATTN},
     };
+    enum { N_FEATURES = sizeof features / sizeof features[0] };
     *off = 0;
     while (names && *names) {
         const size_t n = strcspn(names, ",");
         bool known = false;
-        for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
+        for (size_t i = 0; i < N_FEATURES; i++) {
             if (strlen(features[i].name) == n && strncmp(features[i].name, names, n) == 0) {
                 *off |= features[i].bit;
                 known = true;
             }
         }
-        if (!known)
-            return el_fail(
-                err, EL_E_USAGE,
-                "no feature '%.*s' to disable, known are rope_scaling, bias, norm_bias, norm_gain, window, positions, output, "
-                "experts",
-                n > 64 ? 64 : (int)n, names);
+        if (!known) {
+            char list[560] = "";
+            for (size_t i = 0, at = 0; i < N_FEATURES && at < sizeof list; i++)
+                at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", features[i].name);
+            return el_fail(err, EL_E_USAGE, "no feature '%.*s' to disable, known are %s", n > 64 ? 64 : (int)n, names, list);
+        }
         names += n + (names[n] == ',');
     }
     return EL_OK;
@@ -150,6 +170,8 @@ static void match_rule(struct binding *b, const struct el_tensor_rule *rule, str
     const uint32_t n_dims = rule_dims(rule, b->hp, dims);
     char name[128], found[96], wanted[96];
     uint32_t n_present = 0;
+    if (!el_arch_has(b->arch, b->hp, rule))
+        return;
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t l = 0; l < n_layers; l++) {
             const char *const hole = strstr(rule->gguf, "%u");
@@ -189,7 +211,7 @@ static void match_all(struct binding *b, struct problems *p)
     for (size_t i = 0; i < s->n_tensors; i++) {
         uint32_t layer = 0;
         const struct el_tensor_rule *const rule = el_arch_rule(b->arch, s->tensors[i].name, &layer);
-        if (!rule)
+        if (!rule || !el_arch_has(b->arch, b->hp, rule))
             problem(p, "'%.64s' does not belong to one", s->tensors[i].name);
         else if ((rule->flags & EL_TF_LAYER) && layer >= b->hp->n_layers)
             problem(p, "'%.64s' is of a layer past the last, %u", s->tensors[i].name, b->hp->n_layers - 1);
@@ -261,7 +283,34 @@ static enum el_status load_matrix(struct binding *b, const struct el_tensor *t, 
     return EL_OK;
 }
 
-static enum el_status load_vector(struct binding *b, const struct el_tensor *t, const float **vec, struct el_err *err)
+/* The order of the columns of a permuted matrix, checked; one copy for the weights of a layer that have the same. */
+static enum el_status load_perm(struct binding *b, const struct el_tensor *t, uint32_t layer, struct el_weight *w,
+                                struct el_err *err)
+{
+    const uint8_t *const stored = el_matrix_perm(&w->m);
+    const struct el_weight *const of_layer = b->w->slots + (size_t)layer * EL_R_COUNT;
+    if (!stored)
+        return EL_OK;
+    const enum el_status status = el_matrix_check(&w->m, err);
+    if (status != EL_OK)
+        return el_fail_prefix(err, status, "tensor '%s'", t->name);
+    for (size_t i = 0; i < EL_R_COUNT; i++) {
+        const struct el_weight *const other = &of_layer[i];
+        if (other->perm && other->n_in == w->n_in && memcmp(other->perm, stored, 4 * w->n_in) == 0) {
+            w->perm = other->perm;
+            return EL_OK;
+        }
+    }
+    uint32_t *const perm = own_block(b->w, w->n_in * sizeof *perm);
+    if (!perm)
+        return no_memory(t, err);
+    memcpy(perm, stored, w->n_in * sizeof *perm);
+    w->perm = perm;
+    b->w->any_perm = true;
+    return EL_OK;
+}
+
+static enum el_status load_vector(struct binding *b, const struct el_tensor *t, float less, const float **vec, struct el_err *err)
 {
     struct el_matrix m;
     const size_t n_owned = b->w->n_owned;
@@ -270,6 +319,8 @@ static enum el_status load_vector(struct binding *b, const struct el_tensor *t, 
         return no_memory(t, err);
     EL_TRY(load_matrix(b, t, &m, err));
     el_matrix_decode(&m, 0, t->n_rows, values);
+    for (uint64_t i = 0; less != 0 && i < t->n_rows * t->n_in; i++)
+        values[i] -= less;
     /* The encoded bytes, where they were read, lie behind the values. */
     while (b->w->n_owned > n_owned + 1)
         el_free_aligned(b->w->owned[--b->w->n_owned]);
@@ -291,10 +342,12 @@ static enum el_status load_slot(struct binding *b, const struct el_tensor_rule *
     w->n_in = n_dims == 1 ? 1 : dims[n_dims - 1];
     w->n_out = n_dims == 1 ? dims[0] : dims[n_dims - 2];
     w->n_experts = n_dims == 3 ? (uint32_t)dims[0] : 1;
-    if (n_dims == 1)
-        EL_TRY(load_vector(b, t, &w->vec, err));
+    if (n_dims == 1 || rule->flags & EL_TF_VECTORS)
+        EL_TRY(load_vector(b, t, rule->flags & EL_TF_PLUS_ONE && b->off & EL_OFF_NORM_OFFSET ? 1.0f : 0.0f, &w->vec, err));
     else
         EL_TRY(load_matrix(b, t, &w->m, err));
+    if (n_dims > 1)
+        EL_TRY(load_perm(b, t, (uint32_t)(slot / EL_R_COUNT), w, err));
     w->role = rule->role;
     return EL_OK;
 }
@@ -322,13 +375,38 @@ static void finish_layer(struct el_weights *w, uint32_t layer, unsigned off)
         const enum el_role role = linears_with_bias[i];
         at[role].bias = (off & EL_OFF_BIAS) ? NULL : at[role + 1].vec;
     }
-    static const enum el_role norms[][2] = {
-        {EL_R_ATTN_NORM, EL_R_ATTN_NORM_B}, {EL_R_FFN_NORM, EL_R_FFN_NORM_B}, {EL_R_OUTPUT_NORM, EL_R_OUTPUT_NORM_B}};
+    static const enum el_role norms[][2] = {{EL_R_ATTN_NORM, EL_R_ATTN_NORM_B},
+                                            {EL_R_FFN_NORM, EL_R_FFN_NORM_B},
+                                            {EL_R_OUTPUT_NORM, EL_R_OUTPUT_NORM_B},
+                                            {EL_R_ATTN_RESID_NORM, EL_R_ATTN_RESID_NORM_B},
+                                            {EL_R_FFN_RESID_NORM, EL_R_FFN_RESID_NORM_B}};
     for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++) {
         if (off & EL_OFF_NORM_BIAS)
             drop(&at[norms[i][1]]);
         if ((off & EL_OFF_NORM_GAIN) && at[norms[i][0]].vec)
             at[norms[i][0]].vec = w->ones;
+    }
+    if (off & EL_OFF_RESID_NORM) {
+        drop(&at[EL_R_ATTN_RESID_NORM]);
+        drop(&at[EL_R_FFN_RESID_NORM]);
+    }
+    static const enum el_role post_norms[] = {EL_R_ATTN_POST_NORM, EL_R_FFN_POST_NORM};
+    for (size_t i = 0; i < 2; i++) {
+        if (off & EL_OFF_POST_NORM)
+            drop(&at[post_norms[i]]);
+        if ((off & EL_OFF_NORM_GAIN) && at[post_norms[i]].vec)
+            at[post_norms[i]].vec = w->ones;
+    }
+    if (off & EL_OFF_SHARED_EXPERT)
+        drop(&at[EL_R_FFN_UP_SHEXP]);
+    if (off & EL_OFF_SHARED_GATE)
+        drop(&at[EL_R_FFN_ROUTER_SHEXP]);
+    static const enum el_role qk_norms[] = {EL_R_ATTN_Q_NORM, EL_R_ATTN_K_NORM};
+    for (size_t i = 0; i < 2; i++) {
+        if (off & EL_OFF_QK_NORM)
+            drop(&at[qk_norms[i]]);
+        if ((off & EL_OFF_NORM_GAIN) && at[qk_norms[i]].vec)
+            at[qk_norms[i]].vec = w->ones;
     }
 }
 
@@ -337,8 +415,8 @@ static void finish_global(struct el_weights *w, unsigned off)
     struct el_weight *const at = w->slots + (size_t)w->n_layers * EL_R_COUNT;
     if (off & EL_OFF_POSITIONS)
         drop(&at[EL_R_POS_EMBD]);
-    if (off & EL_OFF_ROPE_SCALING)
-        drop(&at[EL_R_ROPE_FREQS]);
+    for (size_t i = 0; i < 3 && off & EL_OFF_ROPE_SCALING; i++)
+        drop(&at[el_arch_rope_role(i)]);
     if (at[EL_R_OUTPUT].role == EL_R_COUNT || (off & EL_OFF_OUTPUT)) {
         at[EL_R_OUTPUT] = at[EL_R_TOKEN_EMBD];
         at[EL_R_OUTPUT].role = EL_R_OUTPUT;
@@ -347,11 +425,13 @@ static void finish_global(struct el_weights *w, unsigned off)
 
 static enum el_status check_rope_freqs(const struct el_weights *w, struct el_err *err)
 {
-    const struct el_weight *const f = el_weight_at(w, EL_R_ROPE_FREQS, 0);
-    for (uint64_t i = 0; f && i < f->n_out; i++)
-        if (!(f->vec[i] > 0 && f->vec[i] <= 1e30f))
-            return el_fail(err, EL_E_FORMAT, "tensor '%s': element %llu is %g, allowed are positive numbers", f->name,
-                           (unsigned long long)i, (double)f->vec[i]);
+    for (size_t k = 0; k < 3; k++) {
+        const struct el_weight *const f = el_weight_at(w, el_arch_rope_role(k), 0);
+        for (uint64_t i = 0; f && i < f->n_out; i++)
+            if (!(f->vec[i] > 0 && f->vec[i] <= 1e30f))
+                return el_fail(err, EL_E_FORMAT, "tensor '%s': element %llu is %g, allowed are positive numbers", f->name,
+                               (unsigned long long)i, (double)f->vec[i]);
+    }
     return EL_OK;
 }
 
@@ -381,12 +461,13 @@ enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch,
     const size_t n_slots = ((size_t)hp->n_layers + 1) * EL_R_COUNT;
     struct binding b = {.w = w, .arch = arch, .hp = hp, .source = source, .own = own, .off = off};
     enum el_status status = EL_OK;
+    const uint64_t n_q = el_dim_size(EL_D_Q, hp), n_ones = n_q > hp->n_embd ? n_q : hp->n_embd;
     el_strmap_init(&b.by_name);
     *w = (struct el_weights){.n_layers = hp->n_layers};
     w->slots = el_calloc_array(n_slots, sizeof *w->slots);
-    /* A tensor has one block per part at most, and a vector one more for its values. */
+    /* A tensor has one block per part at most, and one more: the values of a vector, the order of a matrix' columns. */
     w->owned = el_alloc_array(source->n_tensors * (EL_MAX_PARTS + 1), sizeof *w->owned);
-    w->ones = el_alloc_array(hp->n_embd, sizeof *w->ones);
+    w->ones = el_alloc_array(n_ones, sizeof *w->ones);
     b.tensor_of = el_alloc_array(n_slots, sizeof *b.tensor_of);
     if (!w->slots || !w->owned || !w->ones || !b.tensor_of) {
         status = el_fail(err, EL_E_MEMORY, "out of memory for the weights of %u layers", hp->n_layers);
@@ -396,7 +477,7 @@ enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch,
         w->slots[i].role = EL_R_COUNT;
         b.tensor_of[i] = SIZE_MAX;
     }
-    for (uint32_t i = 0; i < hp->n_embd; i++)
+    for (uint64_t i = 0; i < n_ones; i++)
         w->ones[i] = 1.0f;
     status = bind(&b, err);
 out:
@@ -419,8 +500,8 @@ void el_weights_release(struct el_weights *w)
 
 const struct el_weight *el_weight_at(const struct el_weights *w, enum el_role role, uint32_t layer)
 {
-    static const enum el_role global[] = {EL_R_TOKEN_EMBD,    EL_R_POS_EMBD, EL_R_OUTPUT_NORM,
-                                          EL_R_OUTPUT_NORM_B, EL_R_OUTPUT,   EL_R_ROPE_FREQS};
+    static const enum el_role global[] = {EL_R_TOKEN_EMBD,  EL_R_POS_EMBD, EL_R_EMBD_PROJ,  EL_R_OUTPUT_NORM, EL_R_OUTPUT_NORM_B,
+                                          EL_R_OUTPUT_PROJ, EL_R_OUTPUT,   EL_R_ROPE_FREQS, EL_R_ROPE_SHORT,  EL_R_ROPE_LONG};
     for (size_t i = 0; i < sizeof global / sizeof global[0]; i++)
         if (role == global[i])
             layer = w->n_layers;

@@ -17,8 +17,13 @@ struct el_weight {
     uint32_t n_experts;
     uint64_t n_out, n_in;
     struct el_matrix m; /* matrices */
-    const float *vec;   /* vectors: [n_out] f32 */
-    const float *bias;  /* matrices: [n_out] f32 added to every product, or NULL */
+    /*
+     * NULL, or [n_in]: the columns of m are stored in another order (column k is column perm[k]), and the product reads its
+     * input permuted. Weights of a layer that share an order share the pointer.
+     */
+    const uint32_t *perm;
+    const float *vec;  /* vectors: [n_out] f32 */
+    const float *bias; /* matrices: [n_out] f32 added to every product, or NULL */
 };
 
 /* Features that el_model_opts.disable may name, as bits. */
@@ -31,6 +36,25 @@ enum el_features {
     EL_OFF_POSITIONS = 1u << 5,    /* "positions": neither RoPE nor learned positions */
     EL_OFF_OUTPUT = 1u << 6,       /* "output": the embedding serves as output matrix */
     EL_OFF_EXPERTS = 1u << 7,      /* "experts": only the first of the chosen experts */
+    EL_OFF_QK_NORM = 1u << 8,      /* "qk_norm": q and k as they are */
+    EL_OFF_RESID_NORM = 1u << 9,   /* "resid_norm": no norms of the residual stream behind additions */
+    EL_OFF_EMBD_SCALE = 1u << 10,  /* "embd_scale", "residual_scale", "logit_scale": 1 */
+    EL_OFF_RESIDUAL_SCALE = 1u << 11,
+    EL_OFF_LOGIT_SCALE = 1u << 12,
+    EL_OFF_ATTN_SCALE = 1u << 13,     /* "attn_scale": 1 / sqrt(d_head) */
+    EL_OFF_POS_OFFSET = 1u << 14,     /* "pos_offset": position 0 has row 0 */
+    EL_OFF_PARTIAL_ROTARY = 1u << 15, /* "partial_rotary": whole heads are rotated */
+    EL_OFF_PARALLEL = 1u << 16,       /* "parallel": the MLP reads its norm of x with the attention added */
+    EL_OFF_SHARED_EXPERT = 1u << 17,  /* "shared_expert": only the experts that the router chooses */
+    EL_OFF_SHARED_GATE = 1u << 18,    /* "shared_gate": all of the shared expert for every token */
+    EL_OFF_EXPERT_SHARES = 1u << 19,  /* "expert_shares": the other way to weight experts */
+    EL_OFF_ATTN_CAP = 1u << 20,       /* "attn_cap", "logit_cap": scores and logits as they are */
+    EL_OFF_LOGIT_CAP = 1u << 21,
+    EL_OFF_POST_NORM = 1u << 22,    /* "post_norm": no norms of what attention and MLP add */
+    EL_OFF_NORM_OFFSET = 1u << 23,  /* "norm_offset": gains less 1, where a folder has them so */
+    EL_OFF_WINDOW_EVERY = 1u << 24, /* "window_every": all layers have the window */
+    EL_OFF_ROPE_LOCAL = 1u << 25,   /* "rope_local": one base for all layers */
+    EL_OFF_ROPE_ATTN = 1u << 26,    /* "rope_attn_factor": 1 */
 };
 /* Comma-separated names (NULL: none) to bits. EL_E_USAGE names the unknown one and those there are. */
 enum el_status el_features_parse(const char *names, unsigned *off, struct el_err *err);
@@ -40,7 +64,8 @@ struct el_weights {
     uint32_t n_layers;
     void **owned; /* aligned blocks */
     size_t n_owned;
-    float *ones; /* [n_embd], for gains that are off */
+    float *ones;   /* [the longest norm], for gains that are off */
+    bool any_perm; /* some weight has an order of columns */
 };
 
 /*

@@ -20,6 +20,11 @@ static inline uint16_t el_load_u16(const uint8_t *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
+static inline uint32_t el_load_u32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
 static inline void el_store_u16(uint8_t *p, uint16_t v)
 {
     p[0] = (uint8_t)v;
@@ -44,16 +49,26 @@ static inline float el_round_even(float v)
     return (v + magic) - magic;
 }
 
+/* Nearest integer, ties away from zero, as C's round. |v| < 2^22. */
+static inline float el_round_away(float v)
+{
+    const float whole = (float)(int32_t)v, rest = v - whole;
+    return rest >= 0.5f ? whole + 1.0f : rest <= -0.5f ? whole - 1.0f : whole;
+}
+
 /* The objects that the table in encoding.c points to, one per enc_*.c. */
 #define ENCODING(id) extern const struct el_encoding el_encoding_##id;
 #include "tensor/encodings.def"
 #undef ENCODING
 
-/* The parts function of encodings that are rows of blocks (or plain numbers) in one part. */
+/* The functions of encodings that are rows of independent blocks (parts: or of plain numbers) in one part. */
 bool el_enc_block_parts(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in, struct el_part_shape *parts, uint32_t *n_parts);
-
-/* The n_bad_scales function of blocks that have an f16 scale at byte `at` and, unless at2 equals at, another at byte at2. */
-uint64_t el_enc_count_bad_f16(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, uint32_t at, uint32_t at2);
+/* By decode_block and encode_block. */
+void el_enc_block_decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
+void el_enc_block_encode(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
+                         enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS]);
+/* n_bad_scales by n_f16 and f16_at. */
+uint64_t el_enc_block_bad_f16(const struct el_matrix *m, uint64_t row0, uint64_t n_rows);
 
 static inline char el_ascii_upper(char c)
 {

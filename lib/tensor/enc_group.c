@@ -3,19 +3,38 @@
  * such type, so it is stored as plain tensors. What GPTQ and AWQ checkpoints hold is this with another order of bits.
  *
  *   .codes   I8  [n_rows, ceil(n_in bits / 8)]  code i in bits i bits .. i bits + bits - 1 of the row, least significant first
- *   .scales  F16 [n_rows, n_groups]             n_groups = ceil(n_in / group), 1 for whole rows; the last group may be short
+ *   .scales  F16 [n_rows, n_groups]             n_groups = ceil(n_in / group), 1 for whole rows; the last group may be short;
+ *                                               F32 in the wide form ("F"), for files whose scales no f16 holds
  *   .zeros   I8  [n_rows, n_groups]             zero points as unsigned bytes; absent when symmetric (zero = 2^(bits - 1))
+ *   .perm    I32 [n_in]                         in the permuted form ("P"): stored column k is column perm[k]. GPTQ with
+ *                                               act-order makes groups of columns that do not lie together; so they do
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/f16.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
 
 enum { CODES, SCALES, ZEROS };
+
+static uint64_t scale_nbytes(const struct el_enc *enc)
+{
+    return enc->wide ? 4 : 2;
+}
+
+static void format(const struct el_enc *enc, char out[32])
+{
+    char group[16] = "ROW";
+    if (enc->group)
+        (void)snprintf(group, sizeof group, "%" PRIu32, enc->group);
+    (void)snprintf(out, 32, "G%u_%s%s%s%s", (unsigned)enc->bits, group, enc->zeros ? "Z" : "", enc->wide ? "F" : "",
+                   enc->permuted ? "P" : "");
+}
 
 static uint64_t n_groups_of(const struct el_enc *enc, uint64_t n_in)
 {
@@ -28,31 +47,39 @@ static bool parts(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in, stru
     uint64_t n_bits;
     if (enc->bits < 2 || enc->bits > 8 || !el_mul_u64(n_in, enc->bits, &n_bits) || n_bits > UINT64_MAX - 7)
         return false;
+    if (enc->permuted && n_in > INT32_MAX)
+        return false;
     const uint64_t n_groups = n_groups_of(enc, n_in);
     const uint64_t codes_nbytes = (n_bits + 7) / 8;
-    struct el_part_shape made[] = {
-        {.suffix = ".codes", .ggml_type = 24, .row_n_elems = codes_nbytes, .row_nbytes = codes_nbytes},
-        {.suffix = ".scales", .ggml_type = 1, .row_n_elems = n_groups, .row_nbytes = 2 * n_groups},
-        {.suffix = ".zeros", .ggml_type = 24, .row_n_elems = n_groups, .row_nbytes = n_groups},
-    };
-    const uint32_t n = enc->zeros ? 3 : 2;
+    const struct el_part_shape codes = {".codes", 24, codes_nbytes, codes_nbytes, 0};
+    const struct el_part_shape scales = {".scales", enc->wide ? 0 : 1, n_groups, scale_nbytes(enc) * n_groups, 0};
+    const struct el_part_shape zeros = {".zeros", 24, n_groups, n_groups, 0};
+    uint32_t n = 0;
+    shapes[n++] = codes;
+    shapes[n++] = scales;
+    if (enc->zeros)
+        shapes[n++] = zeros;
     for (uint32_t p = 0; p < n; p++) {
-        if (!el_mul_u64(made[p].row_nbytes, n_rows, &made[p].nbytes))
+        if (!el_mul_u64(shapes[p].row_nbytes, n_rows, &shapes[p].nbytes))
             return false;
     }
-    memcpy(shapes, made, n * sizeof made[0]);
+    if (enc->permuted)
+        shapes[n++] = (struct el_part_shape){".perm", 26, n_in, 0, 4 * n_in};
     *n_parts = n;
     return true;
 }
 
 /* Eight codes lie in exactly `bits` bytes. */
-static void unpack8(const uint8_t *p, uint32_t bits, uint8_t q[8])
+static uint64_t load8(const uint8_t *p, uint32_t bits)
 {
     uint64_t v = 0;
+    if (bits == 4)
+        return el_load_u32(p);
+    if (bits == 8)
+        return el_load_u32(p) | (uint64_t)el_load_u32(p + 4) << 32;
     for (uint32_t b = 0; b < bits; b++)
         v |= (uint64_t)p[b] << (8 * b);
-    for (uint32_t i = 0; i < 8; i++)
-        q[i] = (uint8_t)(v >> (bits * i) & ((1u << bits) - 1));
+    return v;
 }
 
 static void pack8(const uint8_t q[8], uint32_t bits, uint8_t *p, uint64_t nbytes)
@@ -64,48 +91,85 @@ static void pack8(const uint8_t q[8], uint32_t bits, uint8_t *p, uint64_t nbytes
         p[b] = (uint8_t)(v >> (8 * b));
 }
 
-static void decode_row(const struct el_matrix *m, uint64_t r, float *out)
+static float load_scale(const struct el_enc *enc, const uint8_t *scales, uint64_t g)
+{
+    return enc->wide ? el_f32_from_bits(el_load_u32(scales + 4 * g)) : el_load_f16(scales + 2 * g);
+}
+
+/* Puts n values that are stored from column i on where `perm` (any bytes) says; what lies outside the row goes nowhere. */
+static void scatter(const float *v, uint64_t n, const uint8_t *perm, uint64_t i, uint64_t n_in, float *out)
+{
+    for (uint64_t k = 0; k < n; k++) {
+        const uint32_t column = el_load_u32(perm + 4 * (i + k));
+        if (column < n_in)
+            out[column] = v[k];
+    }
+}
+
+/* What a code stands for in a group; up to four bits from a table, so that a group costs its sixteen products once. */
+struct group_values {
+    float scale;
+    int zero;
+    float of[16];
+};
+
+static void begin_group(const struct el_matrix *m, uint64_t r, uint64_t g, struct group_values *v)
+{
+    v->scale = load_scale(&m->enc, m->data[SCALES] + r * m->row_nbytes[SCALES], g);
+    v->zero = m->enc.zeros ? m->data[ZEROS][r * m->row_nbytes[ZEROS] + g] : 1 << (m->enc.bits - 1);
+    for (int q = 0; m->enc.bits <= 4 && q < 1 << m->enc.bits; q++)
+        v->of[q] = v->scale * (float)(q - v->zero);
+}
+
+static void decode_row(const struct el_matrix *m, uint64_t r, const uint8_t *perm, float *out)
 {
     const uint32_t bits = m->enc.bits;
+    const uint64_t mask = (1u << bits) - 1, codes_nbytes = (m->n_in * bits + 7) / 8;
     const uint8_t *const codes = m->data[CODES] + r * m->row_nbytes[CODES];
-    const uint8_t *const scales = m->data[SCALES] + r * m->row_nbytes[SCALES];
-    const uint64_t codes_nbytes = (m->n_in * bits + 7) / 8;
     uint64_t group = UINT64_MAX;
-    float scale = 0.0f;
-    int zero = 1 << (bits - 1);
+    struct group_values values = {.zero = 0};
+    if (perm) /* what is no permutation leaves columns out */
+        memset(out, 0, m->n_in * sizeof *out);
     for (uint64_t i = 0; i < m->n_in; i += 8) {
         /* Groups are multiples of 8, so eight codes share one. */
-        const uint64_t g = m->enc.group ? i / m->enc.group : 0;
-        if (g != group) {
-            group = g;
-            scale = el_load_f16(scales + 2 * g);
-            if (m->enc.zeros)
-                zero = m->data[ZEROS][r * m->row_nbytes[ZEROS] + g];
-        }
-        const uint64_t at = i / 8 * bits;
+        const uint64_t g = m->enc.group ? i / m->enc.group : 0, at = i / 8 * bits;
         const uint64_t n = m->n_in - i < 8 ? m->n_in - i : 8;
-        uint8_t q[8], last[8] = {0};
+        if (g != group)
+            begin_group(m, r, g, &values);
+        group = g;
+        uint8_t last[8] = {0};
         const uint8_t *src = codes + at;
         if (n < 8) {
             memcpy(last, src, codes_nbytes - at);
             src = last;
         }
-        unpack8(src, bits, q);
-        for (uint64_t k = 0; k < n; k++)
-            out[i + k] = scale * (float)(q[k] - zero);
+        const uint64_t q = load8(src, bits);
+        float v[8];
+        if (bits <= 4) {
+            for (uint32_t k = 0; k < 8; k++)
+                v[k] = values.of[q >> (bits * k) & mask];
+        } else {
+            for (uint32_t k = 0; k < 8; k++)
+                v[k] = values.scale * (float)((int)(q >> (bits * k) & mask) - values.zero);
+        }
+        if (perm)
+            scatter(v, n, perm, i, m->n_in, out);
+        else
+            memcpy(out + i, v, n * sizeof *v);
     }
 }
 
 static void decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
 {
+    const uint8_t *const perm = el_matrix_perm(m);
     for (uint64_t r = 0; r < n_rows; r++)
-        decode_row(m, row0 + r, out + r * m->n_in);
+        decode_row(m, row0 + r, perm, out + r * m->n_in);
 }
 
 /* Codes that are to be packed go through a small buffer, so that a group may be as long as a row. */
 static void pack_group(const float *x, uint64_t n, float scale, int zero, uint32_t bits, uint8_t *p)
 {
-    const struct el_fit_range range = {(float)-zero, (float)((1 << bits) - 1 - zero)};
+    const struct el_fit_range range = {.lo = (float)-zero, .hi = (float)((1 << bits) - 1 - zero)};
     for (uint64_t i = 0; i < n; i += 8) {
         const uint32_t k = n - i < 8 ? (uint32_t)(n - i) : 8;
         int16_t q[8];
@@ -140,12 +204,13 @@ static void encode_group(const struct el_enc *enc, const float *x, const float *
     int zero = enc->zeros ? nearest_zero(&ext, top) : 1 << (enc->bits - 1);
     uint16_t scale = nearest_scale(&ext, enc, top);
     if (effort == EL_ENCODE_SEARCH) {
-        float best = el_fit_scale_eval(x, w, n, el_f16_to_f32(scale), (struct el_fit_range){(float)-zero, top - (float)zero}).rr;
+        const struct el_fit_range plain = {.lo = (float)-zero, .hi = top - (float)zero};
+        float best = el_fit_scale_eval(x, w, n, el_f16_to_f32(scale), plain).rr;
         const int spread = enc->zeros ? 1 : 0, middle = zero;
         for (int z = middle - spread; z <= middle + spread; z++) {
             if (z < 0 || z > (int)top)
                 continue;
-            const struct el_fit_range range = {(float)-z, top - (float)z};
+            const struct el_fit_range range = {.lo = (float)-z, .hi = top - (float)z};
             const uint16_t trial = el_fit_scale_f16(x, w, n, range);
             const float err = el_fit_scale_eval(x, w, n, el_f16_to_f32(trial), range).rr;
             if (err < best) {
@@ -166,6 +231,7 @@ static void encode(const struct el_enc *enc, const float *x, const float *import
 {
     const uint64_t n_groups = n_groups_of(enc, n_in), group = enc->group ? enc->group : n_in;
     const uint64_t codes_nbytes = (n_in * enc->bits + 7) / 8;
+    assert(el_enc_can_encode(enc));
     for (uint64_t r = 0; r < n_rows; r++) {
         for (uint64_t g = 0; g < n_groups; g++) {
             const uint64_t at = g * group, n = n_in - at < group ? n_in - at : group;
@@ -181,52 +247,45 @@ static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t 
     const uint64_t n_groups = n_groups_of(&m->enc, m->n_in);
     uint64_t n_bad = 0;
     for (uint64_t r = row0; r < row0 + n_rows; r++) {
+        const uint8_t *const scales = m->data[SCALES] + r * m->row_nbytes[SCALES];
         for (uint64_t g = 0; g < n_groups; g++)
-            n_bad += el_f16_is_bad(el_load_u16(m->data[SCALES] + r * m->row_nbytes[SCALES] + 2 * g));
+            n_bad += m->enc.wide ? (el_load_u32(scales + 4 * g) & 0x7f800000u) == 0x7f800000u
+                                 : el_f16_is_bad(el_load_u16(scales + 2 * g));
     }
     return n_bad;
 }
 
-/* G<bits>_<group|ROW>[Z] */
+/* G<bits>_<group|ROW>[Z][F][P] */
 static bool parse(const char *name, struct el_enc *enc)
 {
+    static const uint32_t groups[] = {32, 64, 128, 256, 512, 1024, 0};
     if (el_ascii_upper(name[0]) != 'G' || name[1] < '2' || name[1] > '8' || name[2] != '_')
         return false;
-    static const struct {
-        const char *text;
-        uint32_t group;
-    } groups[] = {{"32", 32}, {"64", 64}, {"128", 128}, {"ROW", 0}};
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
-        char rest[8];
-        for (uint8_t zeros = 0; zeros <= 1; zeros++) {
-            (void)snprintf(rest, sizeof rest, "%s%s", groups[i].text, zeros ? "Z" : "");
-            if (el_name_equal(name + 3, rest)) {
-                enc->bits = (uint8_t)(name[1] - '0');
-                enc->group = groups[i].group;
-                enc->zeros = zeros;
-                return true;
-            }
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0] * 8; i++) {
+        const struct el_enc trial = {.e = &el_encoding_group,
+                                     .bits = (uint8_t)(name[1] - '0'),
+                                     .zeros = i & 1,
+                                     .wide = i >> 1 & 1,
+                                     .permuted = i >> 2 & 1,
+                                     .group = groups[i / 8]};
+        char text[32];
+        format(&trial, text);
+        if (el_name_equal(name, text)) {
+            *enc = trial;
+            return true;
         }
     }
     return false;
 }
 
-static void format(const struct el_enc *enc, char out[32])
-{
-    char group[16] = "ROW";
-    if (enc->group)
-        (void)snprintf(group, sizeof group, "%" PRIu32, enc->group);
-    (void)snprintf(out, 32, "G%u_%s%s", (unsigned)enc->bits, group, enc->zeros ? "Z" : "");
-}
-
 const struct el_encoding el_encoding_group = {
     .name = "G",
-    .about = "G<bits>_<group>[Z]: 2 to 8 bits, groups of 32, 64, 128 or ROW, f16 scales, Z: zero points",
+    .about = "G<bits>_<group>[Z]: 2 to 8 bits, groups of 32, 64 ... 1024 or ROW, f16 scales, Z: zero points",
     .ggml_type = -1,
     .flags = EL_ENC_PARAMS,
     .block_n = 1,
     .block_nbytes = 0,
-    .usage = "G<2..8>_<32|64|128|ROW>[Z]",
+    .usage = "G<2..8>_<32|64|128|256|512|1024|ROW>[Z]",
     .parse = parse,
     .format = format,
     .parts = parts,

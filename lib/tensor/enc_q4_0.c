@@ -11,20 +11,14 @@ struct block_q4_0 {
 };
 _Static_assert(sizeof(struct block_q4_0) == 18, "Q4_0 block is 18 bytes");
 
-static const struct el_fit_range range = {-8.0f, 7.0f};
+static const struct el_fit_range range = {.lo = -8.0f, .hi = 7.0f};
 
-static void decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
+static void decode_block(const uint8_t *p, float *out)
 {
-    const uint64_t n_blocks = m->n_in / EL_QK;
-    for (uint64_t r = row0; r < row0 + n_rows; r++) {
-        const uint8_t *p = m->data[0] + r * m->row_nbytes[0];
-        for (uint64_t b = 0; b < n_blocks; b++, p += sizeof(struct block_q4_0), out += EL_QK) {
-            const float d = el_load_f16(p);
-            for (uint32_t i = 0; i < EL_QK / 2; i++) {
-                out[i] = (float)((p[2 + i] & 15) - 8) * d;
-                out[i + EL_QK / 2] = (float)((p[2 + i] >> 4) - 8) * d;
-            }
-        }
+    const float d = el_load_f16(p);
+    for (uint32_t i = 0; i < EL_QK / 2; i++) {
+        out[i] = (float)((p[2 + i] & 15) - 8) * d;
+        out[i + EL_QK / 2] = (float)((p[2 + i] >> 4) - 8) * d;
     }
 }
 
@@ -56,26 +50,12 @@ static void encode_search(const float *x, const float *w, struct block_q4_0 *out
         out->q[i] = (uint8_t)((q[i] + 8) | (q[i + EL_QK / 2] + 8) << 4);
 }
 
-static void encode(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
-                   enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS])
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
 {
-    (void)enc;
-    uint8_t *p = parts_out[0];
-    for (uint64_t r = 0; r < n_rows; r++) {
-        for (uint64_t c = 0; c < n_in; c += EL_QK, p += sizeof(struct block_q4_0)) {
-            struct block_q4_0 block;
-            if (effort == EL_ENCODE_SEARCH)
-                encode_search(x + r * n_in + c, importance ? importance + c : NULL, &block);
-            else
-                encode_nearest(x + r * n_in + c, &block);
-            memcpy(p, &block, sizeof block);
-        }
-    }
-}
-
-static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t n_rows)
-{
-    return el_enc_count_bad_f16(m, row0, n_rows, 0, 0);
+    if (effort == EL_ENCODE_SEARCH)
+        encode_search(x, w, block);
+    else
+        encode_nearest(x, block);
 }
 
 const struct el_encoding el_encoding_q4_0 = {
@@ -85,7 +65,11 @@ const struct el_encoding el_encoding_q4_0 = {
     .block_n = EL_QK,
     .block_nbytes = sizeof(struct block_q4_0),
     .parts = el_enc_block_parts,
-    .decode = decode,
-    .encode = encode,
-    .n_bad_scales = n_bad_scales,
+    .decode = el_enc_block_decode,
+    .encode = el_enc_block_encode,
+    .n_bad_scales = el_enc_block_bad_f16,
+    .decode_block = decode_block,
+    .encode_block = encode_block,
+    .n_f16 = 1,
+    .f16_at = {0},
 };

@@ -15,6 +15,8 @@ struct block_q5_k {
 };
 _Static_assert(sizeof(struct block_q5_k) == 176, "Q5_K block is 176 bytes");
 
+static const struct el_super_affine_kind kind = {.n_subs = 8, .sub_n = 32, .top = 63.0f, .hi = 31.0f};
+
 static void decode_block(const uint8_t *p, float *out)
 {
     const float d = el_load_f16(p), dmin = el_load_f16(p + 2);
@@ -31,23 +33,14 @@ static void decode_block(const uint8_t *p, float *out)
     }
 }
 
-static void decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
 {
-    const uint64_t n_blocks = m->n_in / EL_QK_K;
-    for (uint64_t r = row0; r < row0 + n_rows; r++) {
-        const uint8_t *p = m->data[0] + r * m->row_nbytes[0];
-        for (uint64_t b = 0; b < n_blocks; b++, p += sizeof(struct block_q5_k), out += EL_QK_K)
-            decode_block(p, out);
-    }
-}
-
-static void encode_block(const float *x, const float *w, enum el_effort effort, struct block_q5_k *out)
-{
+    struct block_q5_k *const out = block;
     struct el_super_affine fit;
     if (effort == EL_ENCODE_SEARCH)
-        el_super_affine_search(x, w, 31.0f, &fit);
+        el_super_affine_search(&kind, x, w, &fit);
     else
-        el_super_affine_nearest(x, 31.0f, &fit);
+        el_super_affine_nearest(&kind, x, &fit);
     el_store_u16(out->d, fit.d);
     el_store_u16(out->dmin, fit.dmin);
     el_kquant_pack(fit.scale, fit.min, out->scales);
@@ -60,33 +53,19 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
     }
 }
 
-static void encode(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
-                   enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS])
-{
-    (void)enc;
-    uint8_t *p = parts_out[0];
-    for (uint64_t r = 0; r < n_rows; r++) {
-        for (uint64_t c = 0; c < n_in; c += EL_QK_K, p += sizeof(struct block_q5_k)) {
-            struct block_q5_k block;
-            encode_block(x + r * n_in + c, importance ? importance + c : NULL, effort, &block);
-            memcpy(p, &block, sizeof block);
-        }
-    }
-}
-
-static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t n_rows)
-{
-    return el_enc_count_bad_f16(m, row0, n_rows, 0, 2);
-}
-
 const struct el_encoding el_encoding_q5_k = {
     .name = "Q5_K",
     .about = "5.5 bits: super-blocks of 256, 6-bit scales and mins per 32",
     .ggml_type = 13,
+    .fallback = "Q5_1",
     .block_n = EL_QK_K,
     .block_nbytes = sizeof(struct block_q5_k),
     .parts = el_enc_block_parts,
-    .decode = decode,
-    .encode = encode,
-    .n_bad_scales = n_bad_scales,
+    .decode = el_enc_block_decode,
+    .encode = el_enc_block_encode,
+    .n_bad_scales = el_enc_block_bad_f16,
+    .decode_block = decode_block,
+    .encode_block = encode_block,
+    .n_f16 = 2,
+    .f16_at = {0, 2},
 };

@@ -10,26 +10,13 @@ struct block_q8_0 {
 _Static_assert(sizeof(struct block_q8_0) == 34, "Q8_0 block is 34 bytes");
 
 /* -128 is representable, but no writer uses it and some kernels cannot negate it. */
-static const struct el_fit_range range = {-127.0f, 127.0f};
+static const struct el_fit_range range = {.lo = -127.0f, .hi = 127.0f};
 
-static void decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
+static void decode_block(const uint8_t *p, float *out)
 {
-    const uint64_t n_blocks = m->n_in / EL_QK;
-    for (uint64_t r = row0; r < row0 + n_rows; r++) {
-        const uint8_t *p = m->data[0] + r * m->row_nbytes[0];
-        for (uint64_t b = 0; b < n_blocks; b++, p += sizeof(struct block_q8_0), out += EL_QK) {
-            const float d = el_load_f16(p);
-            for (uint32_t i = 0; i < EL_QK; i++)
-                out[i] = (float)(int8_t)p[2 + i] * d;
-        }
-    }
-}
-
-/* Nearest, ties away from zero. |v| < 2^22. */
-static float round_away(float v)
-{
-    const float whole = (float)(int32_t)v, rest = v - whole;
-    return rest >= 0.5f ? whole + 1.0f : rest <= -0.5f ? whole - 1.0f : whole;
+    const float d = el_load_f16(p);
+    for (uint32_t i = 0; i < EL_QK; i++)
+        out[i] = (float)(int8_t)p[2 + i] * d;
 }
 
 /* ggml's reference, to the byte: codes by the scale as it was before it was rounded to f16. */
@@ -40,7 +27,7 @@ static void encode_nearest(const float *x, struct block_q8_0 *out)
     el_store_u16(out->d, el_fit_f16(d));
     for (uint32_t i = 0; i < EL_QK; i++) {
         const float v = x[i] * inv;
-        out->q[i] = (int8_t)round_away(v < range.lo ? range.lo : v > range.hi ? range.hi : v);
+        out->q[i] = (int8_t)el_round_away(v < range.lo ? range.lo : v > range.hi ? range.hi : v);
     }
 }
 
@@ -54,26 +41,12 @@ static void encode_search(const float *x, const float *w, struct block_q8_0 *out
         out->q[i] = (int8_t)q[i];
 }
 
-static void encode(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
-                   enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS])
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
 {
-    (void)enc;
-    uint8_t *p = parts_out[0];
-    for (uint64_t r = 0; r < n_rows; r++) {
-        for (uint64_t c = 0; c < n_in; c += EL_QK, p += sizeof(struct block_q8_0)) {
-            struct block_q8_0 block;
-            if (effort == EL_ENCODE_SEARCH)
-                encode_search(x + r * n_in + c, importance ? importance + c : NULL, &block);
-            else
-                encode_nearest(x + r * n_in + c, &block);
-            memcpy(p, &block, sizeof block);
-        }
-    }
-}
-
-static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t n_rows)
-{
-    return el_enc_count_bad_f16(m, row0, n_rows, 0, 0);
+    if (effort == EL_ENCODE_SEARCH)
+        encode_search(x, w, block);
+    else
+        encode_nearest(x, block);
 }
 
 const struct el_encoding el_encoding_q8_0 = {
@@ -83,7 +56,11 @@ const struct el_encoding el_encoding_q8_0 = {
     .block_n = EL_QK,
     .block_nbytes = sizeof(struct block_q8_0),
     .parts = el_enc_block_parts,
-    .decode = decode,
-    .encode = encode,
-    .n_bad_scales = n_bad_scales,
+    .decode = el_enc_block_decode,
+    .encode = el_enc_block_encode,
+    .n_bad_scales = el_enc_block_bad_f16,
+    .decode_block = decode_block,
+    .encode_block = encode_block,
+    .n_f16 = 1,
+    .f16_at = {0},
 };

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/checked.h"
+#include "base/mem.h"
 #include "tensor/enc_common.h"
 
 static const struct el_encoding *const table[] = {
@@ -93,9 +94,25 @@ void el_enc_name(const struct el_enc *enc, char out[32])
         (void)snprintf(out, 32, "%s", enc->e->name);
 }
 
+enum el_status el_enc_check_encode(const struct el_enc *enc, struct el_err *err)
+{
+    if (el_enc_can_encode(enc))
+        return EL_OK;
+    char name[32];
+    el_enc_name(enc, name);
+    return el_fail(err, EL_E_UNSUPPORTED, "%s can be read but not made: %s", name,
+                   enc->e->encode ? "its scales or its order of columns come from another program" : enc->e->no_encode);
+}
+
 bool el_enc_equal(const struct el_enc *a, const struct el_enc *b)
 {
-    return a->e == b->e && a->bits == b->bits && a->zeros == b->zeros && a->group == b->group;
+    return a->e == b->e && a->bits == b->bits && a->zeros == b->zeros && a->wide == b->wide && a->permuted == b->permuted &&
+           a->group == b->group;
+}
+
+bool el_enc_can_encode(const struct el_enc *enc)
+{
+    return enc->e->encode && !enc->wide && !enc->permuted;
 }
 
 bool el_enc_nbytes(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in, uint64_t *nbytes)
@@ -130,6 +147,46 @@ void el_matrix_decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows,
     m->enc.e->decode(m, row0, n_rows, out);
 }
 
+const uint8_t *el_matrix_perm(const struct el_matrix *m)
+{
+    struct el_part_shape parts[EL_MAX_PARTS];
+    uint32_t n_parts;
+    if (!m->enc.permuted || !m->enc.e->parts(&m->enc, m->n_rows, m->n_in, parts, &n_parts))
+        return NULL;
+    return m->data[n_parts - 1]; /* it is the last part */
+}
+
+enum el_status el_matrix_check(const struct el_matrix *m, struct el_err *err)
+{
+    const uint8_t *const perm = el_matrix_perm(m);
+    if (!perm)
+        return EL_OK;
+    enum el_status status = EL_OK;
+    uint8_t *const seen = el_calloc_array((size_t)m->n_in, 1);
+    if (!seen)
+        return el_fail(err, EL_E_MEMORY, "out of memory for an order of %llu columns", (unsigned long long)m->n_in);
+    for (uint64_t k = 0; k < m->n_in && status == EL_OK; k++) {
+        const uint32_t column = el_load_u32(perm + 4 * k);
+        if (column >= m->n_in)
+            status = el_fail(err, EL_E_FORMAT, "order of columns: entry %llu is %u, at most %llu", (unsigned long long)k, column,
+                             (unsigned long long)m->n_in - 1);
+        else if (seen[column])
+            status =
+                el_fail(err, EL_E_FORMAT, "order of columns: entry %llu is %u, which came before", (unsigned long long)k, column);
+        else
+            seen[column] = 1;
+    }
+    el_free(seen);
+    return status;
+}
+
+struct el_matrix el_matrix_as_stored(const struct el_matrix *m)
+{
+    struct el_matrix stored = *m;
+    stored.enc.permuted = 0;
+    return stored;
+}
+
 bool el_enc_block_parts(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in, struct el_part_shape *parts, uint32_t *n_parts)
 {
     const struct el_encoding *const e = enc->e;
@@ -143,18 +200,38 @@ bool el_enc_block_parts(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in
     return true;
 }
 
-uint64_t el_enc_count_bad_f16(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, uint32_t at, uint32_t at2)
+void el_enc_block_decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
+{
+    const struct el_encoding *const e = m->enc.e;
+    const uint64_t n_blocks = m->n_in / e->block_n;
+    for (uint64_t r = row0; r < row0 + n_rows; r++) {
+        const uint8_t *p = m->data[0] + r * m->row_nbytes[0];
+        for (uint64_t b = 0; b < n_blocks; b++, p += e->block_nbytes, out += e->block_n)
+            e->decode_block(p, out);
+    }
+}
+
+void el_enc_block_encode(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
+                         enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    const struct el_encoding *const e = enc->e;
+    uint8_t *p = parts_out[0];
+    for (uint64_t r = 0; r < n_rows; r++) {
+        for (uint64_t c = 0; c < n_in; c += e->block_n, p += e->block_nbytes)
+            e->encode_block(x + r * n_in + c, importance ? importance + c : NULL, effort, p);
+    }
+}
+
+uint64_t el_enc_block_bad_f16(const struct el_matrix *m, uint64_t row0, uint64_t n_rows)
 {
     const struct el_encoding *const e = m->enc.e;
     const uint64_t n_blocks = m->n_in / e->block_n;
     uint64_t n_bad = 0;
     for (uint64_t r = row0; r < row0 + n_rows; r++) {
-        const uint8_t *const row = m->data[0] + r * m->row_nbytes[0];
-        for (uint64_t b = 0; b < n_blocks; b++) {
-            const uint8_t *const block = row + b * e->block_nbytes;
-            n_bad += el_f16_is_bad(el_load_u16(block + at));
-            if (at2 != at)
-                n_bad += el_f16_is_bad(el_load_u16(block + at2));
+        const uint8_t *p = m->data[0] + r * m->row_nbytes[0];
+        for (uint64_t b = 0; b < n_blocks; b++, p += e->block_nbytes) {
+            for (uint32_t k = 0; k < e->n_f16; k++)
+                n_bad += el_f16_is_bad(el_load_u16(p + e->f16_at[k]));
         }
     }
     return n_bad;

@@ -19,9 +19,11 @@ struct el_encoding;
 struct el_enc {
     const struct el_encoding *e;
     /* Only for parameterised encodings (the group encoding); 0 else. */
-    uint8_t bits;    /* 2..8 */
-    uint8_t zeros;   /* 1: integer zero points, 0: symmetric */
-    uint32_t group;  /* columns per scale; 0 is the whole row */
+    uint8_t bits;     /* 2..8 */
+    uint8_t zeros;    /* 1: integer zero points, 0: symmetric */
+    uint8_t wide;     /* 1: scales are f32, 0: f16 */
+    uint8_t permuted; /* 1: columns are stored in another order, which a shared part says; decode undoes it */
+    uint32_t group;   /* columns per scale; 0 is the whole row */
 };
 
 /* Where a part lies and how. Filled by encoding->parts. */
@@ -60,6 +62,7 @@ struct el_encoding {
     uint32_t block_n;      /* n_in must be a multiple of it (1: any) */
     uint32_t block_nbytes; /* sizeof the block; 0 with EL_ENC_PARAMS */
     const char *fallback;  /* what a row that block_n does not divide gets instead; NULL: Q8_0 */
+    const char *no_encode; /* why encode is NULL, for messages: "its encoder needs ..." */
 
     /* With EL_ENC_PARAMS, else NULL: its names for messages; a name to parameters (false: not one of mine); and back. */
     const char *usage;
@@ -77,7 +80,7 @@ struct el_encoding {
     /*
      * Encodes x [n_rows, n_in] f32, all finite, into parts_out[p] (row-led parts: n_rows * row_nbytes bytes from the first row
      * on). importance [n_in] f32 >= 0, or NULL: the encoding's own weighting. Pure; the bytes do not depend on CPU level or
-     * compiler.
+     * compiler. NULL: this encoding can be read and not made (no_encode says why).
      */
     void (*encode)(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
                    enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS]);
@@ -86,6 +89,14 @@ struct el_encoding {
      * Number of scales (and mins) of the range that are not finite: what verify reports. NULL: count non-finite decoded values.
      */
     uint64_t (*n_bad_scales)(const struct el_matrix *m, uint64_t row0, uint64_t n_rows);
+
+    /*
+     * What the functions above do with one block, where they are the common ones of enc_common.h, else NULL. `block` lies at any
+     * address. w [block_n] is the importance of the block's columns, or NULL.
+     */
+    void (*decode_block)(const uint8_t *block, float *out);
+    void (*encode_block)(const float *x, const float *w, enum el_effort effort, void *block);
+    uint32_t n_f16, f16_at[2]; /* how many half-precision scales a block has, and at which bytes */
 };
 
 /* Index of every encoding: EL_ENC_IDX_q4_k ... in the order of encodings.def (kernels are tabled by it; it is never stored). */
@@ -104,14 +115,21 @@ const struct el_encoding *el_encoding_by_ggml(int32_t ggml_type); /* NULL: not o
 const char *el_ggml_type_name(int32_t ggml_type);
 
 /*
- * Names: "Q4_K" (any case), group encodings G<bits>_<group|ROW>[Z]: "G4_32", "G3_128Z", "G8_ROW". EL_E_USAGE lists what there is.
- * el_enc_name writes the canonical name to out[32].
+ * Names: "Q4_K" (any case), group encodings G<bits>_<group|ROW>[Z][F][P]: "G4_32", "G3_128Z", "G8_ROW". EL_E_USAGE lists what
+ * there is. el_enc_name writes the canonical name to out[32].
  */
 enum el_status el_enc_parse(const char *name, struct el_enc *enc, struct el_err *err);
 void el_enc_name(const struct el_enc *enc, char out[32]);
-/* Adds all names to out, for messages: "F32, F16, ..., G<2..8>_<32|64|128|ROW>[Z]". */
+/* Adds all names to out, for messages: "F32, F16, ..., G<2..8>_<32|64|...|ROW>[Z]". */
 void el_enc_list(struct el_buf *out);
+/* EL_OK, or EL_E_UNSUPPORTED with the name and the reason: the encoding can only be read. */
+enum el_status el_enc_check_encode(const struct el_enc *enc, struct el_err *err);
 bool el_enc_equal(const struct el_enc *a, const struct el_enc *b);
+/*
+ * Can it be made from numbers? Not what has no encoder, and not what only files bring along: scales in f32, and an order of
+ * columns, which is somebody else's choice.
+ */
+bool el_enc_can_encode(const struct el_enc *enc);
 /* Total bytes of an [n_rows, n_in] matrix; false when n_in does not fit or on overflow. */
 bool el_enc_nbytes(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in, uint64_t *nbytes);
 /* The parameterless encodings that code refers to by name. */
@@ -120,5 +138,18 @@ struct el_enc el_enc_f16(void);
 
 /* Decodes with checks in debug builds; the ordinary way to decode. */
 void el_matrix_decode(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
+
+/*
+ * The order of the columns of a permuted matrix: column k as stored is column perm[k] of the matrix. NULL when it is not
+ * permuted; n_in little-endian u32 at any address, not checked, else.
+ */
+const uint8_t *el_matrix_perm(const struct el_matrix *m);
+/*
+ * Checks what decoding takes on trust: that the order of the columns names each of them once. EL_E_FORMAT says which entry does
+ * not (the caller names file and tensor), EL_E_MEMORY.
+ */
+enum el_status el_matrix_check(const struct el_matrix *m, struct el_err *err);
+/* The same bytes as a matrix whose columns are in the stored order: W' with W'[r, k] = W[r, perm[k]]. */
+struct el_matrix el_matrix_as_stored(const struct el_matrix *m);
 
 #endif

@@ -51,8 +51,22 @@ static inline el_v4 load_some(const float *p, uint64_t n)
     return el_v4_load(last);
 }
 
+/* The nearest level, of two equally near the lower: the sum of the steps below v. */
+static inline el_v4 snap4(el_v4 v, const struct el_fit_levels *levels)
+{
+    const float *const value = levels->value;
+    el_v4 q = el_v4_all(value[0]);
+    for (uint32_t k = 1; k < levels->n; k++) {
+        const el_v4i above = v > el_v4_all(0.5f * (value[k - 1] + value[k]));
+        q += (el_v4)((el_v4i)el_v4_all(value[k] - value[k - 1]) & above);
+    }
+    return q;
+}
+
 static inline el_v4 codes4(el_v4 x, float inv, struct el_fit_range range)
 {
+    if (range.levels)
+        return snap4(x * el_v4_all(inv), range.levels);
     return el_v4_round(el_v4_clamp(x * el_v4_all(inv), range.lo, range.hi));
 }
 
@@ -105,6 +119,9 @@ static bool try_scale(const float *x, const float *w, uint64_t n, struct el_fit_
     return true;
 }
 
+/* Distance of trials in parts of the end, where codes are levels of uneven distances. */
+#define LEVELS_STEP 0.02f
+
 /*
  * Trials that map the extreme to code |end| + u: a grid about the end of the range, then ever larger factors, as long as cutting
  * off the extremes pays. With few codes the scale itself matters, and the grid is fine; with many, luck in rounding does, and it
@@ -115,7 +132,7 @@ static void try_end(const float *x, const float *w, uint64_t n, struct el_fit_ra
 {
     const float sign = end < 0.0f ? -1.0f : 1.0f, size = end * sign;
     const bool few = size < 16.0f;
-    const float step = few ? 0.25f : 0.75f;
+    const float step = range.levels ? LEVELS_STEP * size : few ? 0.25f : 0.75f;
     float at = size;
     for (int k = few ? -6 : -12; k <= (few ? 6 : 2); k++) {
         at = size + step * (float)k;
@@ -230,24 +247,24 @@ struct el_fit_affine_sums el_fit_affine_eval(const float *x, const float *w, uin
 }
 
 /*
- * Least squares for the codes of (s, m): minimises sum w (r - ds q + dm)^2 over ds, dm. When that makes m negative, m = 0 and s
- * alone. w1 = sum w.
+ * Least squares for the codes of (s, m): minimises sum w (r - ds q + dm)^2 over ds, dm. When that makes m negative though it must
+ * not be, m = 0 and s alone. w1 = sum w.
  */
-static struct el_fit_affine affine_refit(float s, float m, float w1, const struct el_fit_affine_sums *sums)
+static struct el_fit_affine affine_refit(float s, float m, float w1, bool any_sign, const struct el_fit_affine_sums *sums)
 {
     struct el_fit_affine fit = {s, m, sums->rr};
     const float det = sums->qq * w1 - sums->q1 * sums->q1;
     if (det > 1e-6f * sums->qq * w1) {
         const float ds = (sums->rq * w1 - sums->q1 * sums->r1) / det;
         const float dm = (sums->rq * sums->q1 - sums->qq * sums->r1) / det;
-        if (m + dm >= 0.0f) {
+        if (any_sign || m + dm >= 0.0f) {
             fit.s = s + ds;
             fit.m = m + dm;
             fit.rr = sums->rr - ds * sums->rq + dm * sums->r1;
             return fit;
         }
     }
-    if (sums->qq > 0.0f) {
+    if (sums->qq > 0.0f && !any_sign) {
         const float rq = sums->rq - m * sums->q1, ds = rq / sums->qq;
         fit.s = s + ds;
         fit.m = 0.0f;
@@ -256,40 +273,58 @@ static struct el_fit_affine affine_refit(float s, float m, float w1, const struc
     return fit;
 }
 
-static bool try_affine(const float *x, const float *w, uint32_t n, float hi, float w1, float s, float m,
-                       struct el_fit_affine *best)
+/* What a search for s and m goes by. */
+struct affine_job {
+    const float *x, *w;
+    uint32_t n;
+    float hi, w1; /* w1: sum of w */
+    bool any_sign;
+};
+
+static float sum_weights(const float *w, uint32_t n)
 {
-    const struct el_fit_affine_sums sums = el_fit_affine_eval(x, w, n, s, m, hi);
-    const struct el_fit_affine fit = affine_refit(s, m, w1, &sums);
+    if (!w)
+        return (float)n;
+    el_v4 sum = el_v4_all(0.0f);
+    for (uint32_t i = 0; i < n; i += 4)
+        sum += el_v4_load(w + i);
+    return el_v4_sum(sum);
+}
+
+static bool try_affine(const struct affine_job *job, float s, float m, struct el_fit_affine *best)
+{
+    const struct el_fit_affine_sums sums = el_fit_affine_eval(job->x, job->w, job->n, s, m, job->hi);
+    const struct el_fit_affine fit = affine_refit(s, m, job->w1, job->any_sign, &sums);
     if (!(fit.rr < best->rr) || !(fit.s > 0.0f))
         return false;
     *best = fit;
     return true;
 }
 
+/* Searches from values min to min + span, span > 0. */
+static struct el_fit_affine fit_affine(const struct affine_job *job, float min, float span)
+{
+    const float m = -min;
+    struct el_fit_affine best = {span / job->hi, m, 0.0f};
+    best.rr = el_fit_affine_eval(job->x, job->w, job->n, best.s, m, job->hi).rr;
+    /* As in try_end: finer where codes are few, wider towards larger scales where they are many. */
+    const bool few = job->hi < 16.0f;
+    const float step = few ? 0.25f : 0.5f;
+    for (int k = few ? -4 : -8; k <= 6; k++)
+        (void)try_affine(job, span / (job->hi + step * (float)k), m, &best);
+    for (int round = 0; round < 4 && try_affine(job, best.s, best.m, &best); round++)
+        continue;
+    return best;
+}
+
 struct el_fit_affine el_fit_affine(const float *x, const float *w, uint32_t n, float hi)
 {
     const struct el_fit_extent ext = el_fit_extent(x, n);
-    const float m = -ext.min, span = ext.max - ext.min;
-    float w1 = (float)n;
-    if (w) {
-        el_v4 sum = el_v4_all(0.0f);
-        for (uint32_t i = 0; i < n; i += 4)
-            sum += el_v4_load(w + i);
-        w1 = el_v4_sum(sum);
-    }
-    struct el_fit_affine best = {span / hi, m, 0.0f};
+    const float span = ext.max - ext.min;
     if (span == 0.0f)
         return (struct el_fit_affine){0.0f, 0.0f, 0.0f};
-    best.rr = el_fit_affine_eval(x, w, n, best.s, m, hi).rr;
-    /* As in try_end: finer where codes are few, wider towards larger scales where they are many. */
-    const bool few = hi < 16.0f;
-    const float step = few ? 0.25f : 0.5f;
-    for (int k = few ? -4 : -8; k <= 6; k++)
-        (void)try_affine(x, w, n, hi, w1, span / (hi + step * (float)k), m, &best);
-    for (int round = 0; round < 4 && try_affine(x, w, n, hi, w1, best.s, best.m, &best); round++)
-        continue;
-    return best;
+    const struct affine_job job = {x, w, n, hi, sum_weights(w, n), false};
+    return fit_affine(&job, ext.min, span);
 }
 
 void el_fit_affine_codes(const float *x, uint32_t n, float s, float m, float hi, uint8_t *q)
@@ -300,4 +335,59 @@ void el_fit_affine_codes(const float *x, uint32_t n, float s, float m, float hi,
         for (uint32_t k = 0; k < 4; k++)
             q[i + k] = (uint8_t)v[k];
     }
+}
+
+/* ---- affine with an offset of any sign ---- */
+
+static void range_of(const float *x, float *min, float *max)
+{
+    *min = *max = x[0];
+    for (uint32_t i = 1; i < EL_FIT_OFFSET_N; i++) {
+        *min = x[i] < *min ? x[i] : *min;
+        *max = x[i] > *max ? x[i] : *max;
+    }
+}
+
+void el_fit_offset_nearest(const float *x, float hi, struct el_fit_offset *out)
+{
+    float min, max;
+    range_of(x, &min, &max);
+    const float d = (max - min) / hi, inv = el_fit_inverse(d);
+    out->d = el_fit_f16(d);
+    out->m = el_fit_f16(min);
+    for (uint32_t i = 0; i < EL_FIT_OFFSET_N; i++) {
+        const float v = (x[i] - min) * inv + 0.5f;
+        out->q[i] = (uint8_t)(v < hi ? v : hi);
+    }
+}
+
+void el_fit_offset_search(const float *x, const float *w, float hi, struct el_fit_offset *out)
+{
+    float min, max;
+    range_of(x, &min, &max);
+    out->d = el_fit_f16((max - min) / hi);
+    out->m = el_fit_f16(min);
+    if (max > min) {
+        const struct affine_job job = {x, w, EL_FIT_OFFSET_N, hi, sum_weights(w, EL_FIT_OFFSET_N), true};
+        struct el_fit_affine at = fit_affine(&job, min, max - min);
+        float best = el_fit_affine_eval(x, w, EL_FIT_OFFSET_N, el_f16_to_f32(out->d), -el_f16_to_f32(out->m), hi).rr;
+        bool better = true;
+        for (int round = 0; round < 3 && better; round++) {
+            const uint16_t d0 = el_fit_f16(at.s), m0 = el_fit_f16(-at.m);
+            better = false;
+            for (int k = 0; k < 9; k++) { /* the nearest half-precision numbers and their neighbours */
+                const uint16_t d = f16_step(d0, k / 3 - 1), m = f16_step(m0, k % 3 - 1);
+                const float s = el_f16_to_f32(d), minus_m = -el_f16_to_f32(m);
+                const struct el_fit_affine_sums sums = el_fit_affine_eval(x, w, EL_FIT_OFFSET_N, s, minus_m, hi);
+                if (!(sums.rr < best))
+                    continue;
+                best = sums.rr;
+                out->d = d;
+                out->m = m;
+                at = affine_refit(s, minus_m, job.w1, true, &sums);
+                better = true;
+            }
+        }
+    }
+    el_fit_affine_codes(x, EL_FIT_OFFSET_N, el_f16_to_f32(out->d), -el_f16_to_f32(out->m), hi, out->q);
 }

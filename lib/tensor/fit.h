@@ -27,9 +27,16 @@ struct el_fit_extent {
 };
 struct el_fit_extent el_fit_extent(const float *x, uint64_t n);
 
-/* ---- x ~ s q, q an integer in [lo, hi], lo <= 0 <= hi ---- */
+/* ---- x ~ s q, q an integer in [lo, hi], lo <= 0 <= hi, or one of a few levels ---- */
+
+/* Levels that q is limited to: n ascending integers, value[0] = lo, value[n - 1] = hi. */
+struct el_fit_levels {
+    uint32_t n;
+    float value[16];
+};
 struct el_fit_range {
     float lo, hi;
+    const struct el_fit_levels *levels; /* NULL: all integers of the range. With levels, n is a multiple of 4 below */
 };
 
 /* For scale s with the nearest codes and residuals r = x - s q: rr = sum w r^2 (the error), rq = sum w r q, qq = sum w q^2. */
@@ -60,5 +67,15 @@ struct el_fit_affine {
 };
 struct el_fit_affine el_fit_affine(const float *x, const float *w, uint32_t n, float hi);
 void el_fit_affine_codes(const float *x, uint32_t n, float s, float m, float hi, uint8_t *q);
+
+/* ---- blocks of 32, x ~ d q + m with half-precision d >= 0 and m of any sign, q an integer in [0, hi] ---- */
+enum { EL_FIT_OFFSET_N = 32 };
+struct el_fit_offset {
+    uint16_t d, m; /* f16 bits */
+    uint8_t q[EL_FIT_OFFSET_N];
+};
+/* ggml's reference, to the byte: from the smallest and the largest value; codes by the scale as it was before it was rounded. */
+void el_fit_offset_nearest(const float *x, float hi, struct el_fit_offset *out);
+void el_fit_offset_search(const float *x, const float *w, float hi, struct el_fit_offset *out);
 
 #endif

@@ -7,25 +7,36 @@
 
 #include <stdint.h>
 
-enum { EL_SUPER_N = 256, EL_SUPER_AFFINE_SUBS = 8, EL_SUPER_SCALE_SUBS = 16 };
+#include "tensor/fit.h"
 
-/* Sub-blocks of 32: x ~ d scale[j] q - dmin min[j], q in [0, hi], scale and min in [0, 63]. */
+enum { EL_SUPER_N = 256, EL_SUPER_MAX_SUBS = 16 };
+
+/* x ~ d scale[j] q - dmin min[j] in sub-block j; q in [0, hi], scale and min in [0, top], all integers. n_subs * sub_n = 256. */
+struct el_super_affine_kind {
+    uint32_t n_subs, sub_n;
+    float top, hi;
+};
 struct el_super_affine {
     uint16_t d, dmin; /* f16 bits */
-    uint8_t scale[EL_SUPER_AFFINE_SUBS], min[EL_SUPER_AFFINE_SUBS];
+    uint8_t scale[EL_SUPER_MAX_SUBS], min[EL_SUPER_MAX_SUBS];
     uint8_t q[EL_SUPER_N];
 };
 /* Scales and mins from the extremes of each sub-block. */
-void el_super_affine_nearest(const float *x, float hi, struct el_super_affine *out);
-void el_super_affine_search(const float *x, const float *w, float hi, struct el_super_affine *out);
+void el_super_affine_nearest(const struct el_super_affine_kind *kind, const float *x, struct el_super_affine *out);
+void el_super_affine_search(const struct el_super_affine_kind *kind, const float *x, const float *w, struct el_super_affine *out);
 
-/* Sub-blocks of 16: x ~ d scale[j] q, q in [lo, hi], scale in [-128, 127]. */
+/* x ~ d scale[j] q in sub-block j; q in `codes`, scale an integer in [scale_lo, scale_hi], scale_lo < -scale_hi. */
+struct el_super_scale_kind {
+    uint32_t n_subs, sub_n;
+    float scale_lo, scale_hi;
+    struct el_fit_range codes;
+};
 struct el_super_scale {
     uint16_t d; /* f16 bits */
-    int8_t scale[EL_SUPER_SCALE_SUBS];
+    int8_t scale[EL_SUPER_MAX_SUBS];
     int8_t q[EL_SUPER_N];
 };
-void el_super_scale_nearest(const float *x, float lo, float hi, struct el_super_scale *out);
-void el_super_scale_search(const float *x, const float *w, float lo, float hi, struct el_super_scale *out);
+void el_super_scale_nearest(const struct el_super_scale_kind *kind, const float *x, struct el_super_scale *out);
+void el_super_scale_search(const struct el_super_scale_kind *kind, const float *x, const float *w, struct el_super_scale *out);
 
 #endif

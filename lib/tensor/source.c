@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/locale_c.h"
 #include "base/mem.h"
+#include "base/sha256.h"
 
 /* ---- row orders ---- */
 
@@ -387,8 +388,9 @@ enum el_status el_source_read_parts(struct el_source *s, const struct el_tensor 
     return EL_OK;
 }
 
-enum el_status el_source_read_rows(struct el_source *source, size_t tensor, uint64_t row0, uint64_t n_rows, float *out,
-                                   struct el_err *err)
+/* Rows in the order `want` (NULL: the file's), decoded. */
+static enum el_status read_rows(struct el_source *source, size_t tensor, const struct el_row_order *want, uint64_t row0,
+                                uint64_t n_rows, float *out, struct el_err *err)
 {
     if (tensor >= source->n_tensors)
         return el_fail(err, EL_E_USAGE, "'%s': tensor %zu of %zu", source->path, tensor, source->n_tensors);
@@ -419,12 +421,58 @@ enum el_status el_source_read_rows(struct el_source *source, size_t tensor, uint
     }
     for (uint64_t r = 0; r < n_rows; r += strip) {
         const uint64_t n = n_rows - r < strip ? n_rows - r : strip;
-        EL_TRY_OUT(el_source_read_parts(source, t, NULL, row0 + r, n, buf, err));
+        EL_TRY_OUT(el_source_read_parts(source, t, want, row0 + r, n, buf, err));
         m.n_rows = n;
         el_matrix_decode(&m, 0, n, out + r * t->n_in);
     }
 out:
     for (uint32_t p = 0; p < EL_MAX_PARTS; p++)
         el_free(buf[p]);
+    return status;
+}
+
+static const struct el_row_order canonical = {EL_ROWS_CANONICAL, 0, 0};
+
+enum el_status el_source_read_rows(struct el_source *source, size_t tensor, uint64_t row0, uint64_t n_rows, float *out,
+                                   struct el_err *err)
+{
+    return read_rows(source, tensor, NULL, row0, n_rows, out, err);
+}
+
+enum el_status el_source_read_canonical(struct el_source *source, size_t tensor, uint64_t row0, uint64_t n_rows, float *out,
+                                        struct el_err *err)
+{
+    return read_rows(source, tensor, &canonical, row0, n_rows, out, err);
+}
+
+enum el_status el_source_hash_tensor(struct el_source *source, size_t tensor, char hex[65], struct el_err *err)
+{
+    if (tensor >= source->n_tensors)
+        return el_fail(err, EL_E_USAGE, "'%s': tensor %zu of %zu", source->path, tensor, source->n_tensors);
+    const struct el_tensor *const t = &source->tensors[tensor];
+    struct el_sha256 *const hash = el_sha256_open();
+    enum el_status status = hash ? EL_OK : EL_E_MEMORY;
+    for (uint32_t p = 0; p < t->n_parts && status == EL_OK; p++) {
+        const struct el_part_shape *const part = &t->parts[p];
+        const uint64_t rows = part->row_nbytes ? STRIP_NBYTES / part->row_nbytes + 1 : 1;
+        const uint64_t n_rows = part->row_nbytes ? t->n_rows : 1;
+        uint8_t *const strip = el_alloc((size_t)(part->row_nbytes ? rows * part->row_nbytes : part->nbytes));
+        uint8_t *parts[EL_MAX_PARTS] = {NULL};
+        parts[p] = strip;
+        status = strip ? EL_OK : EL_E_MEMORY;
+        for (uint64_t r = 0; r < n_rows && status == EL_OK; r += rows) {
+            const uint64_t n = n_rows - r < rows ? n_rows - r : rows;
+            status = el_source_read_parts(source, t, &canonical, r, n, parts, err);
+            if (status == EL_OK)
+                el_sha256_add(hash, strip, (size_t)(part->row_nbytes ? n * part->row_nbytes : part->nbytes));
+        }
+        el_free(strip);
+        if (status == EL_E_MEMORY)
+            break;
+    }
+    if (hash)
+        el_sha256_close(hash, hex);
+    if (status == EL_E_MEMORY)
+        return el_fail(err, EL_E_MEMORY, "'%s': tensor '%s': out of memory", source->path, t->name);
     return status;
 }

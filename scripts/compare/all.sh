@@ -16,6 +16,10 @@ python=${PYTHON:-python3}
 cpu=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
 books=$shared/data/text/books
 types="Q8_0 Q4_0 Q4_K_S Q4_K_M Q6_K"
+# What else llama-quantize writes; for the types that it makes only with an importance matrix, llama-imatrix makes one.
+more="Q4_1 Q5_0 Q5_1 Q2_K Q2_K_S Q3_K_S Q3_K_M Q3_K_L Q5_K_S Q5_K_M IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4_MOE
+    IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ2_M IQ3_XXS IQ3_XS IQ3_S IQ3_M"
+made="Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4" # encodings that edgellm makes by a search
 failed=
 
 prepare() { # the files of llama.cpp
@@ -30,6 +34,18 @@ prepare() { # the files of llama.cpp
     done
     [ -s "$work/ids.txt" ] || "$peer/llama-tokenize" -m "$work/4m/F32.gguf" -f "$books/books_test.txt" --ids --no-bos 2> "$work/log" |
         tr -d '[],' | tr -s ' ' '\n' | grep . | head -n 2048 > "$work/ids.txt"
+}
+
+prepare_more() {
+    local m t
+    for m in 4m moe; do
+        [ -e "$work/$m/imatrix.gguf" ] || "$peer/llama-imatrix" -m "$work/$m/F32.gguf" -f "$books/books_valid.txt" -c 512 --chunks 20 -t 2 \
+            -o "$work/$m/imatrix.gguf" > "$work/log" 2>&1 || return 1
+        for t in $more; do
+            [ -e "$work/$m/$t.gguf" ] || "$peer/llama-quantize" --imatrix "$work/$m/imatrix.gguf" "$work/$m/F32.gguf" "$work/$m/$t.gguf" "$t" 2 \
+                > "$work/log" 2>&1 || return 1
+        done
+    done
 }
 
 begin() { # NAME: is it wanted?
@@ -107,9 +123,10 @@ if begin fixtures; then
     end
 fi
 if begin decoders; then
+    prepare_more || { cat "$work/log" >&2; exit 1; }
     for m in 4m moe; do
         # shellcheck disable=SC2046,SC2086
-        say decoders.py "$edgellm" $(printf "$work/$m/%s.gguf " F16 $types)
+        say decoders.py "$edgellm" $(printf "$work/$m/%s.gguf " F16 $types $more)
     done
     end
 fi
@@ -119,15 +136,29 @@ if begin mixes; then
 fi
 if begin errors; then
     for m in 4m moe; do
-        say quantize_error.py "$edgellm" "$peer/llama-quantize" "$work/$m/F32.gguf" Q8_0 Q4_0 Q4_K Q5_K Q6_K --model-name books-$m
+        # shellcheck disable=SC2086
+        say quantize_error.py "$edgellm" "$peer/llama-quantize" "$work/$m/F32.gguf" $made --model-name books-$m
     done
     "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/random.gguf" layers=4 embd=512 heads=8 kv=4 ff=1536 vocab=2048 type=f32
-    say quantize_error.py "$edgellm" "$peer/llama-quantize" "$work/random.gguf" Q8_0 Q4_0 Q4_K Q5_K Q6_K --model-name random
+    # shellcheck disable=SC2086
+    say quantize_error.py "$edgellm" "$peer/llama-quantize" "$work/random.gguf" $made --model-name random
+    end
+fi
+if begin ternary; then
+    "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/random.gguf" layers=4 embd=512 heads=8 kv=4 ff=1536 vocab=2048 type=f32
+    for m in 4m/F32:books-4m moe/F32:books-moe random:random; do
+        say ternary.py "$edgellm" "$peer/llama-quantize" "$work/${m%:*}.gguf" --model-name "${m#*:}"
+    done
     end
 fi
 if begin quantize_ppl; then
     say quantize_ppl.py "$edgellm" "$peer/llama-quantize" "$peer/llama-perplexity" "$books/books_test.txt" "$work/4m/F32.gguf" \
         Q8_0 Q4_0 Q4_K_S Q6_K --cache "$work/cache"
+    say quantize_ppl.py "$edgellm" "$peer/llama-quantize" "$peer/llama-perplexity" "$books/books_test.txt" "$work/4m/F32.gguf" \
+        Q3_K Q2_K --cache "$work/cache"
+    say quantize_ppl.py "$edgellm" "$peer/llama-quantize" "$peer/llama-perplexity" "$books/books_test.txt" "$work/4m/F32.gguf" \
+        Q4_1 Q5_0 IQ4_NL IQ4_XS MXFP4 --chunks 64 --own
+    say quantize_ppl.py "$edgellm" "$peer/llama-quantize" "$peer/llama-perplexity" "$books/books_test.txt" "$work/4m/F32.gguf" Q5_1 --own
     end
 fi
 if begin speed; then

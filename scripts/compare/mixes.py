@@ -13,7 +13,9 @@ from pathlib import Path
 
 from common import emit, parser, run
 
-MIXES = ["Q8_0", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "F16", "BF16"]
+MIXES = ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q2_K_S", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M",
+         "Q6_K", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4_MOE", "F16", "BF16"]
+REFUSED = ["IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M"]
 SHAPES = [
     "layers=1 embd=256 heads=8 kv=8 ff=768 vocab=512",
     "layers=2 embd=256 heads=8 kv=4 ff=768 vocab=512 tied=1",
@@ -65,12 +67,17 @@ def compare(a, model, name, mix, pure):
     if theirs is None:
         return emit(model=name, mix=mix, pure=pure, tensors=len(ours), example="llama-quantize refuses this shape", **{"pass": True})
     differ = sorted(n for n in theirs if ours.get(n) != theirs[n])
-    # Where a row does not fit, llama-quantize falls back to types that this version may not have; that is counted apart.
-    unknown = [n for n in differ if n in fallbacks]
-    first = next((n for n in differ if n not in fallbacks), differ[0] if differ else None)
-    return emit(model=name, mix=mix, pure=pure, tensors=len(theirs), differ=len(differ) - len(unknown), fallback_differs=len(unknown),
+    first = differ[0] if differ else None
+    return emit(model=name, mix=mix, pure=pure, tensors=len(theirs), fallbacks=len(fallbacks), differ=len(differ),
                 example=f"{first}: {theirs[first]} / {ours.get(first)}" if first else None,
-                **{"pass": len(differ) == len(unknown) and ours.keys() == theirs.keys()})
+                **{"pass": not differ and ours.keys() == theirs.keys()})
+
+
+def refused(a, model, name, mix):
+    """A mix that cannot be made: edgellm must say so by its name, and status 8 (unsupported)."""
+    r = subprocess.run([a.edgellm, "quantize", "--dry-run", str(model), mix], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    text = r.stderr.decode(errors="replace").strip()
+    return emit(model=name, mix=mix, refused=text, **{"pass": r.returncode == 8 and f"type '{mix}'" in text})
 
 
 def main():
@@ -80,7 +87,9 @@ def main():
     p.add_argument("models", nargs="*")
     a = p.parse_args()
     good = True
-    cases = [(m, False) for m in MIXES] + [("Q4_K_M", True), ("Q4_0", True)]
+    cases = [(m, False) for m in MIXES] + [("Q4_K_M", True), ("Q4_0", True), ("Q3_K_M", True), ("MXFP4_MOE", True)]
+    for mix in REFUSED if a.models else []:
+        good &= refused(a, a.models[0], Path(a.models[0]).stem, mix)
     for m in a.models:
         for mix, pure in cases:
             good &= compare(a, m, Path(m).stem, mix, pure)

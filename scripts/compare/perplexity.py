@@ -14,27 +14,39 @@ from pathlib import Path
 from common import bars, emit, parser, run
 
 
-def peer_ppl(binary, model, text, ctx, kv, threads, cache):
-    key = hashlib.sha256(b"|".join([Path(model).read_bytes(), Path(text).read_bytes(), f"{ctx} {kv}".encode()])).hexdigest()
+def final(said):
+    """Perplexity and its error as said last; or the running estimate after the last window, which is the same number, and None."""
+    found = re.search(r"PPL = ([0-9.]+) \+/- ([0-9.]+)", said)
+    if found:
+        return float(found[1]), float(found[2])
+    n = re.search(r"over (\d+) chunks", said)
+    found = re.search(rf"\[{n[1]}\]([0-9.]+),", said) if n else None
+    return (float(found[1]), None) if found else None
+
+
+def peer_ppl(binary, model, text, ctx, kv, threads, cache, chunks=None):
+    key = hashlib.sha256(b"|".join([Path(model).read_bytes(), Path(text).read_bytes(), f"{ctx} {kv}{f' {chunks}' if chunks else ''}".encode()])).hexdigest()
     kept = Path(cache, key + ".log") if cache else None
     if kept and kept.exists():
         said = kept.read_text()
     else:
         args = [binary, "-m", model, "-f", text, "-c", str(ctx), "-b", str(ctx), "-t", str(threads), "-ctk", kv, "-ctv", kv]
+        if chunks:
+            args += ["--chunks", str(chunks)]
         if kv == "f32":
             args += ["-fa", "off"]
         for _ in range(3):  # its log now and then ends before the last line
             r = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             said = r.stdout.decode(errors="replace")
-            if "Final estimate" in said:
+            if final(said):
                 break
-    found = re.search(r"PPL = ([0-9.]+) \+/- ([0-9.]+)", said)
+    found = final(said)
     if not found:
         raise SystemExit(f"llama-perplexity on {model} gave no final estimate:\n{said[-2000:]}")
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(said)
-    return float(found[1]), float(found[2])
+    return found
 
 
 def main():

@@ -14,7 +14,8 @@ import numpy as np
 from common import decoded, emit, parser, run
 
 FLOATS = ("F32", "F16", "BF16")
-MIX_OF = {"Q4_K": "Q4_K_S", "Q5_K": "Q5_K_S"}  # llama-quantize takes names of mixes; --pure makes them uniform
+# llama-quantize takes names of mixes; --pure makes them uniform
+MIX_OF = {"Q3_K": "Q3_K_S", "Q4_K": "Q4_K_S", "Q5_K": "Q5_K_S", "MXFP4": "MXFP4_MOE"}
 
 
 def error(w, other):

@@ -28,7 +28,8 @@ static void compare(const struct el_arch *arch, const struct el_meta *a, const s
     struct el_err err = {EL_OK, ""};
     memset(&x, 0, sizeof x); /* with the padding: the structs are compared as bytes */
     memset(&y, 0, sizeof y);
-    require(arch->hparams(a, &x, &err) == EL_OK && arch->hparams(b, &y, &err) == EL_OK, "hyperparameters can be read", err.text);
+    require(el_arch_hparams(arch, a, &x, &err) == EL_OK && el_arch_hparams(arch, b, &y, &err) == EL_OK,
+            "hyperparameters can be read", err.text);
     require(memcmp(&x, &y, sizeof x) == 0, "hyperparameters are the same", arch->name);
 }
 

@@ -72,6 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
     if (nbytes < 4)
         return 0;
     struct el_enc enc = {.e = el_encoding_at(data[0] % EL_ENC_COUNT)};
+    if (!enc.e->encode)
+        return 0;
     if (enc.e->flags & EL_ENC_PARAMS) {
         enc.bits = (uint8_t)(2 + data[1] % 7);
         enc.group = groups[data[1] / 7 % 4];

@@ -1,7 +1,7 @@
 /*
- * Encoding and decoding with three small tokenizers (SentencePiece by scores, byte-level by name, byte-level by tokenizer.json
- * with NFC): the first byte picks the tokenizer and the flags, the rest is the text. Ids must be in range; streaming must equal
- * decoding at once; the byte-level tokenizer must give valid UTF-8 back unchanged.
+ * Encoding and decoding with five small tokenizers (SentencePiece by scores, byte-level by name, byte-level by tokenizer.json
+ * with NFC, unigram, WordPiece): the first byte picks the tokenizer and the flags, the rest is the text. Ids must be in range;
+ * streaming must equal decoding at once; the byte-level tokenizer must give valid UTF-8 back unchanged.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static void must(enum el_status status)
         __builtin_trap();
 }
 
-static struct el_meta *sentencepiece(void)
+static struct el_meta *sentencepiece(const char *model)
 {
     static char bytes[256][8];
     const char *text[3 + 256 + 97 + N_WORDS];
@@ -52,7 +52,13 @@ static struct el_meta *sentencepiece(void)
         score[i] = -(float)(i % 37);
     }
     struct el_meta *const m = el_meta_new();
-    must(el_meta_set_str(m, "tokenizer.ggml.model", "llama", 5, NULL));
+    must(el_meta_set_str(m, "tokenizer.ggml.model", model, strlen(model), NULL));
+    must(el_meta_set_bool(m, "tokenizer.ggml.add_space_prefix", true, NULL));
+    if (strcmp(model, "t5") == 0) { /* a map that changes nothing */
+        static const uint8_t map[] = {4, 0, 0, 0, 0, 0, 0, 0, 0};
+        must(el_meta_set_bool(m, "tokenizer.ggml.remove_extra_whitespaces", true, NULL));
+        must(el_meta_set_array(m, "tokenizer.ggml.precompiled_charsmap", EL_META_U8, map, sizeof map, NULL));
+    }
     must(el_meta_set_str_array(m, "tokenizer.ggml.tokens", text, NULL, n, NULL));
     must(el_meta_set_array(m, "tokenizer.ggml.token_type", EL_META_I32, type, n, NULL));
     must(el_meta_set_array(m, "tokenizer.ggml.scores", EL_META_F32, score, n, NULL));
@@ -88,7 +94,9 @@ static struct el_meta *byte_level(const char *pre)
 
 static struct el_tokenizer *make(int which)
 {
-    struct el_meta *m = which == 0 ? sentencepiece() : byte_level(which == 1 ? "gpt-2" : "llama-bpe");
+    static const char *const sentencepieces[] = {"llama", NULL, NULL, "t5", "bert"};
+    struct el_meta *m =
+        sentencepieces[which] ? sentencepiece(sentencepieces[which]) : byte_level(which == 1 ? "gpt-2" : "llama-bpe");
     struct el_tokenizer *tok;
     if (which == 2) { /* the same through a tokenizer.json, with a normalizer */
         struct el_buf json, config, nfc;
@@ -153,10 +161,10 @@ static void check(const struct el_tokenizer *tok, const char *text, size_t nbyte
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
 {
-    static struct el_tokenizer *toks[3];
+    static struct el_tokenizer *toks[5];
     if (nbytes == 0)
         return 0;
-    const unsigned which = data[0] % 3, flags = data[0] / 3 % 4;
+    const unsigned which = data[0] < 128 ? data[0] % 3 : 3 + data[0] % 2, flags = data[0] / 3 % 4;
     if (!toks[which])
         toks[which] = make((int)which);
     check(toks[which], (const char *)data + 1, nbytes - 1, flags, which == 1 && !(flags & EL_TOK_PARSE_SPECIAL));

@@ -350,7 +350,7 @@ static const struct bad_case cases[] = {
     BAD(shape, "tensor 'w': rows of 128 elements, must be a multiple of 256 for type 12 (Q4_K)", NUMBERS(12, 2, 128, 2)),
     UNKNOWN(shape, "tensor 'w': type 4 (Q4_2), which this version does not read", NUMBERS(4, 1, 256)),
     UNKNOWN(shape, "tensor 'w': type 5 (Q4_3), which this version does not read", NUMBERS(5, 1, 256)),
-    UNKNOWN(shape, "tensor 'w': type 16 (IQ2_XXS), which this version does not read", NUMBERS(16, 1, 256)),
+    UNKNOWN(shape, "tensor 'w': type 9 (Q8_1), which this version does not read", NUMBERS(9, 1, 256)),
     UNKNOWN(shape, "tensor 'w': type 31 (Q4_0_4_4), which this version does not read", NUMBERS(31, 1, 256)),
     UNKNOWN(shape, "tensor 'w': type 32 (Q4_0_4_8), which this version does not read", NUMBERS(32, 1, 256)),
     UNKNOWN(shape, "tensor 'w': type 33 (Q4_0_8_8), which this version does not read", NUMBERS(33, 1, 256)),

@@ -126,11 +126,120 @@ static const struct {
      EL_E_FORMAT, "expert_used_count"},
     {"experts without end", "mixtral", "config.json", "\"num_local_experts\": 8", "\"num_local_experts\": 4294967295",
      EL_E_FORMAT, "expert_count"},
+#define FAMILY(name, from, old, new, code, says)                                                                                 \
+    {                                                                                                                            \
+        name, from, "config.json", old, new, code, says                                                                          \
+    }
+    FAMILY("biases that the config denies", "llama-bias", "\"mlp_bias\": true", "\"mlp_bias\": false", EL_E_FORMAT,
+           "config.json: mlp_bias is false, but tensors 'model.layers.%u.mlp.gate_proj.bias' are there"),
+    FAMILY("biases that the folder lacks", "granite", "\"attention_bias\": false", "\"attention_bias\": true", EL_E_FORMAT,
+           "attention_bias is true, but tensors"),
+    FAMILY("a multiplier of 0", "granite", "\"residual_multiplier\": 0.6", "\"residual_multiplier\": 0", EL_E_FORMAT,
+           "granite.residual_scale is 0"),
+    FAMILY("a multiplier that is a list", "granite", "\"logits_scaling\": 4.0", "\"logits_scaling\": [4.0]", EL_E_FORMAT,
+           "logits_scaling is not a number"),
+    FAMILY("heads of another width", "qwen3", "\"head_dim\": 16", "\"head_dim\": 8", EL_E_FORMAT, "18 problems: tensor"),
+    FAMILY("norms of q and k in another family", "qwen3", "Qwen3ForCausalLM", "MistralForCausalLM", EL_E_UNSUPPORTED,
+           "6 problems: tensor 'model.layers.0.self_attn.k_norm.weight' is not one of a mistral model"),
+    FAMILY("a window of -1", "mistral-window", "\"sliding_window\": 12", "\"sliding_window\": -1", EL_E_FORMAT,
+           "sliding_window is not an integer"),
+    FAMILY("matrices not transposed", "gpt2", "GPT2LMHeadModel", "GPTBigCodeForCausalLM", EL_E_UNSUPPORTED, "problems: tensor"),
+    FAMILY("a wider MLP than the folder has", "gpt2-untied", "\"n_inner\": 48", "\"n_inner\": 64", EL_E_FORMAT,
+           "config.json makes it [32, 64]"),
+    FAMILY("scores by layer", "gpt2", "\"n_inner\": null", "\"scale_attn_by_inverse_layer_idx\": true", EL_E_UNSUPPORTED,
+           "scale_attn_by_inverse_layer_idx is true"),
+    FAMILY("projections that the config denies", "opt-350m", "\"word_embed_proj_dim\": 16", "\"word_embed_proj_dim\": 32",
+           EL_E_FORMAT, "tensor 'model.decoder.project_in.weight' is not one of a opt model"),
+    FAMILY("projections that the folder lacks", "opt", "\"word_embed_proj_dim\": 32", "\"word_embed_proj_dim\": 16", EL_E_FORMAT,
+           "tensor 'model.decoder.project_in.weight' is missing"),
+    FAMILY("a last norm that the folder lacks", "opt-350m", "\"do_layer_norm_before\": false", "\"do_layer_norm_before\": true",
+           EL_E_FORMAT, "tensor 'model.decoder.final_layer_norm.weight' is missing"),
+    FAMILY("a last norm that the config denies", "opt", "\"do_layer_norm_before\": true", "\"do_layer_norm_before\": false",
+           EL_E_UNSUPPORTED, "tensor 'model.decoder.final_layer_norm.bias' is not one of a opt model"),
+    FAMILY("biases of OPT denied", "opt", "\"enable_bias\": true", "\"enable_bias\": false", EL_E_UNSUPPORTED,
+           "18 problems: tensor 'model.decoder.layers.0.fc1.bias' is not one of"),
+    FAMILY("positions fewer than rows", "opt", "\"max_position_embeddings\": 64", "\"max_position_embeddings\": 66", EL_E_FORMAT,
+           "tensor 'model.decoder.embed_positions.weight' is [66, 32], config.json makes it [68, 32]"),
+    FAMILY("parallel, and two norms", "stablelm", "\"use_parallel_residual\": false", "\"use_parallel_residual\": true",
+           EL_E_FORMAT, "use_parallel_residual is true, but tensors 'model.layers.%u.post_attention_layernorm.weight' are there"),
+    FAMILY("not parallel, and one norm", "stablelm-parallel", "\"use_parallel_residual\": true",
+           "\"use_parallel_residual\": false", EL_E_FORMAT, "use_parallel_residual is false, but tensors"),
+    FAMILY("norms of heads denied", "stablelm-parallel", "\"qk_layernorm\": true", "\"qk_layernorm\": false", EL_E_FORMAT,
+           "qk_layernorm is false, but tensors"),
+    FAMILY("more heads than norms", "stablelm-parallel", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4", EL_E_FORMAT,
+           "problems: tensor"),
+    FAMILY("an odd number of rotated columns", "stablelm", "\"partial_rotary_factor\": 0.25", "\"partial_rotary_factor\": 0.2",
+           EL_E_FORMAT, "stablelm.rope.dimension_count is 3, allowed are even numbers"),
+    FAMILY("layers without experts", "qwen3moe", "\"decoder_sparse_step\": 1", "\"decoder_sparse_step\": 2", EL_E_UNSUPPORTED,
+           "decoder_sparse_step is not 1"),
+    FAMILY("one layer without experts", "qwen3moe", "\"mlp_only_layers\": []", "\"mlp_only_layers\": [0]", EL_E_UNSUPPORTED,
+           "mlp_only_layers is not empty"),
+    FAMILY("a window among experts", "qwen3moe", "\"use_sliding_window\": false", "\"use_sliding_window\": true",
+           EL_E_UNSUPPORTED, "use_sliding_window is true"),
+    FAMILY("shares of experts a word", "qwen3moe", "\"norm_topk_prob\": true", "\"norm_topk_prob\": \"yes\"", EL_E_FORMAT,
+           "norm_topk_prob is not true or false"),
+    FAMILY("wider experts", "qwen3moe", "\"moe_intermediate_size\": 16", "\"moe_intermediate_size\": 96", EL_E_FORMAT,
+           "config.json makes it [96, 32]"),
+    FAMILY("experts of width 0", "qwen3moe", "\"moe_intermediate_size\": 16", "\"moe_intermediate_size\": 0", EL_E_FORMAT,
+           "qwen3moe.expert_feed_forward_length"),
+    FAMILY("no experts at all", "olmoe", "\"num_experts\": 8", "\"num_experts\": 0", EL_E_FORMAT, "olmoe.expert_count is 0"),
+    FAMILY("a shared expert of width 0", "qwen2moe", "\"shared_expert_intermediate_size\": 48",
+           "\"shared_expert_intermediate_size\": 0", EL_E_FORMAT, "qwen2moe.expert_shared_feed_forward_length"),
+    FAMILY("biases of q denied", "qwen2moe", "\"norm_topk_prob\": false", "\"norm_topk_prob\": false, \"qkv_bias\": false",
+           EL_E_FORMAT, "qkv_bias is false, but tensors 'model.layers.%u.self_attn.q_proj.bias' are there"),
+    FAMILY("q clipped", "olmoe", "\"clip_qkv\": null", "\"clip_qkv\": 8.0", EL_E_UNSUPPORTED, "clip_qkv is not null"),
+    FAMILY("norms of q as in another family", "olmoe", "OlmoeForCausalLM", "Qwen3MoeForCausalLM", EL_E_FORMAT,
+           "problems: tensor"),
+    FAMILY("a factor too many", "phi3-long", "\"short_factor\": [", "\"short_factor\": [0.5,", EL_E_FORMAT,
+           "phi3.rope.scaling.short_factor is not an array of 6 float32"),
+    FAMILY("a factor below 0", "phi3-long", "1.15", "-1.15", EL_E_FORMAT,
+           "phi3.rope.scaling.short_factor: element 1 is -1.15, allowed are positive numbers"),
+    FAMILY("a factor that is a word", "phi3-long", "1.15", "\"1.15\"", EL_E_FORMAT,
+           "rope_scaling.short_factor is not an array of"),
+    FAMILY("no factors", "phi3-long", "\"long_factor\": [", "\"x\": [", EL_E_FORMAT, "rope_scaling.long_factor is not an array"),
+    FAMILY("a factor of attention of 0", "phi3-long", "\"type\": \"longrope\"", "\"type\": \"longrope\", \"attention_factor\": 0",
+           EL_E_FORMAT, "phi3.rope.scaling.attn_factor is 0"),
+    FAMILY("scaling of another family", "phi3-long", "\"type\": \"longrope\"", "\"type\": \"llama3\"", EL_E_UNSUPPORTED,
+           "'llama3', known are default, longrope"),
+    FAMILY("long scaling in another family", "llama", "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"longrope\"}",
+           EL_E_UNSUPPORTED, "'longrope', known are default, linear, llama3"),
+    FAMILY("an original context of 0", "phi3-long", "\"original_max_position_embeddings\": 32",
+           "\"original_max_position_embeddings\": 0", EL_E_FORMAT, "phi3.rope.scaling.original_context_length"),
+    FAMILY("a narrower MLP than what is fused", "phi3", "\"intermediate_size\": 48", "\"intermediate_size\": 40", EL_E_FORMAT,
+           "is [96, 32], config.json makes it [80, 32]"),
+    FAMILY("a cap below 0", "gemma2", "\"attn_logit_softcapping\": 4.0", "\"attn_logit_softcapping\": -4.0", EL_E_FORMAT,
+           "attn_logit_softcapping is not a positive number or null"),
+    FAMILY("a cap that is a word", "gemma2", "\"final_logit_softcapping\": 6.0", "\"final_logit_softcapping\": \"6\"",
+           EL_E_FORMAT, "final_logit_softcapping is not a positive number or null"),
+    FAMILY("a scale of scores of 0", "gemma2", "\"query_pre_attn_scalar\": 16", "\"query_pre_attn_scalar\": 0", EL_E_FORMAT,
+           "query_pre_attn_scalar is not an integer from 1"),
+    FAMILY("another GELU", "gemma2", "gelu_pytorch_tanh", "gelu", EL_E_UNSUPPORTED, "hidden_activation is 'gelu'"),
+    FAMILY("later positions", "gemma2", "\"head_dim\": 16", "\"head_dim\": 16, \"use_bidirectional_attention\": true",
+           EL_E_UNSUPPORTED, "use_bidirectional_attention is true"),
+    FAMILY("windows without order", "gemma2", "\"head_dim\": 16",
+           "\"head_dim\": 16, \"layer_types\": [\"full_attention\", \"sliding_attention\", \"full_attention\"]", EL_E_UNSUPPORTED,
+           "layer_types: layer 1 is 'sliding_attention'"),
+    FAMILY("windows for fewer layers", "gemma2", "\"head_dim\": 16", "\"head_dim\": 16, \"layer_types\": [\"full_attention\"]",
+           EL_E_FORMAT, "layer_types: 1 layers, num_hidden_layers says 3"),
+    FAMILY("windows of an unknown kind", "gemma2", "\"head_dim\": 16",
+           "\"head_dim\": 16, \"layer_types\": [\"chunked_attention\", \"full_attention\", \"sliding_attention\"]",
+           EL_E_UNSUPPORTED, "layer_types: layer 0 is 'chunked_attention'"),
+    FAMILY("windows in no layer", "gemma3", "\"sliding_window_pattern\": 6", "\"sliding_window_pattern\": 0", EL_E_FORMAT,
+           "sliding_window_pattern is not an integer from 1"),
+    FAMILY("a local base of 0", "gemma3", "\"rope_local_base_freq\": 10000.0", "\"rope_local_base_freq\": 0", EL_E_FORMAT,
+           "gemma3.rope.freq_base_swa is 0"),
+    FAMILY("norms of q and k that Gemma 2 lacks", "gemma3", "Gemma3ForCausalLM", "Gemma2ForCausalLM", EL_E_UNSUPPORTED,
+           "14 problems: tensor 'model.layers.0.self_attn.k_norm.weight' is not one of a gemma2 model"),
+    {"a norm of one head renamed", "stablelm-parallel", "model.safetensors", "layers.1.self_attn.q_layernorm.norms.3.weight",
+     "layers.1.self_attn.q_layernorm.norms.4.weight", EL_E_UNSUPPORTED,
+     "2 problems: tensor 'model.layers.1.self_attn.q_layernorm.norms.4.weight' is not one of a stablelm model"},
+    {"a name with the prefix twice", "gpt2", "model.safetensors", "h.1.mlp.c_proj.bias", "transformer.h.1.mlp", EL_E_UNSUPPORTED,
+     "2 problems: tensor 'transformer.h.1.mlp' is not one of a gpt2 model"},
 #define MODEL(name, old, new, code, says)                                                                                        \
     {                                                                                                                            \
         name, "llama", "model.safetensors", old, new, code, says                                                                 \
     }
-    MODEL("no weights", NULL, NULL, EL_E_FORMAT, "neither model.safetensors nor model.safetensors.index.json"),
+    MODEL("no weights", NULL, NULL, EL_E_FORMAT, "neither model.safetensors nor pytorch_model.bin nor an index of either"),
     MODEL("weights empty", NULL, "", EL_E_FORMAT, "truncated: 0 bytes"),
     MODEL("weights a pointer", NULL, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", EL_E_FORMAT,
           "model.safetensors': header of"),
@@ -231,13 +340,24 @@ static void refuses(const char *folder, enum el_status code, const char *says)
 
 TEST(bad_hf, pickles)
 {
-    static const char *const names[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth"};
+    static const struct {
+        const char *name;
+        const char *bytes;
+        enum el_status code;
+        const char *says;
+    } files[] = {
+        {"pytorch_model.bin", "x", EL_E_FORMAT, "pytorch_model.bin': is neither a zip archive nor an older file of torch.save"},
+        {"pytorch_model.bin", "\x80\x02}.", EL_E_UNSUPPORTED, "is a Python pickle, but none that torch.save has written"},
+        {"pytorch_model.bin.index.json", "x", EL_E_FORMAT, "pytorch_model.bin.index.json: not valid JSON"},
+        {"pytorch_model.bin.index.json", "{\"weight_map\":{\"a\":\"b.bin\"}}", EL_E_FORMAT, "file 'b.bin' is missing"},
+        {"consolidated.00.pth", "x", EL_E_UNSUPPORTED, "only consolidated.00.pth in the folder: has Meta's own names"},
+    };
     const char *const folder = good_folder("bad-hf-pickle");
     REQUIRE(folder && unlink(in(folder, "model.safetensors")) == 0);
-    for (size_t i = 0; i < 3; i++) {
-        REQUIRE(test_write(in(folder, names[i]), "x", 1));
-        refuses(folder, EL_E_UNSUPPORTED, "pickle can run code");
-        REQUIRE(unlink(in(folder, names[i])) == 0);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        REQUIRE(test_write(in(folder, files[i].name), files[i].bytes, strlen(files[i].bytes)));
+        refuses(folder, files[i].code, files[i].says);
+        REQUIRE(unlink(in(folder, files[i].name)) == 0);
     }
 }
 

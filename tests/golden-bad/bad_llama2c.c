@@ -37,8 +37,14 @@ static const struct {
     {"context too long", 0, 24, 0x7fffffff, 0, EL_E_FORMAT, "seq_len is 2147483647, must be 1 to 1073741824"},
     {"a layer too many", 0, 8, 3, 0, EL_E_FORMAT, "truncated: "},
     {"as large as the limits allow", 0, 4, 16777216, 0, EL_E_FORMAT, "truncated: "},
-    {"version 0", 1, 4, 0, 0, EL_E_UNSUPPORTED, "version 0, supported are the legacy version and 1"},
-    {"version 2", 1, 4, 2, 0, EL_E_UNSUPPORTED, "version 2 (quantized), supported are the legacy version and 1"},
+    {"version 0", 1, 4, 0, 0, EL_E_UNSUPPORTED, "version 0, supported are the legacy version, 1 and 2"},
+    {"v1 called v2", 1, 4, 2, 0, EL_E_FORMAT, "group_size is 0, must be 1 to 16777216"},
+    {"group 0", 2, 37, 0, 0, EL_E_FORMAT, "group_size is 0, must be 1 to 16777216"},
+    {"group negative", 2, 37, 0x80000000u, 0, EL_E_FORMAT, "group_size is -2147483648"},
+    {"group that does not divide", 2, 37, 3, 0, EL_E_FORMAT,
+     "group_size is 3, which does not divide the 160 numbers of tok_embeddings"},
+    {"group that is too small", 2, 37, 1, 0, EL_E_FORMAT, "truncated: "},
+    {"v2 header cut", 2, SIZE_MAX, 0, 40, EL_E_FORMAT, "truncated: 40 bytes, the header has 256"},
     {"version 3", 1, 4, 3, 0, EL_E_UNSUPPORTED, "version 3, supported"},
     {"version in the other byte order", 1, 4, 0x01000000, 0, EL_E_UNSUPPORTED, "version 16777216"},
     {"shared classifier 2", 1, 36, 2, 0, EL_E_FORMAT, "shared_classifier is 2, must be 0 or 1"},
@@ -70,11 +76,12 @@ TEST(bad_llama2c, table)
 
 TEST(bad_llama2c, every_truncation)
 {
-    for (uint32_t version = 0; version <= 1; version++) {
+    for (uint32_t version = 0; version <= 2; version++) {
         struct el_buf b;
         el_buf_init(&b);
         llama2c_build(&b, version, &llama2c_tiny);
-        const char *const folder = test_tmp(version ? "cut-v1" : "cut-v0");
+        static const char *const folders[] = {"cut-v0", "cut-v1", "cut-v2"};
+        const char *const folder = test_tmp(folders[version]);
         REQUIRE(mkdir(folder, 0777) == 0);
         char path[4096];
         snprintf(path, sizeof path, "%s/model.bin", folder);

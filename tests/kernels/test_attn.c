@@ -71,8 +71,10 @@ static void attend(const struct el_attn_args *a, const struct cache *k, const st
             sum_abs += fabs((double)a->q[i] * get(k, p, i));
         }
         s[p] = dot * (double)a->scale;
+        if (a->cap != 0)
+            s[p] = (double)a->cap * tanh(s[p] / (double)a->cap);
         max = fmax(max, s[p]);
-        score_error = fmax(score_error, (a->d + 4) * 0x1p-24 * sum_abs * (double)a->scale);
+        score_error = fmax(score_error, (a->d + 4) * 0x1p-24 * sum_abs * (double)a->scale + 4 * 0x1p-24 * (double)a->cap);
     }
     for (uint64_t p = 0; p < a->n_pos; p++)
         sum += s[p] = exp(s[p] - max);
@@ -87,7 +89,7 @@ static void attend(const struct el_attn_args *a, const struct cache *k, const st
     }
 }
 
-static void check_one(uint32_t d, uint64_t n_pos, bool k_f16, bool v_f16, float sharp, uint64_t seed)
+static void check_capped(uint32_t d, uint64_t n_pos, bool k_f16, bool v_f16, float sharp, float cap, uint64_t seed)
 {
     const struct cache k = make_cache(n_pos, d, k_f16, 2), v = make_cache(n_pos, d, v_f16, 6);
     fill(&k, n_pos, sharp, &seed);
@@ -96,7 +98,8 @@ static void check_one(uint32_t d, uint64_t n_pos, bool k_f16, bool v_f16, float 
     for (uint32_t i = 0; i < d; i++)
         q[i] = sharp * test_randf(&seed);
     double want[512], bound[512];
-    const struct el_attn_args a = make_args(q, &k, &v, n_pos, out);
+    struct el_attn_args a = make_args(q, &k, &v, n_pos, out);
+    a.cap = cap;
     attend(&a, &k, &v, want, bound);
     FOR_EACH_LEVEL(level)
     {
@@ -110,6 +113,22 @@ static void check_one(uint32_t d, uint64_t n_pos, bool k_f16, bool v_f16, float 
                       el_cpu_name(level.level), d, (unsigned)n_pos, k_f16 ? "f16" : "f32", v_f16 ? "f16" : "f32", bad);
     }
     trap_free_all();
+}
+
+static void check_one(uint32_t d, uint64_t n_pos, bool k_f16, bool v_f16, float sharp, uint64_t seed)
+{
+    check_capped(d, n_pos, k_f16, v_f16, sharp, 0, seed);
+}
+
+TEST(attn, capped_scores)
+{
+    const float caps[] = {0.5f, 4.0f, 50.0f};
+    for (int c = 0; c < 3; c++)
+        for (uint64_t n = 1; n <= 600; n += 1 + n / 7)
+            check_capped(n % 3 ? 32 : 40, n, n % 2 == 0, n % 5 == 0, 3.0f, caps[c], n);
+    float x[3] = {0, 1e30f, -1e30f};
+    el_soft_cap(x, 3, 2.5f);
+    CHECK(x[0] == 0 && x[1] == 2.5f && x[2] == -2.5f);
 }
 
 TEST(attn, every_number_of_positions)

@@ -144,10 +144,16 @@ static bool make_problem(struct problem *p, const char *type, uint64_t n_rows, u
     return true;
 }
 
+/* Scratch as the callers must give it; freed with all trapped memory. */
+static void *scratch_of(const struct problem *p)
+{
+    return trap_alloc(el_matmul_scratch_nbytes(p->w.n_in));
+}
+
 /* y [n_tokens, n_rows] by one call of level k. */
 static void multiply(const struct el_kernels *k, const struct problem *p, float *y)
 {
-    el_matmul(k, &p->w, 0, p->w.n_rows, &p->x, y, p->w.n_rows, NULL);
+    el_matmul(k, &p->w, 0, p->w.n_rows, &p->x, y, p->w.n_rows, scratch_of(p));
 }
 
 /* The activation as the kernel's form sees it. */
@@ -187,6 +193,7 @@ static void check_real(const struct el_kernels *k, const char *type, const struc
 static void check_splits(const struct el_kernels *k, const char *type, const struct problem *p, const float *whole)
 {
     const uint64_t n_rows = p->w.n_rows, n = p->x.n, n_pad = p->x.n_pad;
+    void *const scratch = scratch_of(p);
     unsigned bad = 0;
     for (uint64_t t = 0; t < n; t++) {
         struct el_act x = p->x;
@@ -197,15 +204,15 @@ static void check_splits(const struct el_kernels *k, const char *type, const str
         x.sum += t * (n_pad / 16);
         for (uint64_t r = 0; r < n_rows; r++) {
             float y;
-            el_matmul(k, &p->w, r, 1, &x, &y, 1, NULL);
+            el_matmul(k, &p->w, r, 1, &x, &y, 1, scratch);
             bad += !same_bits(&y, &whole[t * n_rows + r], 1);
         }
     }
+    float *const y = trap_alloc(n * n_rows * 4);
     for (uint64_t cut = 1; cut < n_rows; cut++) {
-        float *const y = trap_alloc(n * n_rows * 4);
         memset(y, 0xff, n * n_rows * 4);
-        el_matmul(k, &p->w, 0, cut, &p->x, y, n_rows, NULL);
-        el_matmul(k, &p->w, cut, n_rows - cut, &p->x, y + cut, n_rows, NULL);
+        el_matmul(k, &p->w, 0, cut, &p->x, y, n_rows, scratch);
+        el_matmul(k, &p->w, cut, n_rows - cut, &p->x, y + cut, n_rows, scratch);
         bad += !same_bits(y, whole, n * n_rows);
     }
     if (bad)
@@ -267,6 +274,16 @@ TEST(matmul, every_tile_and_split)
     }
 }
 
+/* Kernels that take sixteen rows at a time when there are several tokens. */
+TEST(matmul, wide_tiles)
+{
+    static const uint64_t n_rows[] = {15, 16, 17, 21, 35}, n_tokens[] = {1, 2, 4, 5, 8};
+    for (int i = 0; i < N_TYPES; i++)
+        for (size_t r = 0; r < 5 && block_of(types[i]) == 256; r++)
+            for (size_t t = 0; t < 5; t++)
+                check_shape(types[i], n_rows[r], n_tokens[t], 512, true);
+}
+
 /* More rows than one cache block holds. */
 TEST(matmul, many_rows)
 {
@@ -311,7 +328,7 @@ TEST(matmul, row_range_and_stride)
             multiply(&k, &p, whole);
             for (int j = 0; j < 6 * 20; j++)
                 part[j] = 12345.0f;
-            el_matmul(&k, &p.w, 3, 7, &p.x, part, 20, NULL);
+            el_matmul(&k, &p.w, 3, 7, &p.x, part, 20, scratch_of(&p));
             unsigned bad = 0;
             for (int t = 0; t < 6; t++)
                 for (int r = 0; r < 20; r++)

@@ -198,9 +198,104 @@ static void set_u32(struct el_source *s, const struct el_arch *arch, const char 
     need(el_meta_set_u32(s->meta, el_arch_key(arch, fmt, key), v, NULL) == EL_OK, "out of memory");
 }
 
-struct el_source *mem_source_random(const char *arch_name, bool tied, uint64_t seed)
+/* Metadata that a random model of a family, or of a variant of it, has besides what all have. */
+static const struct variant {
+    const char *name, *arch;
+    struct {
+        const char *fmt;
+        enum { U32, F32, BOOL, GELU } type; /* GELU: the string "gelu" */
+        double v;
+    } keys[6];
+    uint64_t without; /* roles: optional tensors that it lacks */
+} variants[] = {
+    {"mixtral", "mixtral", {{"%s.expert_count", U32, 4}, {"%s.expert_used_count", U32, 2}}, 0},
+    {"mistral", "mistral", {{"%s.attention.sliding_window", U32, 5}}, 0},
+    {"qwen3", "qwen3", {{"%s.attention.key_length", U32, 16}, {"%s.attention.value_length", U32, 16}}, 0},
+    {"granite",
+     "granite",
+     {{"%s.attention.scale", F32, 0.4},
+      {"%s.embedding_scale", F32, 2},
+      {"%s.residual_scale", F32, 0.7},
+      {"%s.logit_scale", F32, 3}},
+     0},
+    {"qwen3moe",
+     "qwen3moe",
+     {{"%s.expert_count", U32, 4},
+      {"%s.expert_used_count", U32, 2},
+      {"%s.expert_feed_forward_length", U32, 24},
+      {"%s.attention.key_length", U32, 16},
+      {"%s.attention.value_length", U32, 16}},
+     0},
+    {"qwen2moe",
+     "qwen2moe",
+     {{"%s.expert_count", U32, 4},
+      {"%s.expert_used_count", U32, 2},
+      {"%s.expert_feed_forward_length", U32, 24},
+      {"%s.expert_shared_feed_forward_length", U32, 40}},
+     0},
+    {"olmoe", "olmoe", {{"%s.expert_count", U32, 5}, {"%s.expert_used_count", U32, 3}}, 0},
+    {"phi3", "phi3", {{"%s.attention.sliding_window", U32, 5}, {"%s.rope.dimension_count", U32, 6}}, 0},
+    {"gemma2",
+     "gemma2",
+     {{"%s.attention.sliding_window", U32, 5},
+      {"%s.attn_logit_softcapping", F32, 3},
+      {"%s.final_logit_softcapping", F32, 5},
+      {"%s.attention.query_pre_attn_scalar", U32, 12}},
+     0},
+    {"gemma3",
+     "gemma3",
+     {{"%s.attention.sliding_window", U32, 5},
+      {"%s.attention.sliding_window_pattern", U32, 2},
+      {"%s.rope.freq_base", F32, 1e6},
+      {"%s.rope.freq_base_swa", F32, 1e3},
+      {"%s.rope.scaling.factor", F32, 4}},
+     0},
+    {"opt with post-norm", "opt", {{"%s.pre_norm", BOOL, 0}}, 0},
+    {"opt with projections", "opt", {{"%s.word_embedding_length", U32, 16}}, 0},
+    {"opt 350M", "opt", {{"%s.pre_norm", BOOL, 0}, {"%s.word_embedding_length", U32, 16}}, 0},
+    {"opt with GELU", "opt", {{"%s.hidden_act", GELU, 0}, {"%s.linear_bias", BOOL, 0}}, 0},
+    {"opt with GELU and projections", "opt", {{"%s.hidden_act", GELU, 0}, {"%s.word_embedding_length", U32, 16}}, 0},
+    {"gpt2 with GELU", "gpt2", {{"%s.hidden_act", GELU, 0}}, 0},
+    {"stablelm", "stablelm", {{"%s.rope.dimension_count", U32, 4}}, 0},
+    {"stablelm parallel", "stablelm", {{"%s.rope.dimension_count", U32, 2}}, EL_ROLE(FFN_NORM) | EL_ROLE(FFN_NORM_B)},
+};
+enum { N_VARIANTS = sizeof variants / sizeof variants[0] };
+
+static const struct variant *variant_named(const char *name)
 {
-    const struct el_arch *const arch = arch_named(arch_name);
+    for (size_t i = 0; i < N_VARIANTS; i++)
+        if (strcmp(variants[i].name, name) == 0)
+            return &variants[i];
+    return NULL;
+}
+
+const char *mem_source_variant(size_t i)
+{
+    for (size_t k = 0; k < N_VARIANTS; k++)
+        if (strcmp(variants[k].name, variants[k].arch) != 0 && i-- == 0)
+            return variants[k].name;
+    return NULL;
+}
+
+static void set_variant(struct el_source *s, const struct el_arch *arch, const struct variant *variant)
+{
+    char key[128];
+    for (size_t i = 0; variant && i < 6 && variant->keys[i].fmt; i++) {
+        const double v = variant->keys[i].v;
+        el_arch_key(arch, variant->keys[i].fmt, key);
+        switch (variant->keys[i].type) {
+        case U32: need(el_meta_set_u32(s->meta, key, (uint32_t)v, NULL) == EL_OK, "out of memory"); break;
+        case F32: need(el_meta_set_f32(s->meta, key, (float)v, NULL) == EL_OK, "out of memory"); break;
+        case BOOL: need(el_meta_set_bool(s->meta, key, v != 0, NULL) == EL_OK, "out of memory"); break;
+        case GELU: need(el_meta_set_str(s->meta, key, "gelu", 4, NULL) == EL_OK, "out of memory"); break;
+        }
+    }
+}
+
+struct el_source *mem_source_random(const char *name, bool tied, uint64_t seed)
+{
+    const struct variant *const variant = variant_named(name);
+    const struct el_arch *const arch = arch_named(variant ? variant->arch : name);
     struct el_source *const s = mem_source_new();
     struct el_hparams hp = {0};
     struct el_err err;
@@ -214,18 +309,16 @@ struct el_source *mem_source_random(const char *arch_name, bool tied, uint64_t s
     set_u32(s, arch, "%s.vocab_size", 40);
     set_u32(s, arch, "%s.attention.head_count", 4);
     set_u32(s, arch, "%s.attention.head_count_kv", 2);
-    if (strcmp(arch_name, "mixtral") == 0) {
-        set_u32(s, arch, "%s.expert_count", 4);
-        set_u32(s, arch, "%s.expert_used_count", 2);
-    }
+    set_variant(s, arch, variant);
     char key[128];
     need(el_meta_set_f32(s->meta, el_arch_key(arch, "%s.attention.layer_norm_rms_epsilon", key), 1e-5f, NULL) == EL_OK &&
              el_meta_set_f32(s->meta, el_arch_key(arch, "%s.attention.layer_norm_epsilon", key), 1e-5f, NULL) == EL_OK,
          "out of memory");
-    const enum el_status status = arch->hparams(s->meta, &hp, &err);
+    const enum el_status status = el_arch_hparams(arch, s->meta, &hp, &err);
     need(status == EL_OK, err.text);
     for (const struct el_tensor_rule *r = arch->tensors; r->gguf; r++) {
-        if (r->role == EL_R_ROPE_FREQS || (tied && r->role == EL_R_OUTPUT))
+        if (el_arch_is_rope_factors(r->role) || (tied && r->role == EL_R_OUTPUT) || !el_arch_has(arch, &hp, r) ||
+            (variant && variant->without & UINT64_C(1) << r->role))
             continue;
         for (uint32_t l = 0; l < ((r->flags & EL_TF_LAYER) ? hp.n_layers : 1); l++) {
             uint64_t dims[3], n = 1;
@@ -233,11 +326,16 @@ struct el_source *mem_source_random(const char *arch_name, bool tied, uint64_t s
             for (; n_dims < 3 && r->dims[n_dims] != EL_D_NONE; n_dims++)
                 n *= dims[n_dims] = el_dim_size(r->dims[n_dims], &hp);
             float *const v = mem_source_add(s, mem_source_name(r, l), n_dims, dims);
-            const bool norm = n_dims == 1 && strstr(r->gguf, "norm.weight");
-            const float size = n_dims == 1 ? 0.4f : (float)(2.0 * sqrt(3.0 / (double)dims[n_dims - 1]));
+            const bool vector = n_dims == 1 || r->flags & EL_TF_VECTORS, norm = vector && strstr(r->gguf, "norm.weight");
+            const float size = vector ? 0.4f : (float)(2.0 * sqrt(3.0 / (double)dims[n_dims - 1]));
             for (uint64_t i = 0; i < n; i++)
                 v[i] = (norm ? 1.0f : 0.0f) + size * test_randf(&seed);
         }
     }
     return s;
+}
+
+uint64_t mem_source_roles(struct el_source *s, const struct el_arch *arch)
+{
+    return el_arch_roles(arch, s->tensors, s->n_tensors);
 }

@@ -27,8 +27,15 @@ void mem_source_encode(struct el_source *s, const char *type);
 /* The same model, every tensor decoded. */
 struct el_source *mem_source_copy(struct el_source *from);
 
-/* A random model of a family, small: see the .c for sizes. Optional tensors but rope_freqs are there; tied: no output.weight. */
-struct el_source *mem_source_random(const char *arch_name, bool tied, uint64_t seed);
+/*
+ * A random model of a family or of a variant of it, small: see the .c for sizes. Optional tensors but rope_freqs are there; tied:
+ * no output.weight.
+ */
+struct el_source *mem_source_random(const char *name, bool tied, uint64_t seed);
+/* Roles that the tensors of a source show. */
+uint64_t mem_source_roles(struct el_source *s, const struct el_arch *arch);
+/* Names of the variants that are not a family's usual form; NULL past the end. */
+const char *mem_source_variant(size_t i);
 
 /* "blk.3.attn_q.weight" of a rule and layer, in a static ring. */
 const char *mem_source_name(const struct el_tensor_rule *rule, uint32_t layer);

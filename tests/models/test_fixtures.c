@@ -174,7 +174,7 @@ TEST(fixtures, logits_are_those_of_transformers)
     char names[MAX_FIXTURES][64];
     const size_t n = fixtures(names);
     unsigned n_gguf = 0;
-    CHECK(n >= 13);
+    CHECK(n >= 28);
     for (size_t i = 0; i < n; i++) {
         struct reference ref;
         if (!fixture_reference(names[i], &ref)) {
@@ -188,7 +188,7 @@ TEST(fixtures, logits_are_those_of_transformers)
         }
         free(ref.file);
     }
-    CHECK(n_gguf >= 9);
+    CHECK(n_gguf >= 18);
 }
 
 /* transformers 5 writes rope_parameters where older versions wrote rope_theta and rope_scaling. */
@@ -270,7 +270,7 @@ TEST(fixtures, converted_models_have_the_same_logits)
 TEST(fixtures, every_feature_that_is_left_out_moves_the_logits)
 {
     static const struct {
-        const char *fixture, *features[6];
+        const char *fixture, *features[8];
     } cases[] = {
         {"llama", {"norm_gain", "positions", "output"}},
         {"llama-mha-tied", {"norm_gain", "positions"}},
@@ -283,6 +283,34 @@ TEST(fixtures, every_feature_that_is_left_out_moves_the_logits)
         {"qwen2-window", {"window", "bias"}},
         {"mixtral", {"experts", "positions", "norm_gain", "output"}},
         {"mixtral-window", {"window", "experts"}},
+        {"qwen3", {"qk_norm", "positions", "norm_gain", "output"}},
+        {"qwen3-window", {"window", "qk_norm", "bias"}},
+        {"mistral", {"positions", "norm_gain", "output"}},
+        {"mistral-window", {"window"}},
+        {"granite", {"embd_scale", "residual_scale", "attn_scale", "logit_scale", "positions"}},
+        {"granite-bias", {"embd_scale", "residual_scale", "attn_scale", "logit_scale", "bias"}},
+        {"gpt2", {"bias", "norm_bias", "norm_gain", "positions"}},
+        {"gpt2-untied", {"output", "bias", "positions"}},
+        {"opt", {"pos_offset", "positions", "bias", "norm_bias", "norm_gain"}},
+        {"opt-350m", {"pos_offset", "resid_norm", "bias", "norm_bias", "norm_gain"}},
+        {"opt-no-bias", {"pos_offset", "output", "norm_bias"}},
+        {"stablelm", {"partial_rotary", "positions", "norm_bias", "output"}},
+        {"stablelm-bias", {"partial_rotary", "bias", "norm_gain"}},
+        {"stablelm-parallel", {"parallel", "qk_norm", "partial_rotary", "norm_gain"}},
+        {"qwen3moe", {"qk_norm", "experts", "expert_shares", "positions", "norm_gain", "output"}},
+        {"qwen3moe-shares", {"qk_norm", "experts", "expert_shares", "bias"}},
+        {"qwen2moe", {"shared_expert", "shared_gate", "experts", "expert_shares", "bias", "output"}},
+        {"qwen2moe-norm", {"shared_expert", "shared_gate", "expert_shares", "norm_gain", "positions"}},
+        {"olmoe", {"qk_norm", "experts", "expert_shares", "positions", "norm_gain", "output"}},
+        {"olmoe-gqa", {"qk_norm", "experts", "expert_shares"}},
+        {"phi3", {"positions", "norm_gain", "output"}},
+        {"phi3-long", {"rope_scaling", "rope_attn_factor", "partial_rotary"}},
+        {"phi3-short", {"rope_scaling", "rope_attn_factor"}},
+        {"phi3-window", {"window"}},
+        {"gemma2", {"attn_cap", "logit_cap", "window", "window_every", "norm_offset", "embd_scale", "post_norm"}},
+        {"gemma2-no-caps", {"attn_scale", "window", "window_every", "norm_offset", "embd_scale", "post_norm"}},
+        {"gemma3", {"qk_norm", "rope_local", "rope_scaling", "window", "window_every", "norm_offset", "post_norm"}},
+        {"gemma3-period-2", {"qk_norm", "rope_local", "attn_scale", "logit_cap", "window_every", "embd_scale", "output"}},
         {"gpt-bigcode", {"bias", "norm_bias", "norm_gain", "positions"}},
         {"gpt-bigcode-mha", {"bias", "norm_bias", "norm_gain", "positions"}},
     };

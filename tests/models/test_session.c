@@ -10,8 +10,15 @@
 #include "test.h"
 
 enum { N_VOCAB = 40, N_IDS = 24 };
-static const char *const families[] = {"llama", "mixtral", "qwen2", "gpt_bigcode"};
-enum { N_FAMILIES = sizeof families / sizeof families[0] };
+
+/* Name number i of all families and their variants; NULL past the end. */
+static const char *family(size_t i)
+{
+    size_t n = 0;
+    while (el_arch_at(n))
+        n++;
+    return i < n ? el_arch_at(i)->name : mem_source_variant(i - n);
+}
 
 struct opened {
     struct el_source *source;
@@ -66,10 +73,10 @@ static void feed(struct el_session *s, uint32_t seq, uint32_t n, uint32_t chunk,
 TEST(session, rows_give_the_same_bits_in_any_chunks_batch_and_threads)
 {
     float whole[N_IDS * N_VOCAB], other[N_IDS * N_VOCAB];
-    for (int f = 0; f < N_FAMILIES; f++) {
+    for (size_t f = 0; family(f); f++) {
         struct opened a, b;
         struct el_session_opts opts = f32_opts();
-        REQUIRE(open_all(&a, mem_source_random(families[f], false, 5), NULL, &opts));
+        REQUIRE(open_all(&a, mem_source_random(family(f), false, 5), NULL, &opts));
         feed(a.session, 0, N_IDS, N_IDS, whole);
         feed(a.session, 1, N_IDS, 1, other); /* other ids: differs */
         CHECK(memcmp(whole, other, sizeof whole) != 0);
@@ -81,7 +88,7 @@ TEST(session, rows_give_the_same_bits_in_any_chunks_batch_and_threads)
         }
         for (unsigned t = 2; t <= 3; t++) {
             opts.n_threads = t;
-            REQUIRE(open_all(&b, mem_source_random(families[f], false, 5), NULL, &opts));
+            REQUIRE(open_all(&b, mem_source_random(family(f), false, 5), NULL, &opts));
             CHECK_EQ_INT(el_session_n_threads(b.session), t);
             feed(b.session, 2, 0, 1, other);
             feed(b.session, 0, N_IDS, N_IDS, other);
@@ -231,11 +238,12 @@ TEST(session, encoded_weights)
     static const struct {
         const char *type;
         double most;
-    } cases[] = {{"F16", 1e-5}, {"BF16", 1e-5}, {"Q8_0", 0.15}, {"Q4_0", 0.15}, {"G4_32Z", 0.15}, {"G3_ROW", 0.15}};
+    } cases[] = {{"F16", 1e-5},  {"BF16", 1e-5},   {"Q8_0", 0.15},   {"Q4_0", 0.15},
+                 {"Q4_1", 1e-5}, {"IQ4_NL", 1e-5}, {"G4_32Z", 0.15}, {"G3_ROW", 0.15}};
     float whole[N_IDS * N_VOCAB], other[N_IDS * N_VOCAB];
-    for (int f = 0; f < N_FAMILIES; f++) {
+    for (size_t f = 0; family(f); f++) {
         for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
-            struct el_source *const coded = mem_source_random(families[f], false, 3);
+            struct el_source *const coded = mem_source_random(family(f), false, 3);
             mem_source_encode(coded, cases[c].type);
             for (int level = 0; level <= (int)el_cpu_detected(); level++) {
                 struct opened a, b;
@@ -252,7 +260,7 @@ TEST(session, encoded_weights)
                 REQUIRE(open_all(&b, mem_source_copy(coded), NULL, &opts));
                 feed(b.session, 0, N_IDS, N_IDS, other);
                 if (!(moved(other, whole) < cases[c].most))
-                    test_fail(__FILE__, __LINE__, "%s in %s at %s: logits move by %g", families[f], cases[c].type, el_cpu_level(),
+                    test_fail(__FILE__, __LINE__, "%s in %s at %s: logits move by %g", family(f), cases[c].type, el_cpu_level(),
                               moved(other, whole));
                 close_all(&b);
                 a.source = NULL;
@@ -319,11 +327,11 @@ TEST(session, wide_blocks)
 TEST(session, decoding_allocates_nothing)
 {
     float logits[N_IDS * N_VOCAB];
-    for (int f = 0; f < N_FAMILIES; f++) {
+    for (size_t f = 0; family(f); f++) {
         struct opened o;
         struct el_session_opts opts = f32_opts();
         opts.n_threads = 2;
-        REQUIRE(open_all(&o, mem_source_random(families[f], true, 1), NULL, &opts));
+        REQUIRE(open_all(&o, mem_source_random(family(f), true, 1), NULL, &opts));
         const uint64_t before = el_mem_count();
         feed(o.session, 0, N_IDS, 7, logits);
         el_session_rewind(o.session, 0, 3);
@@ -386,21 +394,23 @@ static void observe(void *user, const struct el_weight *w, uint32_t expert, cons
 /* Every matrix of every rule is seen, once per layer and batch (experts: once per row they serve). */
 TEST(session, observers_see_every_linear)
 {
-    for (int f = 0; f < N_FAMILIES; f++) {
+    for (size_t f = 0; family(f); f++) {
         struct opened o;
         struct seen seen = {.finite = true};
         const struct el_session_opts opts = f32_opts();
         float logits[N_IDS * N_VOCAB];
-        REQUIRE(open_all(&o, mem_source_random(families[f], false, 4), NULL, &opts));
+        REQUIRE(open_all(&o, mem_source_random(family(f), false, 4), NULL, &opts));
         CHECK(el_session_observe(o.session, observe, &seen));
         feed(o.session, 0, N_IDS, N_IDS, logits);
         for (const struct el_tensor_rule *r = o.model->arch->tensors; r->gguf; r++) {
-            const bool matrix = r->dims[1] != EL_D_NONE && r->role != EL_R_TOKEN_EMBD && r->role != EL_R_POS_EMBD;
-            const uint64_t per_row = (r->flags & EL_TF_STACK) ? 2 : 1, layers = (r->flags & EL_TF_LAYER) ? 2 : 1;
+            const bool matrix = r->dims[1] != EL_D_NONE && !(r->flags & EL_TF_VECTORS) && r->role != EL_R_TOKEN_EMBD &&
+                                r->role != EL_R_POS_EMBD && el_arch_has(o.model->arch, &o.model->hp, r);
+            const uint64_t per_row = (r->flags & EL_TF_STACK) ? o.model->hp.n_experts_used : 1;
+            const uint64_t layers = (r->flags & EL_TF_LAYER) ? 2 : 1;
             CHECK_EQ_INT(seen.rows[r->role], matrix ? N_IDS * per_row * layers : 0);
         }
         CHECK_EQ_INT(seen.layers, 3);
-        CHECK_EQ_INT(seen.experts, strcmp(families[f], "mixtral") ? 1 : 15);
+        CHECK_EQ_INT(seen.experts, o.model->hp.n_experts ? (UINT64_C(1) << o.model->hp.n_experts) - 1 : 1);
         CHECK(seen.finite);
         for (int i = 1; i < EL_MAX_OBSERVERS; i++)
             CHECK(el_session_observe(o.session, observe, &seen));

@@ -67,9 +67,24 @@ static void fill(float *x, uint64_t n, uint64_t seed, bool tails)
     }
 }
 
-static const char *const quantized[] = {"Q8_0",   "Q4_0",   "Q5_0",   "Q4_K",   "Q5_K",    "Q6_K",   "G2_32",   "G3_64",
-                                        "G4_128", "G8_ROW", "G2_32Z", "G4_32Z", "G5_128Z", "G6_64Z", "G7_ROWZ", "G8_32Z"};
+/* Ternary types are not here: they have one way to be made. */
+static const char *const quantized[] = {"Q8_0",   "Q4_0",   "Q5_0",   "Q4_K",    "Q5_K",   "Q6_K",    "Q4_1",  "Q5_1",
+                                        "Q2_K",   "Q3_K",   "IQ4_NL", "IQ4_XS",  "MXFP4",  "G2_32",   "G3_64", "G4_128",
+                                        "G8_ROW", "G2_32Z", "G4_32Z", "G5_128Z", "G6_64Z", "G7_ROWZ", "G8_32Z"};
 enum { N_QUANTIZED = sizeof quantized / sizeof quantized[0], ROWS = 8, COLS = 512 };
+
+/* A new line of encodings.def cannot slip past these tests. */
+TEST(encode, all_that_can_be_made_are_listed)
+{
+    for (size_t k = 0; k < EL_ENC_COUNT; k++) {
+        const struct el_encoding *const e = el_encoding_at(k);
+        bool listed = !e->encode || (e->flags & (EL_ENC_FLOAT | EL_ENC_PARAMS)) || strncmp(e->name, "TQ", 2) == 0;
+        for (size_t i = 0; i < N_QUANTIZED && !listed; i++)
+            listed = strcmp(quantized[i], e->name) == 0;
+        if (!listed)
+            test_fail(__FILE__, __LINE__, "%s is not tested", e->name);
+    }
+}
 
 TEST(encode, search_beats_nearest)
 {
@@ -94,8 +109,9 @@ TEST(encode, search_errors_stay_low)
     static const struct {
         const char *name;
         double bound;
-    } bounds[] = {{"Q8_0", 1.97e-5}, {"Q4_0", 6.05e-3},  {"Q4_K", 4.72e-3},  {"Q5_K", 1.14e-3},
-                  {"Q6_K", 2.55e-4}, {"G4_128", 8.1e-3}, {"G4_32Z", 5.8e-3}, {"G2_32", 0.11}};
+    } bounds[] = {{"Q8_0", 1.97e-5},  {"Q4_0", 6.05e-3}, {"Q4_K", 4.72e-3},  {"Q5_K", 1.14e-3},  {"Q6_K", 2.55e-4},
+                  {"Q4_1", 4.66e-3},  {"Q5_1", 1.12e-3}, {"Q2_K", 0.0672},   {"Q3_K", 0.0196},   {"IQ4_NL", 5.13e-3},
+                  {"IQ4_XS", 5.2e-3}, {"MXFP4", 0.0122}, {"G4_128", 8.1e-3}, {"G4_32Z", 5.8e-3}, {"G2_32", 0.11}};
     static float x[ROWS * COLS];
     fill(x, ROWS * COLS, 8, false);
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
@@ -136,8 +152,9 @@ TEST(encode, grids_are_kept)
     static const struct {
         const char *name;
         int lo, hi;
-    } grids[] = {{"Q8_0", -127, 127},  {"Q4_0", -8, 7},     {"Q4_K", -7, 8},     {"Q5_K", -15, 16},
-                 {"Q6_K", -32, 31},    {"G4_32", -8, 7},    {"G3_64Z", -2, 5},   {"G8_ROWZ", -100, 155},
+    } grids[] = {{"Q8_0", -127, 127},  {"Q4_0", -8, 7},     {"Q4_K", -7, 8},     {"Q5_K", -15, 16}, {"Q6_K", -32, 31},
+                 {"Q4_1", 3, 18},      {"Q5_1", -40, -9},   {"Q2_K", -1, 2},     {"Q3_K", -4, 3},   {"TQ1_0", -1, 1},
+                 {"TQ2_0", -1, 1},     {"MXFP4", -4, 4},    {"G4_32", -8, 7},    {"G3_64Z", -2, 5}, {"G8_ROWZ", -100, 155},
                  {"F16", -1000, 1000}, {"BF16", -100, 100}, {"F32", -1000, 1000}};
     for (size_t g = 0; g < sizeof grids / sizeof grids[0]; g++) {
         for (uint64_t i = 0; i < ROWS * COLS; i++) {
@@ -206,6 +223,70 @@ TEST(encode, all_positive_and_all_negative_rows)
             free(e.data);
         }
     }
+}
+
+/* Levels and offsets as these encodings have them come back exactly. */
+TEST(encode, uneven_grids_are_kept)
+{
+    static const int iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    static const int mxfp4[15] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
+    static const char *const names[] = {"IQ4_NL", "IQ4_XS", "MXFP4"};
+    static float x[ROWS * COLS];
+    for (size_t g = 0; g < sizeof names / sizeof names[0]; g++) {
+        uint64_t seed = 13;
+        for (uint64_t i = 0; i < ROWS * COLS; i++) {
+            const uint64_t k = test_rand(&seed);
+            const int end = i % 32 < 2; /* the largest appears in every block */
+            x[i] = 0.0078125f * (float)(g == 2 ? mxfp4[end ? 14 : k % 15] : iq4[end ? 0 : k % 16]);
+        }
+        struct encoded e = encode(names[g], x, NULL, ROWS, COLS, EL_ENCODE_SEARCH);
+        const double relative = error_of(&e, x, NULL) / energy(x, ROWS * COLS);
+        if (!(relative < 1e-7))
+            test_fail(__FILE__, __LINE__, "%s: relative error %g", names[g], relative);
+        free(e.data);
+    }
+}
+
+/* The ternary types from their definition: sign where |x| is at least half of the largest, five digits to a byte or four. */
+TEST(encode, ternary_is_ggmls_reference)
+{
+    static float x[256];
+    fill(x, 256, 14, true);
+    x[7] = 0.0f;
+    float largest = 0.0f;
+    for (int i = 0; i < 256; i++)
+        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    x[8] = 0.5f * largest; /* halves go away from zero */
+    struct encoded one = encode("TQ1_0", x, NULL, 1, 256, EL_ENCODE_SEARCH);
+    struct encoded two = encode("TQ2_0", x, NULL, 1, 256, EL_ENCODE_NEAREST);
+    CHECK_EQ_INT(one.data[52] | one.data[53] << 8, el_f32_to_f16(largest));
+    CHECK_EQ_INT(two.data[64] | two.data[65] << 8, el_f32_to_f16(largest));
+    int want[256];
+    for (int i = 0; i < 256; i++)
+        want[i] = (int)roundf(x[i] / largest) + 1;
+    for (int i = 0; i < 256; i++)
+        CHECK_EQ_INT(two.data[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3, want[i]);
+    for (int i = 0; i < 52; i++) {
+        const int at = i < 32 ? i : i < 48 ? 160 + i - 32 : 240 + i - 48, step = i < 32 ? 32 : i < 48 ? 16 : 4;
+        int number = 0;
+        for (int k = 0; k < 5; k++)
+            number = 3 * number + (i >= 48 && k == 4 ? 0 : want[at + k * step]);
+        CHECK_EQ_INT(one.data[i], (number * 256 + 242) / 243);
+    }
+    free(one.data);
+    free(two.data);
+}
+
+/* The largest value falls on levels 8 to 12, and of two codes equally near the smaller is taken. */
+TEST(encode, nearest_mxfp4_is_ggmls_reference)
+{
+    static float x[32] = {7.9f, -0.25f, 0.25f, 0.26f, -0.75f, -5.0f, -5.1f, 2.5f};
+    struct encoded e = encode("MXFP4", x, NULL, 1, 32, EL_ENCODE_NEAREST);
+    static const int want[8] = {7, 0, 0, 1, 9, 14, 15, 4};
+    CHECK_EQ_INT(e.data[0], 127); /* 2^-1 times the doubled levels */
+    for (int i = 0; i < 8; i++)
+        CHECK_EQ_INT(e.data[1 + i] & 15, want[i]);
+    free(e.data);
 }
 
 /* ggml's reference rounding, from its definition: d = max / 127, q = x / d; d = signed max / -8, q = x / d + 8.5. */

@@ -9,7 +9,8 @@ TEST(encoding, table_is_consistent)
         const struct el_encoding *const e = el_encoding_at(i);
         REQUIRE(e != NULL);
         CHECK_EQ_INT(el_encoding_index(e), i);
-        CHECK(e->name && e->about && e->parts && e->decode && e->encode);
+        CHECK(e->name && e->about && e->parts && e->decode);
+        CHECK((e->encode != NULL) == (e->no_encode == NULL));
         CHECK(e->block_n >= 1);
         CHECK_EQ_INT(e->ggml_type < 0, (e->flags & EL_ENC_PARAMS) != 0);
         if (e->ggml_type >= 0) {
@@ -19,7 +20,8 @@ TEST(encoding, table_is_consistent)
     }
     CHECK(el_encoding_at(EL_ENC_COUNT) == NULL);
     CHECK(el_encoding_by_ggml(-1) == NULL);
-    CHECK(el_encoding_by_ggml(16) == NULL);
+    CHECK(el_encoding_by_ggml(9) == NULL);
+    CHECK_EQ_STR(el_ggml_type_name(9), "Q8_1");
     CHECK_EQ_STR(el_ggml_type_name(16), "IQ2_XXS");
     CHECK_EQ_STR(el_ggml_type_name(24), "I8");
     CHECK_EQ_STR(el_ggml_type_name(30), "BF16");
@@ -59,7 +61,7 @@ TEST(encoding, names_go_both_ways)
 TEST(encoding, unknown_names_are_refused)
 {
     static const char *const names[] = {"",    "Q",    "Q4",     "Q4_",     "Q4_KM",  "Q4_K_M", "G4", "G1_32",  "G9_32", "G4_33",
-                                        "G4_", "G4_3", "G4_322", "G4_32ZZ", "G4_ROX", "IQ2_XS", "I8", "G44_32", "F32 ",  " F32"};
+                                        "G4_", "G4_3", "G4_322", "G4_32ZZ", "G4_ROX", "IQ2_M",  "I8", "G44_32", "F32 ",  " F32"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct el_err err = {0};
         struct el_enc enc;
@@ -160,9 +162,30 @@ static void check_blocks(const char *name)
 
 TEST(encoding, decoders_equal_gguf_to_the_bit)
 {
-    static const char *const names[] = {"F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q5_K", "Q6_K"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        check_blocks(names[i]);
+    size_t n_checked = 0;
+    for (size_t i = 0; i < EL_ENC_COUNT; i++) {
+        const struct el_encoding *const e = el_encoding_at(i);
+        /* F32 is what it is; the group encodings have tests of their own. */
+        if (strcmp(e->name, "F32") == 0 || (e->flags & EL_ENC_PARAMS))
+            continue;
+        check_blocks(e->name);
+        n_checked++;
+    }
+    CHECK_EQ_INT(n_checked, 24);
+}
+
+TEST(encoding, what_cannot_be_made_says_why)
+{
+    static const char *const names[] = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct el_err err = {0};
+        struct el_enc enc;
+        REQUIRE_OK(el_enc_parse(names[i], &enc, &err), err);
+        CHECK_EQ_INT(el_enc_check_encode(&enc, &err), EL_E_UNSUPPORTED);
+        CHECK(strstr(err.text, names[i]) && strstr(err.text, "can be read but not made: choosing its codebook"));
+    }
+    const struct el_enc f32 = el_enc_f32();
+    CHECK_EQ_INT(el_enc_check_encode(&f32, NULL), EL_OK);
 }
 
 TEST(encoding, bad_scales_are_counted)
@@ -171,8 +194,10 @@ TEST(encoding, bad_scales_are_counted)
         const char *name;
         size_t at[2];
         int n;
-    } cases[] = {{"Q8_0", {0, 0}, 1}, {"Q4_0", {0, 0}, 1}, {"Q5_0", {0, 0}, 1},
-                 {"Q4_K", {0, 2}, 2}, {"Q5_K", {0, 2}, 2}, {"Q6_K", {208, 0}, 1}};
+    } cases[] = {{"Q8_0", {0}, 1},   {"Q4_0", {0}, 1},    {"Q5_0", {0}, 1},    {"Q4_K", {0, 2}, 2},   {"Q5_K", {0, 2}, 2},
+                 {"Q6_K", {208}, 1}, {"Q4_1", {0, 2}, 2}, {"Q5_1", {0, 2}, 2}, {"Q2_K", {80, 82}, 2}, {"Q3_K", {108}, 1},
+                 {"IQ4_NL", {0}, 1}, {"IQ4_XS", {0}, 1},  {"TQ1_0", {52}, 1},  {"TQ2_0", {64}, 1},    {"IQ2_XXS", {0}, 1},
+                 {"IQ2_XS", {0}, 1}, {"IQ2_S", {0}, 1},   {"IQ3_XXS", {0}, 1}, {"IQ3_S", {0}, 1},     {"IQ1_S", {0}, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_enc enc;
         uint8_t bytes[420] = {0};
@@ -186,4 +211,30 @@ TEST(encoding, bad_scales_are_counted)
         }
         CHECK_EQ_INT(enc.e->n_bad_scales(&m, 0, 1), 0);
     }
+}
+
+TEST(encoding, bad_scales_of_other_kinds_are_counted)
+{
+    struct el_enc enc;
+    uint8_t iq1_m[56] = {0}, mxfp4[3 * 17] = {0};
+    REQUIRE(el_enc_parse("IQ1_M", &enc, NULL) == EL_OK);
+    struct el_matrix m = {.enc = enc, .n_rows = 1, .n_in = 256, .data = {iq1_m}, .row_nbytes = {sizeof iq1_m}};
+    CHECK_EQ_INT(enc.e->n_bad_scales(&m, 0, 1), 0);
+    iq1_m[48 + 7] = 0x70; /* the highest nibble of the scale, and two bits of the next make an infinity */
+    CHECK_EQ_INT(enc.e->n_bad_scales(&m, 0, 1), 0);
+    iq1_m[48 + 5] = 0xc0;
+    CHECK_EQ_INT(enc.e->n_bad_scales(&m, 0, 1), 1);
+
+    REQUIRE(el_enc_parse("MXFP4", &enc, NULL) == EL_OK);
+    m = (struct el_matrix){.enc = enc, .n_rows = 3, .n_in = 32, .data = {mxfp4}, .row_nbytes = {17}};
+    mxfp4[0] = 252; /* the largest that is finite with every code */
+    mxfp4[1] = 0x7f;
+    mxfp4[17] = 254;
+    mxfp4[18] = 0x01; /* finite as long as its codes are small */
+    CHECK_EQ_INT(enc.e->n_bad_scales(&m, 0, 3), 0);
+    mxfp4[18] = 0xf0; /* -12 */
+    CHECK_EQ_INT(enc.e->n_bad_scales(&m, 0, 3), 1);
+    mxfp4[34] = 255; /* not a number */
+    CHECK_EQ_INT(enc.e->n_bad_scales(&m, 0, 3), 2);
+    CHECK_EQ_INT(enc.e->n_bad_scales(&m, 2, 1), 1);
 }

@@ -28,7 +28,7 @@ TEST(fit, eval_is_the_sum_it_says)
     float x[37], w[37];
     uint64_t seed = 1;
     fill(x, w, 37, &seed);
-    const struct el_fit_range range = {-8.0f, 7.0f};
+    const struct el_fit_range range = {.lo = -8.0f, .hi = 7.0f};
     for (int n = 1; n <= 37; n++) {
         for (int weighted = 0; weighted < 2; weighted++) {
             const float *const wi = weighted ? w : NULL;
@@ -52,9 +52,9 @@ TEST(fit, eval_is_the_sum_it_says)
 TEST(fit, scale_is_nearly_the_best_there_is)
 {
     static const struct {
-        struct el_fit_range range;
+        float lo, hi;
         int n;
-    } cases[] = {{{-8, 7}, 32}, {{-4, 3}, 64}, {{-2, 1}, 32}, {{-16, 15}, 32}, {{-5, 10}, 32}, {{0, 15}, 32}};
+    } cases[] = {{-8, 7, 32}, {-4, 3, 64}, {-2, 1, 32}, {-16, 15, 32}, {-5, 10, 32}, {0, 15, 32}};
     uint64_t seed = 2;
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         double sum_found = 0.0, sum_best = 0.0;
@@ -63,23 +63,23 @@ TEST(fit, scale_is_nearly_the_best_there_is)
             const int n = cases[c].n;
             fill(x, w, n, &seed);
             const float *const wi = round % 2 ? w : NULL;
-            const double lo = cases[c].range.lo, hi = cases[c].range.hi;
+            const struct el_fit_range range = {.lo = cases[c].lo, .hi = cases[c].hi};
+            const double lo = range.lo, hi = range.hi;
             double best = INFINITY;
             for (int k = -3000; k <= 3000; k++) {
                 const double e = plain_error(x, wi, n, k * 0.001, lo, hi);
                 best = e < best ? e : best;
             }
-            const double found = plain_error(x, wi, n, el_fit_scale(x, wi, (uint64_t)n, cases[c].range), lo, hi);
-            const double half =
-                plain_error(x, wi, n, el_f16_to_f32(el_fit_scale_f16(x, wi, (uint64_t)n, cases[c].range)), lo, hi);
+            const double found = plain_error(x, wi, n, el_fit_scale(x, wi, (uint64_t)n, range), lo, hi);
+            const double half = plain_error(x, wi, n, el_f16_to_f32(el_fit_scale_f16(x, wi, (uint64_t)n, range)), lo, hi);
             CHECK(found < 1.10 * best);
             CHECK(half < 1.10 * best);
             sum_found += half;
             sum_best += best;
         }
         if (!(sum_found < 1.02 * sum_best))
-            test_fail(__FILE__, __LINE__, "range %g..%g: %g, best %g", (double)cases[c].range.lo, (double)cases[c].range.hi,
-                      sum_found, sum_best);
+            test_fail(__FILE__, __LINE__, "range %g..%g: %g, best %g", (double)cases[c].lo, (double)cases[c].hi, sum_found,
+                      sum_best);
     }
 }
 
@@ -89,7 +89,7 @@ TEST(fit, half_precision_scale_is_never_worse_than_the_plain_one)
     for (int round = 0; round < 200; round++) {
         float x[32], w[32];
         fill(x, w, 32, &seed);
-        const struct el_fit_range range = {-127.0f, 127.0f};
+        const struct el_fit_range range = {.lo = -127.0f, .hi = 127.0f};
         const struct el_fit_extent ext = el_fit_extent(x, 32);
         const double plain = plain_error(x, NULL, 32, el_f16_to_f32(el_fit_f16(ext.abs_max / 127.0f)), -127, 127);
         const double found = plain_error(x, NULL, 32, el_f16_to_f32(el_fit_scale_f16(x, NULL, 32, range)), -127, 127);
@@ -170,14 +170,66 @@ TEST(fit, helpers)
 TEST(fit, super_blocks_of_zeros_are_zero)
 {
     static const float x[EL_SUPER_N];
+    static const struct el_super_affine_kind affine_kind = {.n_subs = 8, .sub_n = 32, .top = 63.0f, .hi = 15.0f};
+    static const struct el_super_scale_kind scale_kind = {
+        .n_subs = 16, .sub_n = 16, .scale_lo = -128.0f, .scale_hi = 127.0f, .codes = {.lo = -32.0f, .hi = 31.0f}};
     struct el_super_affine affine;
     struct el_super_scale scale;
     memset(&affine, 1, sizeof affine);
     memset(&scale, 1, sizeof scale);
-    el_super_affine_search(x, NULL, 15.0f, &affine);
-    el_super_scale_search(x, NULL, -32.0f, 31.0f, &scale);
+    el_super_affine_search(&affine_kind, x, NULL, &affine);
+    el_super_scale_search(&scale_kind, x, NULL, &scale);
     CHECK_EQ_INT(affine.d, 0);
     CHECK_EQ_INT(scale.d, 0);
     for (int i = 0; i < EL_SUPER_N; i++)
         CHECK(affine.q[i] == 0 && scale.q[i] == 0);
+}
+
+static double offset_error(const float *x, const float *w, const struct el_fit_offset *fit)
+{
+    const double d = el_f16_to_f32(fit->d), m = el_f16_to_f32(fit->m);
+    double sum = 0.0;
+    for (int i = 0; i < EL_FIT_OFFSET_N; i++)
+        sum += (w ? w[i] : 1.0) * (x[i] - d * fit->q[i] - m) * (x[i] - d * fit->q[i] - m);
+    return sum;
+}
+
+/* An offset of either sign: what all values have in common costs nothing. */
+TEST(fit, offset_search_is_never_worse_than_nearest)
+{
+    uint64_t seed = 6;
+    for (int round = 0; round < 200; round++) {
+        float x[EL_FIT_OFFSET_N], w[EL_FIT_OFFSET_N];
+        fill(x, w, EL_FIT_OFFSET_N, &seed);
+        for (int i = 0; i < EL_FIT_OFFSET_N; i++)
+            x[i] += (float)(round % 5 - 2) * 4.0f;
+        struct el_fit_offset near, found;
+        el_fit_offset_nearest(x, round % 2 ? 15.0f : 31.0f, &near);
+        el_fit_offset_search(x, NULL, round % 2 ? 15.0f : 31.0f, &found);
+        CHECK(offset_error(x, NULL, &found) <= offset_error(x, NULL, &near) * (1.0 + 1e-5));
+        el_fit_offset_search(x, w, round % 2 ? 15.0f : 31.0f, &found);
+        CHECK(offset_error(x, w, &found) <= offset_error(x, w, &near) * (1.0 + 1e-5));
+    }
+    float same[EL_FIT_OFFSET_N];
+    for (int i = 0; i < EL_FIT_OFFSET_N; i++)
+        same[i] = -0.75f;
+    struct el_fit_offset fit;
+    el_fit_offset_search(same, NULL, 15.0f, &fit);
+    CHECK(fit.d == 0 && fit.m == 0xba00 && fit.q[7] == 0);
+}
+
+TEST(fit, levels_are_the_nearest)
+{
+    static const struct el_fit_levels levels = {.n = 5, .value = {-9.0f, -3.0f, 1.0f, 2.0f, 7.0f}};
+    static const float x[8] = {-100.0f, -12.1f, -11.9f, 0.0f, 2.9f, 3.1f, 8.9f, 9.1f};
+    static const int want[8] = {-9, -9, -3, 1, 1, 2, 2, 7};
+    const struct el_fit_range range = {.lo = -9.0f, .hi = 7.0f, .levels = &levels};
+    int16_t q[8];
+    el_fit_scale_codes(x, 8, 2.0f, range, q);
+    double rr = 0.0;
+    for (int i = 0; i < 8; i++) {
+        CHECK_EQ_INT(q[i], want[i]);
+        rr += (x[i] - 2.0 * want[i]) * (x[i] - 2.0 * want[i]);
+    }
+    CHECK_NEAR(el_fit_scale_eval(x, NULL, 8, 2.0f, range).rr, rr, 1e-2);
 }

@@ -98,6 +98,97 @@ TEST(llama2c, both_versions_hold_the_same)
     }
 }
 
+/* The values of a matrix of version 2 are number times scale, to the bit; groups are counted through the whole matrix. */
+static void check_products(struct el_source *s, const char *name, unsigned kind, unsigned layer, uint32_t group, const char *enc)
+{
+    struct el_err err = {0};
+    const size_t at = el_source_find(s, name);
+    REQUIRE(at != SIZE_MAX);
+    const struct el_tensor *const t = &s->tensors[at];
+    float *const x = malloc(t->n_rows * t->n_in * sizeof *x);
+    REQUIRE(x);
+    CHECK_EQ_STR(t->enc_name, enc);
+    CHECK_OK(el_source_read_rows(s, at, 0, t->n_rows, x, &err), err);
+    for (uint64_t k = 0; k < t->n_rows * t->n_in; k++) {
+        const float want = llama2c_scale(kind, layer, k / group) * (float)llama2c_number(kind, layer, k);
+        if (memcmp(&x[k], &want, sizeof want) != 0) {
+            test_fail(__FILE__, __LINE__, "%s[%llu] is %.9g, not %.9g", name, (unsigned long long)k, (double)x[k], (double)want);
+            break;
+        }
+    }
+    /* A part in pieces that cut rows is the part. */
+    uint8_t whole[4096], pieces[4096];
+    for (uint32_t p = 0; p < t->n_parts && t->parts[p].nbytes <= sizeof whole; p++) {
+        const uint64_t n = t->parts[p].nbytes;
+        CHECK_OK(s->ops->read(s, t, p, 0, whole, n, &err), err);
+        for (uint64_t i = 0; i < n; i += 3)
+            CHECK_OK(s->ops->read(s, t, p, i, pieces + i, n - i < 3 ? n - i : 3, &err), err);
+        CHECK(memcmp(whole, pieces, n) == 0);
+    }
+    CHECK(s->ops->map(s, t, 0) == NULL);
+    free(x);
+}
+
+TEST(llama2c, version_2_holds_its_products)
+{
+    /* Rows of 64 and 172: groups of 64 fit the first, and reach over the ends of the others. */
+    static const struct {
+        uint32_t group;
+        const char *wide, *down;
+    } cases[] = {{64, "G8_64F", "F32"}, {32, "G8_32F", "F32"}, {4, "F32", "F32"}};
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        for (int own = 0; own <= 1; own++) {
+            const struct llama2c_shape shape = {64, 172, 2, 4, 2, 172, 16, own, cases[c].group};
+            struct el_buf b;
+            el_buf_init(&b);
+            llama2c_build(&b, 2, &shape);
+            const char *const path = test_tmp("v2.bin");
+            REQUIRE(test_write(path, b.data, b.nbytes));
+            el_buf_release(&b);
+            struct el_err err = {0};
+            struct el_source *s;
+            REQUIRE_OK(el_source_open(path, NULL, &s, &err), err);
+            check_products(s, "token_embd.weight", 0, 0, cases[c].group, cases[c].wide);
+            check_products(s, "blk.1.attn_q.weight", 2, 1, cases[c].group, cases[c].wide);
+            check_products(s, "blk.0.ffn_down.weight", 8, 0, cases[c].group, cases[c].down);
+            check_products(s, "blk.1.ffn_up.weight", 9, 1, cases[c].group, cases[c].wide);
+            if (own)
+                check_products(s, "output.weight", 11, 0, cases[c].group, cases[c].wide);
+            check_values(s, "blk.1.attn_norm.weight", 1, 1);
+            check_values(s, "output_norm.weight", 10, 0);
+            el_source_close(s);
+        }
+    }
+}
+
+/* A group that is a row has a name of its own; rows change places with their scales. */
+TEST(llama2c, version_2_rows_in_canonical_order)
+{
+    static const struct el_row_order canonical = {EL_ROWS_CANONICAL, 0, 0};
+    const struct llama2c_shape shape = {96, 192, 1, 4, 2, 12, 16, false, 96};
+    struct el_buf b;
+    el_buf_init(&b);
+    llama2c_build(&b, 2, &shape);
+    const char *const path = test_tmp("v2-row.bin");
+    REQUIRE(test_write(path, b.data, b.nbytes));
+    el_buf_release(&b);
+    struct el_err err = {0};
+    struct el_source *s;
+    REQUIRE_OK(el_source_open(path, NULL, &s, &err), err);
+    check_products(s, "blk.0.attn_q.weight", 2, 0, 96, "G8_ROWF");
+    const struct el_tensor *const t = &s->tensors[el_source_find(s, "blk.0.attn_q.weight")];
+    uint8_t codes[96 * 96], scales[96 * 4];
+    uint8_t *const parts[EL_MAX_PARTS] = {codes, scales};
+    CHECK_OK(el_source_read_parts(s, t, &canonical, 0, 96, parts, &err), err);
+    for (uint64_t r = 0; r < 96; r++) {
+        const uint64_t file = el_row_order_map(&t->order, r);
+        const float want = llama2c_scale(2, 0, file);
+        CHECK(memcmp(scales + 4 * r, &want, sizeof want) == 0);
+        CHECK_EQ_INT(codes[96 * r + 5], (uint8_t)(llama2c_number(2, 0, 96 * file + 5) + 128));
+    }
+    el_source_close(s);
+}
+
 TEST(llama2c, tokenizer_choices)
 {
     const char *const folder = model_folder("l2c-tok", 0, false);

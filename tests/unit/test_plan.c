@@ -165,13 +165,107 @@ TEST(plan, seventy_billion)
     struct el_plan *const plan = plan_of(s, &(struct el_plan_opts){.type = "Q4_K_M"});
     struct el_mix_state state = {.n_attn_v = 11};
     const struct el_mix_model model = {.n_layers = 80, .is_70b = true, .n_attn_v = 80};
-    CHECK_EQ_STR(el_mix_choose(el_mix_by_name("Q4_K_M"), &model, &state, "blk.11.attn_v.weight", 256, 256), "Q5_K");
-    CHECK_EQ_STR(el_mix_choose(el_mix_by_name("Q4_K_M"), &model, &state, "blk.12.attn_v.weight", 256, 256), "Q6_K");
+    const struct el_mix_tensor v11 = {"blk.11.attn_v.weight", 256, false}, v12 = {"blk.12.attn_v.weight", 256, false};
+    CHECK_EQ_STR(el_mix_choose(el_mix_by_name("Q4_K_M"), &model, &state, &v11, 256), "Q5_K");
+    CHECK_EQ_STR(el_mix_choose(el_mix_by_name("Q4_K_M"), &model, &state, &v12, 256), "Q6_K");
     CHECK_EQ_INT(state.n_attn_v, 13);
     el_plan_free(plan);
     el_source_close(s);
     el_source_close(full);
     el_source_close(qwen);
+}
+
+/* What llama-quantize gives models of 16 layers, with few and with many query heads to a value head. */
+TEST(plan, small_mixes)
+{
+    static const struct {
+        const char *type;
+        int ftype;
+        const char *v[2], *down[2], *out, *most, *embd; /* v: without and with sharing; down: layers 0 and 8 */
+    } cases[] = {
+        {"Q2_K", 10, {"Q3_K", "Q4_K"}, {"Q3_K", "Q3_K"}, "Q3_K", "Q2_K", "Q2_K"},
+        {"Q2_K_S", 21, {"Q2_K", "Q4_K"}, {"Q4_K", "Q2_K"}, "Q2_K", "Q2_K", "Q2_K"},
+        {"Q3_K_S", 11, {"Q3_K", "Q3_K"}, {"Q3_K", "Q3_K"}, "Q3_K", "Q3_K", "Q3_K"},
+        {"Q3_K_M", 12, {"Q5_K", "Q5_K"}, {"Q5_K", "Q4_K"}, "Q4_K", "Q3_K", "Q3_K"},
+        {"Q3_K", 12, {"Q5_K", "Q5_K"}, {"Q5_K", "Q4_K"}, "Q4_K", "Q3_K", "Q3_K"},
+        {"Q3_K_L", 13, {"Q5_K", "Q5_K"}, {"Q5_K", "Q5_K"}, "Q5_K", "Q3_K", "Q3_K"},
+        {"IQ4_NL", 25, {"IQ4_NL", "Q5_K"}, {"Q5_K", "IQ4_NL"}, "IQ4_NL", "IQ4_NL", "IQ4_NL"},
+        {"IQ4_XS", 30, {"IQ4_XS", "Q5_K"}, {"Q5_K", "IQ4_XS"}, "IQ4_XS", "IQ4_XS", "IQ4_XS"},
+        {"TQ1_0", 36, {"TQ1_0", "TQ1_0"}, {"TQ1_0", "TQ1_0"}, "TQ1_0", "TQ1_0", "Q4_K"},
+        {"TQ2_0", 37, {"TQ2_0", "TQ2_0"}, {"TQ2_0", "TQ2_0"}, "TQ2_0", "TQ2_0", "Q4_K"},
+        {"Q4_1", 3, {"Q4_1", "Q4_1"}, {"Q4_1", "Q4_1"}, "Q4_1", "Q4_1", "Q4_1"},
+        {"Q5_1", 9, {"Q5_1", "Q5_1"}, {"Q5_1", "Q5_1"}, "Q5_1", "Q5_1", "Q5_1"},
+    };
+    for (int shared = 0; shared < 2; shared++) {
+        struct el_source *const s = llama(16, 8, shared ? 2 : 8, 0, false, 256);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            struct el_plan *const plan = plan_of(s, &(struct el_plan_opts){.type = cases[i].type});
+            REQUIRE(plan != NULL);
+            CHECK_EQ_STR(type_in_layer(plan, 0, "attn_v"), cases[i].v[shared]);
+            CHECK_EQ_STR(type_in_layer(plan, 0, "ffn_down"), cases[i].down[0]);
+            CHECK_EQ_STR(type_in_layer(plan, 8, "ffn_down"), cases[i].down[1]);
+            CHECK_EQ_STR(type_in_layer(plan, 3, "attn_output"), cases[i].out);
+            CHECK_EQ_STR(type_in_layer(plan, 3, "attn_q"), cases[i].most);
+            CHECK_EQ_STR(type_in_layer(plan, 3, "attn_k"), cases[i].most);
+            CHECK_EQ_STR(type_of(plan, "token_embd.weight"), cases[i].embd);
+            CHECK_EQ_STR(type_of(plan, "output.weight"), "Q6_K");
+            CHECK_EQ_INT(plan->ftype, cases[i].ftype);
+            el_plan_free(plan);
+        }
+        el_source_close(s);
+    }
+    struct el_source *const eight = llama(16, 8, 8, 8, false, 256);
+    struct el_plan *const m = plan_of(eight, &(struct el_plan_opts){.type = "Q3_K_M"});
+    struct el_plan *const l = plan_of(eight, &(struct el_plan_opts){.type = "Q3_K_L"});
+    REQUIRE(m && l);
+    CHECK_EQ_STR(type_in_layer(m, 3, "attn_output"), "Q5_K");
+    CHECK_EQ_STR(type_in_layer(l, 3, "attn_output"), "Q3_K");
+    CHECK_EQ_STR(type_in_layer(l, 3, "attn_v"), "Q8_0");
+    el_plan_free(m);
+    el_plan_free(l);
+    el_source_close(eight);
+}
+
+TEST(plan, mxfp4_is_for_experts)
+{
+    struct el_source *const s = llama(2, 8, 8, 4, true, 256);
+    static const char *const names[] = {"blk.0.ffn_up_exps.weight", "blk.1.ffn_up_exps.weight"};
+    for (int i = 0; i < 2; i++) { /* [4, 8, 256], a stack, and [1, 32, 256] */
+        struct el_tensor *const t = mock_add(s, names[i], 32, 256, NULL);
+        t->n_dims = 3;
+        t->dims[0] = i == 0 ? 4 : 1;
+        t->dims[1] = 32 / t->dims[0];
+        t->dims[2] = 256;
+    }
+    struct el_plan *const plan = plan_of(s, &(struct el_plan_opts){.type = "MXFP4_MOE"});
+    REQUIRE(plan != NULL);
+    CHECK_EQ_STR(type_of(plan, "token_embd.weight"), "Q8_0");
+    CHECK_EQ_STR(type_in_layer(plan, 0, "attn_v"), "Q8_0");
+    CHECK_EQ_STR(type_of(plan, "blk.0.ffn_up_exps.weight"), "MXFP4");
+    CHECK_EQ_STR(type_of(plan, "blk.1.ffn_up_exps.weight"), "Q8_0");
+    CHECK_EQ_INT(plan->ftype, 38);
+    el_plan_free(plan);
+    el_source_close(s);
+}
+
+/* What has no encoder is refused by name, as a whole and for one tensor; a copy of it is not. */
+TEST(plan, what_cannot_be_made_is_refused)
+{
+    static const char *const types[] = {"IQ1_S",   "IQ1_M",  "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M",
+                                        "IQ3_XXS", "IQ3_XS", "IQ3_S",   "IQ3_M",  "24",    "iq2_xs"};
+    static const char *const one[] = {"attn_q=IQ3_S"};
+    struct el_source *const s = llama(1, 8, 8, 0, false, 256);
+    struct el_err err = {0};
+    struct el_plan *plan = NULL;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        CHECK_EQ_INT(el_plan_make(s, &(struct el_plan_opts){.type = types[i]}, &plan, &err), EL_E_UNSUPPORTED);
+        CHECK(plan == NULL && strstr(err.text, "type 'IQ") &&
+              strstr(err.text, "can be read but not made: choosing its codebook"));
+    }
+    const struct el_plan_opts opts = {.type = "Q4_0", .tensor_types = one, .n_tensor_types = 1};
+    CHECK_EQ_INT(el_plan_make(s, &opts, &plan, &err), EL_E_UNSUPPORTED);
+    CHECK(plan == NULL && strstr(err.text, "IQ3_S can be read but not made"));
+    el_source_close(s);
 }
 
 TEST(plan, pure_is_uniform)
@@ -223,7 +317,8 @@ TEST(plan, rows_that_no_block_fits)
     } cases[] = {{"Q4_K", 256, "Q4_K", false}, {"Q4_K", 96, "Q5_0", true},    {"Q6_K", 100, "F16", true},
                  {"Q6_K", 160, "Q8_0", true},  {"Q5_0", 33, "F16", true},     {"Q8_0", 40, "F16", true},
                  {"Q4_0", 33, "F16", true},    {"G4_32", 33, "G4_32", false}, {"F16", 33, "F16", false},
-                 {"Q5_K", 64, "Q8_0", true}};
+                 {"Q5_K", 64, "Q5_1", true},   {"Q3_K", 64, "Q4_0", true},    {"IQ4_XS", 32, "IQ4_NL", true},
+                 {"TQ2_0", 96, "Q4_0", true},  {"Q4_1", 33, "F16", true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_source *const s = mock_source("llama", 1, 1, 1, 0);
         mock_add(s, "blk.0.ffn_up.weight", 3, cases[i].n_in, NULL);
@@ -236,8 +331,10 @@ TEST(plan, rows_that_no_block_fits)
         CHECK(el_enc_nbytes(&plan->entries[0].to, 3, cases[i].n_in, &nbytes) && nbytes == row.nbytes);
         if (row.fallback) {
             char want[96];
-            snprintf(want, sizeof want, "rows of %d are no multiple of %d for %s", (int)cases[i].n_in,
-                     cases[i].type[3] == 'K' ? 256 : 32, cases[i].type);
+            struct el_enc asked;
+            REQUIRE(el_enc_parse(cases[i].type, &asked, NULL) == EL_OK);
+            snprintf(want, sizeof want, "rows of %d are no multiple of %d for %s", (int)cases[i].n_in, (int)asked.e->block_n,
+                     cases[i].type);
             CHECK_EQ_STR(row.fallback, want);
         }
         el_plan_free(plan);

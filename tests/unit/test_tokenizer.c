@@ -417,8 +417,8 @@ TEST(tokenizer, refuses_bad_arrays)
     CHECK_OK(el_meta_set_str_array(m, "tokenizer.ggml.tokens", p.text, NULL, 0, &err), err);
     refused(m, EL_E_FORMAT, "0 tokens");
     m = spm_write(&p);
-    set_str(m, "tokenizer.ggml.model", "t5");
-    refused(m, EL_E_UNSUPPORTED, "'t5', supported are llama and gpt2");
+    set_str(m, "tokenizer.ggml.model", "rwkv");
+    refused(m, EL_E_UNSUPPORTED, "'rwkv', supported are llama, gpt2, t5 and bert");
     m = spm_write(&p);
     el_meta_remove(m, "tokenizer.ggml.model");
     refused(m, EL_E_FORMAT, "tokenizer.ggml.model is missing");

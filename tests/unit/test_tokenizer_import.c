@@ -258,11 +258,50 @@ static void refused_section(const char *section, const char *text, int status, c
     el_buf_release(&j);
 }
 
+/* Maps: bytes of the array, the array, strings. The second is "AAAAAAAA" cut short. */
+TEST(tokenizer_import, refuses_charsmaps)
+{
+    static const struct {
+        const char *map, *says;
+    } bad[] = {{"!", "must be base64"},
+               {"AAA", "must be base64"},
+               {"AAAA", "the array has 0 bytes"},
+               {"AAAAAAA=", "the array has 0 bytes"},
+               {"BAAAAAAAAAA=", "the array has 4 bytes, allowed are a multiple of 4 and less than 4"},
+               {"BQAAAAAAAAAAAA==", "the array has 5 bytes"},
+               {"/////wAAAAAA", "the array has 4294967295 bytes"},
+               {"BAAAAAAAAABh", "the strings must be UTF-8 and end with NUL"},
+               {"BAAAAAAAAAD/AA==", "the strings must be UTF-8 and end with NUL"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"%s\"}", bad[i].map);
+        refused_section("normalizer", text, EL_E_FORMAT, bad[i].says);
+    }
+    refused_section("normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":7}", EL_E_FORMAT, "must be base64");
+    refused_section("normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"BAAAAAAAAAAA\"}", EL_OK, "");
+    refused_section("normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}", EL_OK, "");
+    refused_section("decoder", "{\"type\":\"WordPiece\",\"prefix\":\"##\"}", EL_E_UNSUPPORTED, "decoder WordPiece: prefix '##'");
+}
+
 TEST(tokenizer_import, refuses_models)
 {
     refused_section("model", "7", EL_E_FORMAT, "'model' must be an object");
     refused_section("model", "{}", EL_E_UNSUPPORTED, "model type '(none)'");
-    refused_section("model", "{\"type\":\"Unigram\"}", EL_E_UNSUPPORTED, "'Unigram', supported is BPE");
+    refused_section("model", "{\"type\":\"WordLevel\"}", EL_E_UNSUPPORTED,
+                    "'WordLevel', supported are BPE, Unigram and WordPiece");
+    refused_section("model", "{\"type\":\"Unigram\"}", EL_E_FORMAT, "model.vocab of a Unigram model must be an array");
+    refused_section("model", "{\"type\":\"Unigram\",\"vocab\":[]}", EL_E_FORMAT, "vocabulary is empty");
+    refused_section("model", "{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[\"b\"]]}", EL_E_FORMAT,
+                    "model.vocab[1]: must be [text, score]");
+    refused_section("model", "{\"type\":\"Unigram\",\"vocab\":[\"a\"]}", EL_E_FORMAT, "model.vocab[0]: must be [text, score]");
+    refused_section("model", "{\"type\":\"Unigram\",\"vocab\":[[\"\",0]]}", EL_E_FORMAT, "0 bytes of text");
+    refused_section("model", "{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0]]}", EL_E_FORMAT,
+                    "unk_id must be a token, of 1");
+    refused_section("model", "{\"type\":\"Unigram\",\"unk_id\":\"a\",\"vocab\":[[\"a\",0]]}", EL_E_FORMAT,
+                    "unk_id must be a token");
+    refused_section("model", "{\"type\":\"WordPiece\",\"vocab\":[[\"a\",0]]}", EL_E_FORMAT, "model.vocab must be an object");
+    refused_section("model", "{\"type\":\"WordPiece\",\"max_input_chars_per_word\":-1,\"vocab\":{\"a\":0}}", EL_E_FORMAT,
+                    "max_input_chars_per_word must be a whole number");
     refused_section("model", "{\"type\":\"BPE\",\"merges\":[]}", EL_E_FORMAT, "model.vocab must be an object");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}", EL_E_FORMAT, "vocabulary is empty");
     refused_section("model", "{\"type\":\"BPE\",\"vocab\":{\"a\":0}}", EL_E_FORMAT, "model.merges must be an array");

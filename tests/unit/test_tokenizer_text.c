@@ -241,7 +241,8 @@ TEST(tokenizer_pre, recognises_names)
          false},
         {NULL, {"\\p{L}+"}, false},
         {NULL, {NULL}, false},
-        {NULL, {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}, true},
+        /* That whole words come first is no part of the name, where no name has it. */
+        {"gpt-2", {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_pre pre = {.n = 0};

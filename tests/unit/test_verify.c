@@ -170,10 +170,14 @@ static bool pack(const char *type, const char *path)
 
 TEST(verify, names_scales_that_are_not_finite)
 {
-    static const char *const types[] = {"Q8_0", "Q4_0"};
-    for (size_t i = 0; i < 2; i++) {
+    static const struct {
+        const char *type;
+        size_t at; /* a byte of the second block's scale: with 0xff it is no number */
+    } cases[] = {{"Q8_0", 34 + 1}, {"Q4_0", 18 + 1}, {"Q5_1", 24 + 3}, {"IQ4_NL", 18 + 1}, {"MXFP4", 17}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *const path = test_tmp("packed.gguf");
-        REQUIRE(pack(types[i], path));
+        char words[80];
+        REQUIRE(pack(cases[i].type, path));
         struct el_source *s = open_source(path);
         REQUIRE(s != NULL);
         struct found *f = verify(s, EL_OK);
@@ -185,14 +189,14 @@ TEST(verify, names_scales_that_are_not_finite)
         el_source_close(s);
         size_t nbytes;
         char *const data = test_read(path, &nbytes);
-        const uint16_t inf = 0x7c00;
-        memcpy(data + offset + (strcmp(types[i], "Q8_0") == 0 ? 34 : 18), &inf, 2); /* the second block's scale */
+        data[offset + cases[i].at] = (char)0xff;
         REQUIRE(test_write(path, data, nbytes));
         free(data);
         s = open_source(path);
         REQUIRE(s != NULL);
         f = verify(s, EL_E_FORMAT);
-        expect(f, 'e', "tensor 'blk.0.ffn_up.weight': 1 scales of Q");
+        snprintf(words, sizeof words, "tensor 'blk.0.ffn_up.weight': 1 scales of %s", cases[i].type);
+        expect(f, 'e', words);
         free(f);
         el_source_close(s);
     }

@@ -115,6 +115,8 @@ EL_AVX512 static void attn_avx512(const struct el_attn_args *a)
             all_scores(a, k, true, n, score);
         else
             all_scores(a, k, false, n, score);
+        if (a->cap != 0)
+            el_soft_cap(score, n, a->cap);
         /* What was summed so far was relative to the old maximum; at first that is nothing. */
         const float old_max = max, chunk_sum = exponentials(score, n, &max);
         const float shrink = p ? expf(old_max - max) : 0;

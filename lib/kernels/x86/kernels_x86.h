@@ -35,6 +35,7 @@ void el_attn_init_avx2(struct el_kernels *k);
 void el_matmul_init_avx512(struct el_kernels *k);
 void el_attn_init_avx512(struct el_kernels *k);
 void el_matmul_group_init_vnni(struct el_kernels *k);
+void el_matmul_kquant_init_vnni(struct el_kernels *k);
 #endif
 
 #endif

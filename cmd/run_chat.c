@@ -1,0 +1,86 @@
+#include "cmd/run_chat.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "cmd/util.h"
+
+enum { MAX_NBYTES = 64 << 20 };
+
+static bool is_name(const char *text)
+{
+    for (size_t i = 0; el_chat_name_at(i, NULL); i++)
+        if (strcmp(el_chat_name_at(i, NULL), text) == 0)
+            return true;
+    return false;
+}
+
+enum el_status chat_open(const struct run_args *a, const struct model_io *io, struct el_chat **chat, struct el_err *err)
+{
+    struct el_chat_opts opts = {.name = NULL};
+    const char *const word = a->chat_template;
+    char *owned = NULL;
+    if (word && (is_name(word) || !strchr(word, '{'))) { /* without a brace it is no template: the library lists the names */
+        opts.name = word;
+    } else if (word) {
+        opts.text = word;
+        opts.text_nbytes = strlen(word);
+    } else if (a->chat_template_file) {
+        CMD_TRY(el_read_file(a->chat_template_file, MAX_NBYTES, &owned, &opts.text_nbytes, err));
+        opts.text = owned;
+    }
+    const enum el_status status = el_chat_open(io->source, &opts, chat, err);
+    el_free(owned);
+    return status;
+}
+
+enum el_status chat_render(const struct el_chat *chat, const struct run_args *a, const struct el_chat_message *messages, size_t n,
+                           const char *messages_json, char **text, size_t *nbytes, struct el_err *err)
+{
+    const time_t now = time(NULL);
+    struct tm local;
+    const struct el_chat_in in = {
+        .messages = messages,
+        .n_messages = n,
+        .messages_json = n ? NULL : messages_json,
+        .kwargs_json = a->chat_kwargs,
+        .add_generation_prompt = true,
+        .has_now = localtime_r(&now, &local) != NULL,
+        .now_s = (int64_t)now + local.tm_gmtoff,
+    };
+    return el_chat_render(chat, &in, text, nbytes, err);
+}
+
+enum el_status chat_render_user(const struct el_chat *chat, const struct run_args *a, const char *said, char **text,
+                                size_t *nbytes, struct el_err *err)
+{
+    const struct el_chat_message both[] = {{"system", a->system_prompt}, {"user", said}};
+    const size_t first = a->system_prompt ? 0 : 1;
+    return chat_render(chat, a, both + first, 2 - first, NULL, text, nbytes, err);
+}
+
+static enum el_status read_messages(const char *path, char **json, struct el_err *err)
+{
+    struct el_json_doc *doc = NULL;
+    size_t nbytes = 0;
+    CMD_TRY(el_read_file(path, MAX_NBYTES, json, &nbytes, err));
+    CMD_TRY(el_json_parse(*json, nbytes, path, &doc, err));
+    const bool good = el_json_is(el_json_root(doc), EL_JSON_ARRAY);
+    el_json_free(doc);
+    return good ? EL_OK : cmd_fail(err, EL_E_FORMAT, "'%s': no JSON array of messages", path);
+}
+
+enum el_status chat_render_single(const struct run_args *a, const struct model_io *io, const char *said, char **text,
+                                  size_t *nbytes, struct el_err *err)
+{
+    struct el_chat *chat = NULL;
+    char *json = NULL;
+    CMD_TRY(chat_open(a, io, &chat, err));
+    enum el_status status = a->messages ? read_messages(a->messages, &json, err) : EL_OK;
+    if (status == EL_OK)
+        status = a->messages ? chat_render(chat, a, NULL, 0, json, text, nbytes, err)
+                             : chat_render_user(chat, a, said, text, nbytes, err);
+    el_free(json);
+    el_chat_close(chat);
+    return status;
+}

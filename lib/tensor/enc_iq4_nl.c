@@ -1,0 +1,56 @@
+/*
+ * IQ4_NL: blocks of 32 codes of 4 bits with one half-precision scale; a code stands for one of 16 levels, which lie closer
+ * together about zero. w = d level(q). Byte i holds codes i (low) and i + 16 (high).
+ */
+#include "tensor/enc_common.h"
+#include "tensor/encoding.h"
+#include "tensor/fit.h"
+#include "tensor/iq4_levels.h"
+
+struct block_iq4_nl {
+    uint8_t d[2];
+    uint8_t q[EL_QK / 2];
+};
+_Static_assert(sizeof(struct block_iq4_nl) == 18, "IQ4_NL block is 18 bytes");
+
+static const struct el_fit_range range = {.lo = -127.0f, .hi = 113.0f, .levels = &el_iq4_levels};
+
+static void decode_block(const uint8_t *p, float *out)
+{
+    const float d = el_load_f16(p);
+    for (uint32_t i = 0; i < EL_QK / 2; i++) {
+        out[i] = d * el_iq4_levels.value[p[2 + i] & 15];
+        out[i + EL_QK / 2] = d * el_iq4_levels.value[p[2 + i] >> 4];
+    }
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    struct block_iq4_nl *const out = block;
+    uint16_t d;
+    if (effort == EL_ENCODE_SEARCH)
+        d = el_fit_scale_f16(x, w, EL_QK, range);
+    else
+        d = el_fit_f16(el_fit_extent(x, EL_QK).signed_max / range.lo);
+    int16_t level[EL_QK];
+    el_fit_scale_codes(x, EL_QK, el_f16_to_f32(d), range, level);
+    el_store_u16(out->d, d);
+    for (uint32_t i = 0; i < EL_QK / 2; i++)
+        out->q[i] = (uint8_t)(el_iq4_code(level[i]) | el_iq4_code(level[i + EL_QK / 2]) << 4);
+}
+
+const struct el_encoding el_encoding_iq4_nl = {
+    .name = "IQ4_NL",
+    .about = "4.5 bits: blocks of 32 codes of uneven levels, f16 scale",
+    .ggml_type = 20,
+    .block_n = EL_QK,
+    .block_nbytes = sizeof(struct block_iq4_nl),
+    .parts = el_enc_block_parts,
+    .decode = el_enc_block_decode,
+    .encode = el_enc_block_encode,
+    .n_bad_scales = el_enc_block_bad_f16,
+    .decode_block = decode_block,
+    .encode_block = encode_block,
+    .n_f16 = 1,
+    .f16_at = {0},
+};

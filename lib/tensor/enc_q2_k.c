@@ -1,0 +1,63 @@
+/*
+ * Q2_K: super-blocks of 256 codes of 2 bits in 16 sub-blocks of 16, w = (d scale_j) q - (dmin min_j). A byte of `scales` holds a
+ * 4-bit scale (low) and min. Byte 32 h + i of the codes holds elements i, i + 32, i + 64, i + 96 of half h, lowest bits first.
+ */
+#include "tensor/enc_common.h"
+#include "tensor/encoding.h"
+#include "tensor/fit_super.h"
+
+struct block_q2_k {
+    uint8_t scales[EL_QK_K / 16];
+    uint8_t q[EL_QK_K / 4];
+    uint8_t d[2], dmin[2];
+};
+_Static_assert(sizeof(struct block_q2_k) == 84, "Q2_K block is 84 bytes");
+
+static const struct el_super_affine_kind kind = {.n_subs = 16, .sub_n = 16, .top = 15.0f, .hi = 3.0f};
+
+static void decode_block(const uint8_t *p, float *out)
+{
+    const uint8_t *const scales = p, *const q = p + 16;
+    const float d = el_load_f16(p + 80), dmin = el_load_f16(p + 82);
+    for (uint32_t j = 0; j < EL_QK_K / 16; j++) {
+        const float s = d * (float)(scales[j] & 15), m = dmin * (float)(scales[j] >> 4);
+        const uint8_t *const at = q + j / 8 * 32 + j % 2 * 16;
+        for (uint32_t i = 0; i < 16; i++)
+            out[16 * j + i] = s * (float)(at[i] >> (j / 2 % 4 * 2) & 3) - m;
+    }
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    struct block_q2_k *const out = block;
+    struct el_super_affine fit;
+    if (effort == EL_ENCODE_SEARCH)
+        el_super_affine_search(&kind, x, w, &fit);
+    else
+        el_super_affine_nearest(&kind, x, &fit);
+    el_store_u16(out->d, fit.d);
+    el_store_u16(out->dmin, fit.dmin);
+    for (uint32_t j = 0; j < EL_QK_K / 16; j++)
+        out->scales[j] = (uint8_t)(fit.scale[j] | fit.min[j] << 4);
+    for (uint32_t i = 0; i < EL_QK_K / 4; i++) {
+        const uint8_t *const at = fit.q + i / 32 * 128 + i % 32;
+        out->q[i] = (uint8_t)(at[0] | at[32] << 2 | at[64] << 4 | at[96] << 6);
+    }
+}
+
+const struct el_encoding el_encoding_q2_k = {
+    .name = "Q2_K",
+    .about = "2.63 bits: super-blocks of 256, 4-bit scales and mins per 16",
+    .ggml_type = 10,
+    .fallback = "Q4_0",
+    .block_n = EL_QK_K,
+    .block_nbytes = sizeof(struct block_q2_k),
+    .parts = el_enc_block_parts,
+    .decode = el_enc_block_decode,
+    .encode = el_enc_block_encode,
+    .n_bad_scales = el_enc_block_bad_f16,
+    .decode_block = decode_block,
+    .encode_block = encode_block,
+    .n_f16 = 2,
+    .f16_at = {80, 82},
+};

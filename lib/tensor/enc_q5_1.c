@@ -1,0 +1,74 @@
+/*
+ * Q5_1: blocks of 32 codes of 5 bits with half-precision scale and offset, w = d q + m. The codes lie as in Q5_0: byte i of `low`
+ * holds the low bits of codes i (low nibble) and i + 16; bit i of `high`, a little-endian number, is the fifth bit of code i.
+ */
+#include "tensor/enc_common.h"
+#include "tensor/encoding.h"
+#include "tensor/fit.h"
+
+struct block_q5_1 {
+    uint8_t d[2], m[2];
+    uint8_t high[4];
+    uint8_t low[EL_QK / 2];
+};
+_Static_assert(sizeof(struct block_q5_1) == 24, "Q5_1 block is 24 bytes");
+
+static void decode_block(const uint8_t *p, float *out)
+{
+    const float d = el_load_f16(p), m = el_load_f16(p + 2);
+    for (uint32_t i = 0; i < EL_QK; i++) {
+        const int low = p[8 + i % 16] >> (i / 16 * 4) & 15, high = p[4 + i / 8] >> (i % 8) & 1;
+        out[i] = (float)(low | high << 4) * d + m;
+    }
+}
+
+/*
+ * Where nothing else is known, large weights count more (half by their square): with as many codes as here the error is small,
+ * and what clipping the extremes costs shows in the perplexity before it shows in the squared error.
+ */
+static void own_weights(const float *x, float w[EL_QK])
+{
+    float sum = 0.0f;
+    for (uint32_t i = 0; i < EL_QK; i++)
+        sum += x[i] * x[i];
+    for (uint32_t i = 0; i < EL_QK; i++)
+        w[i] = sum * (1.0f / EL_QK) + x[i] * x[i];
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    struct block_q5_1 *const out = block;
+    struct el_fit_offset fit;
+    float own[EL_QK];
+    if (!w) {
+        own_weights(x, own);
+        w = own;
+    }
+    if (effort == EL_ENCODE_SEARCH)
+        el_fit_offset_search(x, w, 31.0f, &fit);
+    else
+        el_fit_offset_nearest(x, 31.0f, &fit);
+    memset(out, 0, sizeof *out);
+    el_store_u16(out->d, fit.d);
+    el_store_u16(out->m, fit.m);
+    for (uint32_t i = 0; i < EL_QK; i++) {
+        out->low[i % 16] |= (uint8_t)((fit.q[i] & 15) << (i / 16 * 4));
+        out->high[i / 8] |= (uint8_t)((fit.q[i] >> 4) << (i % 8));
+    }
+}
+
+const struct el_encoding el_encoding_q5_1 = {
+    .name = "Q5_1",
+    .about = "6 bits: blocks of 32 5-bit codes, f16 scale and offset",
+    .ggml_type = 7,
+    .block_n = EL_QK,
+    .block_nbytes = sizeof(struct block_q5_1),
+    .parts = el_enc_block_parts,
+    .decode = el_enc_block_decode,
+    .encode = el_enc_block_encode,
+    .n_bad_scales = el_enc_block_bad_f16,
+    .decode_block = decode_block,
+    .encode_block = encode_block,
+    .n_f16 = 2,
+    .f16_at = {0, 2},
+};

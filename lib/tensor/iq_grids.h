@@ -1,0 +1,57 @@
+/*
+ * The codebooks of the IQ encodings: constants of the file format, one packed number per entry. Only enc_iq*.c include this.
+ *
+ * An entry is a sequence of digits, element 0 in the lowest bits: 8 digits of 2 bits (IQ1, IQ2) or 4 digits of 3 bits (IQ3). What
+ * a digit stands for is said at each decoder.
+ */
+#ifndef EL_TENSOR_IQ_GRIDS_H
+#define EL_TENSOR_IQ_GRIDS_H
+
+#include <stdint.h>
+
+extern const uint16_t el_iq2xxs_grid[256];
+extern const uint16_t el_iq2xs_grid[512];
+extern const uint16_t el_iq2s_grid[1024];
+extern const uint16_t el_iq3xxs_grid[256];
+extern const uint16_t el_iq3s_grid[512];
+extern const uint16_t el_iq1_grid[2048];
+
+/* Why encode is NULL where it is. */
+#define EL_IQ_NO_ENCODE "choosing its codebook entries needs importance weights"
+
+/* Eight signs are stored as seven; the eighth makes their number even. */
+static inline uint32_t el_iq_signs(uint32_t seven)
+{
+    uint32_t odd = seven ^ seven >> 4;
+    odd ^= odd >> 2;
+    odd ^= odd >> 1;
+    return seven | (odd & 1) << 7;
+}
+
+/* out[0..8) = s times the elements of an IQ2 entry, negative where signs has a 1. Digits stand for 8, 25, 43. */
+static inline void el_iq2_decode8(uint32_t entry, uint32_t signs, float s, float *out)
+{
+    static const float levels[4] = {8.0f, 25.0f, 43.0f, 0.0f};
+    for (uint32_t i = 0; i < 8; i++) {
+        const float v = s * levels[entry >> (2 * i) & 3];
+        out[i] = signs >> i & 1 ? -v : v;
+    }
+}
+
+/* The same for the 4 elements of an IQ3 entry, with the levels of its encoding. */
+static inline void el_iq3_decode4(uint32_t entry, const float levels[8], uint32_t signs, float s, float *out)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        const float v = s * levels[entry >> (3 * i) & 7];
+        out[i] = signs >> i & 1 ? -v : v;
+    }
+}
+
+/* out[0..8) = s (e + delta) for the elements e of an IQ1 entry. Digits stand for -1, 0, 1. */
+static inline void el_iq1_decode8(uint32_t entry, float s, float delta, float *out)
+{
+    for (uint32_t i = 0; i < 8; i++)
+        out[i] = s * ((float)((int)(entry >> (2 * i) & 3) - 1) + delta);
+}
+
+#endif
