@@ -32,7 +32,7 @@ LIBS := -lcjson -lpcre2-8 -lutf8proc -lcrypto -lm
 ALL_FLAGS := $(CC) $(BASE_CFLAGS) $(BASE_CPPFLAGS) $(BASE_LDFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS)
 B := build/$(shell printf '%s' '$(ALL_FLAGS)' | cksum | cut -d' ' -f1)
 
-LIB_SRC := $(sort $(wildcard lib/base/*.c lib/tensor/*.c lib/kernels/*.c lib/kernels/x86/*.c lib/model/*.c formats/*.c quant/*.c))
+LIB_SRC := $(sort $(wildcard lib/base/*.c lib/tensor/*.c lib/kernels/*.c lib/kernels/x86/*.c lib/model/*.c lib/text/*.c formats/*.c quant/*.c))
 CMD_SRC := $(sort $(wildcard cmd/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c tests/golden-bad/*.c tests/kernels/*.c tests/models/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))

@@ -19,7 +19,7 @@
 #include "formats/safetensors.h"
 #include "formats/store.h"
 #include "formats/torch.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 enum { EL_MAX_CONFIG = 16 << 20, EL_MAX_TEMPLATE = 16 << 20 };
 

@@ -24,7 +24,7 @@
 #include "base/strmap.h"
 #include "formats/hf.h"
 #include "formats/safetensors.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 /* One matrix of a file: a tensor, or a slice of a stack. */
 struct piece {

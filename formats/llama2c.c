@@ -26,7 +26,7 @@
 #include "formats/format.h"
 #include "formats/hf.h"
 #include "formats/store.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 extern const struct el_format el_format_llama2c;
 

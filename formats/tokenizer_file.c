@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "formats/format.h"
 #include "formats/store.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 extern const struct el_format el_format_tokenizer_file;
 

@@ -6,8 +6,8 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "model/regex.h"
 #include "quant/mixes.h"
+#include "text/regex.h"
 
 /* One --tensor-type. */
 struct override {

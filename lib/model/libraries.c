@@ -1,7 +1,7 @@
 /* Names the outside libraries of the tokenizer to el_build_info_json, which lies below and cannot ask for them. */
 #include "base/build_info.h"
-#include "model/normalize.h"
-#include "model/regex.h"
+#include "text/normalize.h"
+#include "text/regex.h"
 
 static const char *pcre2_version(void)
 {

@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "model/sampler_impl.h"
-#include "model/tokenizer_impl.h"
+#include "text/tokenizer_impl.h"
 
 /* The ids whose text holds a breaker, and the texts of all. */
 static enum el_status read_vocabulary(struct el_dry *d, const struct el_tokenizer *tok, size_t n_vocab, struct el_err *err)

@@ -12,9 +12,9 @@
 #include "base/mem.h"
 #include "base/strmap.h"
 #include "model/arch.h"
-#include "model/tokenizer.h"
 #include "model/weights.h"
 #include "tensor/source.h"
+#include "text/tokenizer.h"
 
 enum { STRIP_NBYTES = 1 << 20, GGUF_NAME_MAX = 63 };
 

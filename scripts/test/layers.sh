@@ -7,9 +7,10 @@ cd "$(dirname "$0")/../.."
 allowed() {
     case $1 in
     cmd) echo "cmd" ;;
-    formats) echo "formats base tensor kernels model" ;;
-    quant) echo "quant base tensor kernels model" ;;
-    lib/model) echo "model kernels tensor base" ;;
+    formats) echo "formats base tensor kernels text model" ;;
+    quant) echo "quant base tensor kernels text model" ;;
+    lib/model) echo "model text kernels tensor base" ;;
+    lib/text) echo "text tensor base" ;;
     lib/kernels) echo "kernels tensor base" ;;
     lib/tensor) echo "tensor base" ;;
     lib/base) echo "base" ;;
@@ -21,8 +22,8 @@ door() {
     case $1 in
     cjson/*) echo lib/base/json.c ;;
     openssl/*) echo lib/base/sha256.c ;;
-    pcre2*) echo lib/model/regex.c ;;
-    utf8proc*) echo lib/model/normalize.c ;;
+    pcre2*) echo lib/text/regex.c ;;
+    utf8proc*) echo lib/text/normalize.c ;;
     curl/*) echo lib/base/http.c ;;
     zstd*) echo lib/tensor/zstd.c ;;
     cblas*|lapack*) echo lib/kernels/linalg.c ;;

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "model/grammar.h"
+#include "text/grammar.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes);
 

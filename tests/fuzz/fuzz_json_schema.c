@@ -7,8 +7,8 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "model/grammar.h"
-#include "model/json_schema.h"
+#include "text/grammar.h"
+#include "text/json_schema.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes);
 

@@ -1,7 +1,7 @@
 /* tokenizer.json: import, opening, a text through it, and the way back to a file. */
 #include "base/buf.h"
 #include "base/mem.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes);
 

@@ -3,10 +3,10 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "edgellm.h"
-#include "model/grammar.h"
-#include "model/tokenizer.h"
 #include "tensor/meta.h"
 #include "test.h"
+#include "text/grammar.h"
+#include "text/tokenizer.h"
 
 static struct el_grammar *parse(const char *text, const struct el_tokenizer *tok)
 {

@@ -1,7 +1,7 @@
 /* The Jinja interpreter: small templates with the text that jinja2 3.1.6 makes of them, errors, hostile templates. */
 #include "base/mem.h"
-#include "model/jinja.h"
 #include "test.h"
+#include "text/jinja.h"
 
 #include <time.h>
 

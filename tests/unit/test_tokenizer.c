@@ -3,8 +3,8 @@
 #include "base/mem.h"
 #include "base/threads.h"
 #include "edgellm.h"
-#include "model/tokenizer.h"
 #include "test.h"
+#include "text/tokenizer.h"
 
 #define MARK "\xe2\x96\x81"
 
@@ -161,12 +161,12 @@ TEST(tokenizer, sentencepiece_merges_by_score)
     struct el_tokenizer *const tok = open_meta(m);
     check_ids(tok, "", 0, "");
     check_ids(tok, "", EL_TOK_ADD_SPECIAL, "1");
-    check_ids(tok, "ab", 0, "266");          /* _ab, through ab or _a */
-    check_ids(tok, "abc", 0, "259 264");     /* ab goes first, then abc, and _abc is no token */
-    check_ids(tok, " a", 0, "259 265");      /* the mark with a comes before two marks */
+    check_ids(tok, "ab", 0, "266");      /* _ab, through ab or _a */
+    check_ids(tok, "abc", 0, "259 264"); /* ab goes first, then abc, and _abc is no token */
+    check_ids(tok, " a", 0, "259 265");  /* the mark with a comes before two marks */
     check_ids(tok, "a b", 0, "265 259 261");
     check_ids(tok, "\xc3\xa9", 0, "259 270");
-    check_ids(tok, "\xc3\xa8", 0, "259 198 171"); /* not in the vocabulary: its bytes */
+    check_ids(tok, "\xc3\xa8", 0, "259 198 171");     /* not in the vocabulary: its bytes */
     check_ids(tok, "a<tool>b", 0, "265 271 259 261"); /* user-defined: always */
     check_ids(tok, "<s>a</s>", EL_TOK_PARSE_SPECIAL, "1 265 2");
     check_ids(tok, "<s>", 0, "259 63 118 65");
@@ -194,7 +194,9 @@ TEST(tokenizer, sentencepiece_decodes)
     const int32_t spaces[] = {269, 260};
     check_text(tok, spaces, 2, false, " a");
     const int32_t bytes[] = {259, 198, 171, 3 + 0xff, 260};
-    check_text(tok, bytes, 5, false, "\xc3\xa8\xef\xbf\xbd" "a");
+    check_text(tok, bytes, 5, false,
+               "\xc3\xa8\xef\xbf\xbd"
+               "a");
     check_text(tok, bytes, 2, false, "\xef\xbf\xbd"); /* half a character */
     check_text(tok, bytes, 0, false, "");
     char *text;
@@ -261,8 +263,11 @@ TEST(tokenizer, byte_level_merges_by_rank)
     check_ids(tok, "a the<user>x<|eot|>", 0, "97 32 257 263 120 60 124 101 111 116 124 62");
     check_ids(tok, "x<|eot|>", EL_TOK_PARSE_SPECIAL, "120 262");
     check_ids(tok, "\xc3\xa9", 0, "195 169");
-    check_ids(tok, "a\xff" "b", 0, "97 239 191 189 98"); /* not UTF-8: U+FFFD */
-    check_ids(tok, "the", EL_TOK_ADD_SPECIAL, "257");   /* no BOS */
+    check_ids(tok,
+              "a\xff"
+              "b",
+              0, "97 239 191 189 98");                /* not UTF-8: U+FFFD */
+    check_ids(tok, "the", EL_TOK_ADD_SPECIAL, "257"); /* no BOS */
     CHECK_EQ_INT(el_tok_bos(tok), -1);
     const int32_t ids[] = {257, 258, 262, 263, 195, 169};
     check_text(tok, ids, 6, false, "the the<user>\xc3\xa9");
@@ -426,8 +431,9 @@ TEST(tokenizer, refuses_bad_arrays)
 
 TEST(tokenizer, refuses_bad_ids)
 {
-    static const char *const keys[] = {"bos_token_id", "eos_token_id", "unknown_token_id", "eot_token_id", "eom_token_id",
-                                       "padding_token_id", "seperator_token_id", "cls_token_id", "mask_token_id"};
+    static const char *const keys[] = {"bos_token_id",       "eos_token_id", "unknown_token_id",
+                                       "eot_token_id",       "eom_token_id", "padding_token_id",
+                                       "seperator_token_id", "cls_token_id", "mask_token_id"};
     for (size_t i = 0; i < 9; i++) {
         char key[64];
         snprintf(key, sizeof key, "tokenizer.ggml.%s", keys[i]);

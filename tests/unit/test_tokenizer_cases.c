@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "edgellm.h"
-#include "model/tokenizer.h"
 #include "test.h"
+#include "text/tokenizer.h"
 
 static uint32_t crc32_of(const char *data, size_t nbytes, uint32_t crc)
 {

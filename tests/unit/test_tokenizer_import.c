@@ -3,8 +3,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "edgellm.h"
-#include "model/tokenizer.h"
 #include "test.h"
+#include "text/tokenizer.h"
 
 #define MARK "\xe2\x96\x81"
 

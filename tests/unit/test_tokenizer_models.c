@@ -11,8 +11,8 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "edgellm.h"
-#include "model/tokenizer.h"
 #include "test.h"
+#include "text/tokenizer.h"
 
 static struct el_err err;
 

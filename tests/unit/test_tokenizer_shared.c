@@ -6,8 +6,8 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "edgellm.h"
-#include "model/tokenizer.h"
 #include "test.h"
+#include "text/tokenizer.h"
 
 static struct el_tokenizer *open_gguf(const char *path, struct el_source **source)
 {
@@ -99,12 +99,30 @@ static void conformance(const char *name)
     el_source_close(source);
 }
 
-TEST(tokenizer_shared, gpt_2) { conformance("gpt-2"); }
-TEST(tokenizer_shared, llama_spm) { conformance("llama-spm"); }
-TEST(tokenizer_shared, starcoder) { conformance("starcoder"); }
-TEST(tokenizer_shared, falcon) { conformance("falcon"); }
-TEST(tokenizer_shared, deepseek_coder) { conformance("deepseek-coder"); }
-TEST(tokenizer_shared, phi_3) { conformance("phi-3"); }
+TEST(tokenizer_shared, gpt_2)
+{
+    conformance("gpt-2");
+}
+TEST(tokenizer_shared, llama_spm)
+{
+    conformance("llama-spm");
+}
+TEST(tokenizer_shared, starcoder)
+{
+    conformance("starcoder");
+}
+TEST(tokenizer_shared, falcon)
+{
+    conformance("falcon");
+}
+TEST(tokenizer_shared, deepseek_coder)
+{
+    conformance("deepseek-coder");
+}
+TEST(tokenizer_shared, phi_3)
+{
+    conformance("phi-3");
+}
 
 /* The published expectations for GPT-2: text, pieces and ids. */
 TEST(tokenizer_shared, hf_gpt2)
@@ -237,21 +255,12 @@ static size_t random_text(uint64_t *state, char *out, enum lack lack)
     for (size_t i = 0; i < n; i++) {
         uint32_t cp;
         switch (test_rand(state) % 6) {
-        case 0:
-            cp = (uint32_t)(test_rand(state) % 32);
-            break;
+        case 0: cp = (uint32_t)(test_rand(state) % 32); break;
         case 1:
-        case 2:
-            cp = 32 + (uint32_t)(test_rand(state) % 96);
-            break;
-        case 3:
-            cp = 0x80 + (uint32_t)(test_rand(state) % 0x780);
-            break;
-        case 4:
-            cp = 0x800 + (uint32_t)(test_rand(state) % 0xf800);
-            break;
-        default:
-            cp = 0x10000 + (uint32_t)(test_rand(state) % 0x100000);
+        case 2: cp = 32 + (uint32_t)(test_rand(state) % 96); break;
+        case 3: cp = 0x80 + (uint32_t)(test_rand(state) % 0x780); break;
+        case 4: cp = 0x800 + (uint32_t)(test_rand(state) % 0xf800); break;
+        default: cp = 0x10000 + (uint32_t)(test_rand(state) % 0x100000);
         }
         if ((cp >= 0xd800 && cp <= 0xdfff) || (lack == LACKS_MARK && cp == 0x2581) ||
             (lack == LACKS_F1 && cp >= 0x40000 && cp <= 0x7ffff))
@@ -289,17 +298,30 @@ static void gguf_round_trips(const char *name, enum lack lack)
     el_source_close(source);
 }
 
-TEST(tokenizer_shared, round_trip_gpt_2) { gguf_round_trips("gpt-2", LACKS_NOTHING); }
-TEST(tokenizer_shared, round_trip_llama_spm) { gguf_round_trips("llama-spm", LACKS_MARK); }
-TEST(tokenizer_shared, round_trip_deepseek_coder) { gguf_round_trips("deepseek-coder", LACKS_NOTHING); }
-TEST(tokenizer_shared, round_trip_starcoder) { gguf_round_trips("starcoder", LACKS_F1); }
+TEST(tokenizer_shared, round_trip_gpt_2)
+{
+    gguf_round_trips("gpt-2", LACKS_NOTHING);
+}
+TEST(tokenizer_shared, round_trip_llama_spm)
+{
+    gguf_round_trips("llama-spm", LACKS_MARK);
+}
+TEST(tokenizer_shared, round_trip_deepseek_coder)
+{
+    gguf_round_trips("deepseek-coder", LACKS_NOTHING);
+}
+TEST(tokenizer_shared, round_trip_starcoder)
+{
+    gguf_round_trips("starcoder", LACKS_F1);
+}
 
 TEST(tokenizer_shared, round_trip_hf)
 {
     static const struct {
         const char *path;
         enum lack lack;
-    } files[] = {{"tokenizers/hf/gpt2_tokenizer.json", LACKS_NOTHING}, {"tokenizers/hf/llama_tokenizer.json", LACKS_MARK},
+    } files[] = {{"tokenizers/hf/gpt2_tokenizer.json", LACKS_NOTHING},
+                 {"tokenizers/hf/llama_tokenizer.json", LACKS_MARK},
                  {"models/books-4m/tokenizer.json", LACKS_NOTHING}};
     for (size_t i = 0; i < 3; i++) {
         const char *const path = test_shared(files[i].path);

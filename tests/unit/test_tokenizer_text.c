@@ -5,11 +5,11 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "edgellm.h"
-#include "model/normalize.h"
-#include "model/regex.h"
-#include "model/tokenizer.h"
-#include "model/tokenizer_pre.h"
 #include "test.h"
+#include "text/normalize.h"
+#include "text/regex.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_pre.h"
 
 static struct el_err err;
 

@@ -1,0 +1,377 @@
+/*
+ * A regular expression (ECMA-262, as JSON Schema has it) becomes rules over the characters of a JSON string. What a grammar
+ * cannot say is refused by name: look-around, back-references, word boundaries, anchors in the middle, Unicode properties. A
+ * character that JSON may write in several ways is written in the shortest here.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "text/grammar.h"
+#include "text/json_schema.h"
+
+enum { MAX_GROUPS = 60 };
+
+struct regex {
+    struct el_js *js;
+    const struct el_json *node;
+    const char *p;
+    unsigned depth;
+};
+
+/* What stands at p, for messages. */
+struct place {
+    char text[32];
+};
+
+static struct place place(const struct regex *r)
+{
+    struct place p = {"the end"};
+    if (*r->p)
+        (void)snprintf(p.text, sizeof p.text, "'%.20s'", r->p);
+    return p;
+}
+
+static enum el_status refuse(const struct regex *r, const char *what)
+{
+    return el_js_fail(r->js, EL_E_UNSUPPORTED, r->node, "%s at %s cannot be made into a grammar", what, place(r).text);
+}
+
+static enum el_status wrong(const struct regex *r, const char *expected)
+{
+    return el_js_fail(r->js, EL_E_FORMAT, r->node, "found %s, expected %s", place(r).text, expected);
+}
+
+/* ---- sets of characters ---- */
+
+static void add_range(struct el_buf *set, uint32_t lo, uint32_t hi)
+{
+    const struct el_gchars c = {lo, hi};
+    el_buf_add(set, &c, sizeof c);
+}
+
+/* \d \w \s, and their opposites. White space is what is white to every reader of patterns, and not white what is so to none. */
+static bool add_class(struct el_buf *set, char letter)
+{
+    static const struct el_gchars digits[] = {{'0', '9'}}, words[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}},
+                                  spaces[] = {{'\t', '\r'}, {' ', ' '}},
+                                  all_spaces[] = {{'\t', '\r'},     {0x1c, ' '},      {0x85, 0x85},     {0xa0, 0xa0},
+                                                  {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f},
+                                                  {0x205f, 0x205f}, {0x3000, 0x3000}, {0xfeff, 0xfeff}};
+    const size_t first = set->nbytes / sizeof digits[0];
+    switch (letter) {
+    case 'd':
+    case 'D': el_buf_add(set, digits, sizeof digits); break;
+    case 'w':
+    case 'W': el_buf_add(set, words, sizeof words); break;
+    case 's': el_buf_add(set, spaces, sizeof spaces); break;
+    case 'S': el_buf_add(set, all_spaces, sizeof all_spaces); break;
+    default: return false;
+    }
+    if (letter == 'D' || letter == 'W' || letter == 'S')
+        (void)el_gchars_normalise(set, first, true);
+    return true;
+}
+
+static bool holds(const struct el_gchars *c, size_t n, uint32_t cp)
+{
+    for (size_t i = 0; i < n; i++)
+        if (cp >= c[i].lo && cp <= c[i].hi)
+            return true;
+    return false;
+}
+
+/* A set as GBNF: characters that stand for themselves, and those that JSON escapes. */
+static void write_set(struct el_buf *set, struct el_buf *body)
+{
+    static const char escaped[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    const size_t n = el_gchars_normalise(set, 0, false);
+    const struct el_gchars *const c = (const struct el_gchars *)(const void *)set->data;
+    struct el_buf raw, shorts, low[2];
+    el_buf_init(&raw);
+    el_buf_init(&shorts);
+    el_buf_init(&low[0]);
+    el_buf_init(&low[1]);
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t cuts[] = {0x20, '"', '"' + 1, '\\', '\\' + 1, 0x110000};
+        for (size_t k = 0; k < 5; k += 2) { /* the three stretches of characters that stand for themselves */
+            const uint32_t lo = c[i].lo > cuts[k] ? c[i].lo : cuts[k], hi = c[i].hi < cuts[k + 1] - 1 ? c[i].hi : cuts[k + 1] - 1;
+            if (lo <= hi)
+                el_buf_addf(&raw, "\\U%08X-\\U%08X", (unsigned)lo, (unsigned)hi);
+        }
+    }
+    for (size_t i = 0; i < sizeof letters - 1; i++)
+        if (holds(c, n, (unsigned char)escaped[i]))
+            el_buf_addf(&shorts, "%s%c", letters[i] == '\\' ? "\\" : "", letters[i]);
+    for (uint32_t cp = 0; cp < 0x20; cp++)
+        if (holds(c, n, cp) && !memchr(escaped + 2, (int)cp, sizeof escaped - 3))
+            el_buf_addf(&low[cp >> 4], (cp & 15) < 10 ? "%x" : "%x%X", (unsigned)(cp & 15), (unsigned)(cp & 15));
+    const char *separator = "( ";
+    if (raw.nbytes) {
+        el_buf_addf(body, "%s[%s]", separator, raw.data);
+        separator = " | ";
+    }
+    if (shorts.nbytes) {
+        el_buf_addf(body, "%s\"\\\\\" [%s]", separator, shorts.data);
+        separator = " | ";
+    }
+    for (unsigned i = 0; i < 2; i++)
+        if (low[i].nbytes) {
+            el_buf_addf(body, "%s\"\\\\u00%u\" [%s]", separator, i, low[i].data);
+            separator = " | ";
+        }
+    el_buf_add_str(body, " )");
+    body->failed |= set->failed || raw.failed || shorts.failed || low[0].failed || low[1].failed;
+    el_buf_release(&raw);
+    el_buf_release(&shorts);
+    el_buf_release(&low[0]);
+    el_buf_release(&low[1]);
+}
+
+/* ---- atoms ---- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static enum el_status parse_hex(struct regex *r, int n, uint32_t *cp)
+{
+    *cp = 0;
+    for (; n > 0; n--, r->p++) {
+        if (hex_digit(*r->p) < 0)
+            return wrong(r, "a hexadecimal digit");
+        *cp = *cp << 4 | (uint32_t)hex_digit(*r->p);
+    }
+    if (*cp >= 0xd800 && *cp <= 0xdfff)
+        return refuse(r, "a surrogate");
+    return EL_OK;
+}
+
+/* Behind a backslash: one character in *cp, or a class added to set (then *is_class). */
+static enum el_status parse_escape(struct regex *r, struct el_buf *set, bool *is_class, uint32_t *cp)
+{
+    static const char controls[] = "tnvfr";
+    const char c = *r->p;
+    *is_class = add_class(set, c);
+    if (*is_class) {
+        r->p++;
+        return EL_OK;
+    }
+    const char *const control = c ? strchr(controls, c) : NULL;
+    if (control) {
+        *cp = c == 'n' ? '\n' : c == 'v' ? 0x0b : c == 'f' ? '\f' : c == 'r' ? '\r' : '\t';
+        r->p++;
+        return EL_OK;
+    }
+    if (c == 'x' || c == 'u') {
+        r->p++;
+        return parse_hex(r, c == 'x' ? 2 : 4, cp);
+    }
+    if (c == '0' && hex_digit(r->p[1]) < 0)
+        return refuse(r, "the character U+0000");
+    if (c == 'b' || c == 'B')
+        return refuse(r, "a word boundary");
+    if (c >= '0' && c <= '9')
+        return refuse(r, "a back-reference");
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || !c)
+        return refuse(r, "an escape");
+    r->p += el_utf8_decode(r->p, strlen(r->p), cp);
+    return EL_OK;
+}
+
+/* One end of a range in a class. */
+static enum el_status parse_member(struct regex *r, struct el_buf *set, bool *is_class, uint32_t *cp)
+{
+    *is_class = false;
+    if (!*r->p)
+        return wrong(r, "']'");
+    if (*r->p == '\\') {
+        r->p++;
+        if (*r->p == 'b') {
+            r->p++;
+            *cp = '\b';
+            return EL_OK;
+        }
+        return parse_escape(r, set, is_class, cp);
+    }
+    r->p += el_utf8_decode(r->p, strlen(r->p), cp);
+    return EL_OK;
+}
+
+static enum el_status parse_class(struct regex *r, struct el_buf *set)
+{
+    const char *const from = r->p++;
+    const bool negated = *r->p == '^';
+    r->p += negated;
+    while (*r->p != ']') {
+        uint32_t lo = 0, hi = 0;
+        bool is_class, hi_class = false;
+        EL_TRY(parse_member(r, set, &is_class, &lo));
+        if (is_class)
+            continue;
+        hi = lo;
+        if (*r->p == '-' && r->p[1] && r->p[1] != ']') {
+            r->p++;
+            EL_TRY(parse_member(r, set, &hi_class, &hi));
+            if (hi_class || hi < lo)
+                return wrong(r, "the higher end of a range");
+        }
+        add_range(set, lo, hi);
+    }
+    r->p++;
+    if (el_gchars_normalise(set, 0, negated) == 0) {
+        r->p = from;
+        return wrong(r, "a class with characters in it");
+    }
+    return EL_OK;
+}
+
+static enum el_status parse_choice(struct regex *r, struct el_buf *body);
+
+static enum el_status parse_group(struct regex *r, struct el_buf *body)
+{
+    r->p++;
+    if (*r->p == '?') {
+        if (r->p[1] == ':')
+            r->p += 2;
+        else if (r->p[1] == '<' && r->p[2] != '=' && r->p[2] != '!' && strchr(r->p, '>'))
+            r->p = strchr(r->p, '>') + 1;
+        else
+            return refuse(r, "look-around or flags");
+    }
+    if (++r->depth > MAX_GROUPS)
+        return refuse(r, "a group so deep");
+    el_buf_add_str(body, "( ");
+    EL_TRY(parse_choice(r, body));
+    if (*r->p != ')')
+        return wrong(r, "')'");
+    r->p++;
+    r->depth--;
+    el_buf_add_str(body, " )");
+    return EL_OK;
+}
+
+static enum el_status parse_atom(struct regex *r, struct el_buf *body)
+{
+    struct el_buf set;
+    uint32_t cp = 0;
+    bool is_class = true;
+    enum el_status status = EL_OK;
+    if (*r->p == '(')
+        return parse_group(r, body);
+    if (*r->p == '^' || *r->p == '$')
+        return refuse(r, "an anchor in the middle");
+    if (*r->p == ']' || *r->p == '{' || *r->p == '}')
+        return refuse(r, "a bracket that stands for itself");
+    if (strchr("*+?", *r->p))
+        return wrong(r, "something to repeat");
+    el_buf_init(&set);
+    if (*r->p == '.') {
+        static const struct el_gchars ends[] = {{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}};
+        el_buf_add(&set, ends, sizeof ends);
+        (void)el_gchars_normalise(&set, 0, true);
+        r->p++;
+    } else if (*r->p == '[') {
+        status = parse_class(r, &set);
+    } else if (*r->p == '\\') {
+        r->p++;
+        status = parse_escape(r, &set, &is_class, &cp);
+    } else {
+        r->p += el_utf8_decode(r->p, strlen(r->p), &cp);
+        is_class = false;
+    }
+    if (status == EL_OK && is_class)
+        write_set(&set, body);
+    else if (status == EL_OK)
+        el_js_char(body, cp, false);
+    el_buf_release(&set);
+    return status;
+}
+
+static enum el_status parse_count(struct regex *r, uint32_t *n)
+{
+    if (*r->p < '0' || *r->p > '9')
+        return wrong(r, "a number of repetitions");
+    for (*n = 0; *r->p >= '0' && *r->p <= '9'; r->p++) {
+        *n = *n * 10 + (uint32_t)(*r->p - '0');
+        if (*n > EL_MAX_GRAMMAR_REPEAT)
+            return refuse(r, "so many repetitions");
+    }
+    return EL_OK;
+}
+
+static enum el_status parse_quantifier(struct regex *r, struct el_buf *body)
+{
+    if (*r->p == '{') {
+        uint32_t min, max = UINT32_MAX;
+        r->p++;
+        EL_TRY(parse_count(r, &min));
+        if (*r->p != ',')
+            max = min;
+        else if (*++r->p != '}')
+            EL_TRY(parse_count(r, &max));
+        if (*r->p != '}')
+            return wrong(r, "'}'");
+        if (max < min)
+            return wrong(r, "the smaller number of repetitions first");
+        if (max == UINT32_MAX)
+            el_buf_addf(body, "{%u,}", (unsigned)min);
+        else
+            el_buf_addf(body, "{%u,%u}", (unsigned)min, (unsigned)max);
+    } else if (*r->p == '*' || *r->p == '+' || *r->p == '?')
+        el_buf_add_byte(body, (uint8_t)*r->p);
+    else
+        return EL_OK;
+    r->p++;
+    r->p += *r->p == '?'; /* few or many: the same texts match */
+    return *r->p && strchr("*+?{", *r->p) ? wrong(r, "no second repetition") : EL_OK;
+}
+
+/* Alternatives up to ')' or the end. Outside of groups they have anchors, and without one any text beside them. */
+static enum el_status parse_choice(struct regex *r, struct el_buf *body)
+{
+    const bool top = r->depth == 0;
+    for (;;) {
+        bool ended = false;
+        size_t n = 0;
+        if (top && *r->p == '^')
+            r->p++;
+        else if (top) {
+            el_js_use(r->js, "char", body);
+            el_buf_add_str(body, "* ");
+            n++;
+        }
+        while (*r->p && *r->p != '|' && *r->p != ')') {
+            if (top && *r->p == '$' && (!r->p[1] || r->p[1] == '|')) {
+                r->p++;
+                ended = true;
+                break;
+            }
+            EL_TRY(parse_atom(r, body));
+            EL_TRY(parse_quantifier(r, body));
+            el_buf_add_byte(body, ' ');
+            n++;
+        }
+        if (top && !ended) {
+            el_js_use(r->js, "char", body);
+            el_buf_add_str(body, "* ");
+        } else if (n == 0)
+            el_buf_add_str(body, "\"\"");
+        if (*r->p != '|')
+            return EL_OK;
+        r->p++;
+        el_buf_add_str(body, "| ");
+    }
+}
+
+enum el_status el_js_pattern(struct el_js *js, const struct el_json *node, const char *pattern, struct el_buf *body)
+{
+    struct regex r = {.js = js, .node = node, .p = pattern};
+    el_buf_add_str(body, "\"\\\"\" ( ");
+    EL_TRY(parse_choice(&r, body));
+    if (*r.p)
+        return wrong(&r, "the end of the pattern");
+    el_buf_add_str(body, ") \"\\\"\"");
+    return EL_OK;
+}
