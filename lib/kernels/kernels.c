@@ -110,6 +110,15 @@ void el_kernels_without_q8(struct el_kernels *k)
     }
 }
 
+void el_kernels_decode(const struct el_kernels *k, const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
+{
+    el_decode_fn *const fn = m->enc.permuted ? NULL : k->decode[el_encoding_index(m->enc.e)];
+    if (fn)
+        fn(m, row0, n_rows, out);
+    else
+        el_matrix_decode(m, row0, n_rows, out);
+}
+
 void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x,
                float *y, uint64_t y_stride, void *scratch)
 {
@@ -118,10 +127,15 @@ void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t r
         k->matmul[el_encoding_index(w->enc.e)].fn(w, row0, n_rows, x, y, y_stride, scratch);
         return;
     }
+    el_decode_dot_fn *const dot = w->enc.permuted ? NULL : k->decode_dot[el_encoding_index(w->enc.e)];
+    if (x->n == 1 && dot) {
+        dot(w, row0, n_rows, x->f32, y);
+        return;
+    }
     struct el_matrix strip = {.enc = el_enc_f32(), .n_in = w->n_in, .data = {scratch}, .row_nbytes = {w->n_in * sizeof(float)}};
     for (uint64_t r = 0; r < n_rows; r += DECODE_ROWS) {
         strip.n_rows = n_rows - r < DECODE_ROWS ? n_rows - r : DECODE_ROWS;
-        el_matrix_decode(w, row0 + r, strip.n_rows, scratch);
+        el_kernels_decode(k, w, row0 + r, strip.n_rows, scratch);
         k->matmul[EL_ENC_IDX_f32].fn(&strip, 0, strip.n_rows, x, y + r, y_stride, NULL);
     }
 }

@@ -42,6 +42,11 @@ enum el_act_form { EL_ACT_F32, EL_ACT_Q8 };
 typedef void el_matmul_fn(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
                           uint64_t y_stride, void *scratch);
 
+/* out [n_rows, m->n_in] f32 = rows row0 .. row0 + n_rows; nothing else is written, and nothing outside the matrix read. */
+typedef void el_decode_fn(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
+/* y[r - row0] = sum_k W[r, k] x[k] for r in [row0, row0 + n_rows), x [n_in] f32 */
+typedef void el_decode_dot_fn(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const float *x, float *y);
+
 /*
  * Attention of one query row for one head over its visible positions: out = sum_p softmax(scale q K^T)_p V_p. Online softmax
  * (Milakov and Gimelshein 2018, arXiv:1805.02867) over chunks of EL_ATTN_CHUNK positions: no more scores than that exist at a
@@ -73,6 +78,14 @@ struct el_kernels {
         enum el_act_form form;
     } matmul[EL_ENC_COUNT];
 
+    /*
+     * What el_matrix_decode does, to the bit, for matrices that are not permuted; NULL: it is called. Products with float
+     * activations of encodings that have no kernel go through it.
+     */
+    el_decode_fn *decode[EL_ENC_COUNT];
+    /* The product with one such activation row, with the bits of decoding and matmul[f32]; NULL: that is what is done. */
+    el_decode_dot_fn *decode_dot[EL_ENC_COUNT];
+
     /* q8, scale, sum of n rows, as said at struct el_act. */
     void (*quantize_act)(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int32_t *sum);
 
@@ -103,6 +116,8 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level);
 const struct el_kernels *el_kernels(void);
 /* Takes the kernels out that read int8 activations: their encodings are decoded and see the activations as they are. */
 void el_kernels_without_q8(struct el_kernels *k);
+/* el_matrix_decode by the table. */
+void el_kernels_decode(const struct el_kernels *k, const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
 /* Scratch per thread for any matmul on rows of n_in columns. */
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in);
 /* Multiplies by the table, decoding when the encoding has no kernel of its own. */

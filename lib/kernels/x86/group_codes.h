@@ -80,4 +80,11 @@ static inline const uint8_t *el_group_last(const uint8_t *codes, uint64_t at, ui
     return buffer;
 }
 
+/* The column, at most end, from which on a load of reach bytes would leave the row. */
+static inline uint64_t el_group_safe_end(const struct el_matrix *w, uint64_t end, uint64_t reach)
+{
+    const uint64_t nbytes = w->row_nbytes[0], n = nbytes < reach ? 0 : ((nbytes - reach) / w->enc.bits + 1) * 8;
+    return n < end ? n : end;
+}
+
 #endif

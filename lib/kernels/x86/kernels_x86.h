@@ -32,8 +32,13 @@ void el_matmul_init_avx2(struct el_kernels *k);
 void el_matmul_q_init_avx2(struct el_kernels *k);
 void el_matmul_group_init_avx2(struct el_kernels *k);
 void el_attn_init_avx2(struct el_kernels *k);
+void el_decode_init_avx2(struct el_kernels *k);
+void el_decode_super_init_avx2(struct el_kernels *k);
+void el_decode_iq_init_avx2(struct el_kernels *k);
+void el_group_f32_init_avx2(struct el_kernels *k);
 void el_matmul_init_avx512(struct el_kernels *k);
 void el_attn_init_avx512(struct el_kernels *k);
+void el_group_f32_init_avx512(struct el_kernels *k);
 void el_matmul_group_init_vnni(struct el_kernels *k);
 void el_matmul_kquant_init_vnni(struct el_kernels *k);
 #endif
