@@ -369,10 +369,26 @@ enum el_status el_arch_check_heads(const struct el_hparams *hp, struct el_err *e
                    hp->n_embd);
 }
 
+/* Keys by which llama.cpp computes another model, in any family, and that none of ours has. */
+static enum el_status refuse_variants(const struct el_arch *arch, const struct el_meta *meta, struct el_err *err)
+{
+    bool causal = true;
+    uint32_t n_groups = 0;
+    char key[128];
+    EL_TRY(el_meta_get_bool_or(meta, el_arch_key(arch, "%s.attention.causal", key), true, &causal, err));
+    if (!causal)
+        return el_fail(err, EL_E_UNSUPPORTED, "%s is false: attention to later positions", key);
+    EL_TRY(el_meta_get_u32_or(meta, el_arch_key(arch, "%s.expert_group_count", key), 0, UINT32_MAX, 0, &n_groups, err));
+    if (n_groups > 1)
+        return el_fail(err, EL_E_UNSUPPORTED, "%s is %u: experts that are chosen by groups", key, n_groups);
+    return EL_OK;
+}
+
 enum el_status el_arch_common_hparams(const struct el_arch *arch, const struct el_meta *meta, const char *eps_fmt,
                                       struct el_hparams *hp, struct el_err *err)
 {
     char key[128];
+    EL_TRY(refuse_variants(arch, meta, err));
     EL_TRY(get_u32(arch, meta, "%s.block_count", 1, EL_MAX_LAYERS, &hp->n_layers, err));
     EL_TRY(get_u32(arch, meta, "%s.embedding_length", 1, EL_MAX_EMBD, &hp->n_embd, err));
     EL_TRY(get_u32(arch, meta, "%s.feed_forward_length", 1, MAX_FF, &hp->n_ff, err));
@@ -390,11 +406,15 @@ enum el_status el_arch_common_hparams(const struct el_arch *arch, const struct e
         return el_fail(err, EL_E_FORMAT, "%s is %g, allowed are 0 to 1", key, (double)hp->norm_eps);
     EL_TRY(get_u32_or(arch, meta, "%s.expert_count", 0, EL_MAX_EXPERTS, 0, &hp->n_experts, err));
     EL_TRY(get_u32_or(arch, meta, "%s.expert_used_count", 0, EL_MAX_EXPERTS, 0, &hp->n_experts_used, err));
+    if (hp->n_experts != 0 && !el_arch_rule_of_role(arch, EL_R_FFN_GATE_EXPS)) /* buffers are as wide as experts then */
+        return el_fail(err, EL_E_UNSUPPORTED, "%s.expert_count is %u: a %s model has no experts", arch->gguf_arch, hp->n_experts,
+                       arch->name);
     if (hp->n_experts != 0 && (hp->n_experts_used == 0 || hp->n_experts_used > hp->n_experts))
         return el_fail(err, EL_E_FORMAT, "%s.expert_used_count is %u, allowed are 1 to the %u experts", arch->gguf_arch,
                        hp->n_experts_used, hp->n_experts);
     EL_TRY(get_u32_or(arch, meta, "%s.expert_feed_forward_length", 1, MAX_FF, hp->n_ff, &hp->n_ff_exp, err));
-    EL_TRY(get_u32_or(arch, meta, "%s.expert_shared_feed_forward_length", 0, MAX_FF, 0, &hp->n_ff_shexp, err));
+    if (el_arch_rule_of_role(arch, EL_R_FFN_UP_SHEXP)) /* else nothing is that wide */
+        EL_TRY(get_u32_or(arch, meta, "%s.expert_shared_feed_forward_length", 0, MAX_FF, 0, &hp->n_ff_shexp, err));
     EL_TRY(get_u32_or(arch, meta, "%s.attention.sliding_window", 0, EL_MAX_CTX, 0, &hp->window, err));
     return get_u32_or(arch, meta, "%s.attention.sliding_window_first_layer", 0, EL_MAX_LAYERS, 0, &hp->window_from_layer, err);
 }
@@ -413,9 +433,15 @@ enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_
     if (arch->gguf_rope_pairs && hp->n_rot != hp->d_head)
         return el_fail(err, EL_E_UNSUPPORTED, "%s.rope.dimension_count is %u: in this family whole heads of %u are rotated", a,
                        hp->n_rot, hp->d_head);
+    const bool has_long = el_arch_rule_of_role(arch, EL_R_ROPE_LONG) != NULL;
     EL_TRY(el_meta_get_str_or(meta, el_arch_key(arch, "%s.rope.scaling.type", key), &type, err));
-    if (type && strcmp(type, "none") != 0 && strcmp(type, "linear") != 0)
-        return el_fail(err, EL_E_UNSUPPORTED, "%s.rope.scaling.type is '%.64s', known are none, linear", a, type);
+    if (type && strcmp(type, "none") != 0 && strcmp(type, "linear") != 0 && !(has_long && strcmp(type, "longrope") == 0))
+        return el_fail(err, EL_E_UNSUPPORTED, "%s.rope.scaling.type is '%.64s', known are none, linear%s", a, type,
+                       has_long ? ", longrope" : "");
+    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.scaling.attn_factor", 0, 1e30f, 1.0f, &hp->rope_attn_factor, err));
+    if (!has_long && hp->rope_attn_factor != 1.0f)
+        return el_fail(err, EL_E_UNSUPPORTED, "%s.rope.scaling.attn_factor is %g, in this family only 1 is supported", a,
+                       (double)hp->rope_attn_factor);
     float old_factor = 0;
     EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.scale_linear", 0, 1e30f, 1.0f, &old_factor, err));
     EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.scaling.factor", 0, 1e30f, old_factor, &hp->rope_factor, err));
@@ -444,7 +470,6 @@ enum el_status el_arch_long_rope_hparams(const struct el_arch *arch, const struc
     char key[128];
     EL_TRY(get_u32_or(arch, meta, "%s.rope.scaling.original_context_length", 1, EL_MAX_CTX, hp->n_ctx_train,
                       &hp->rope_ctx_original, err));
-    EL_TRY(el_arch_get_f32_or(arch, meta, "%s.rope.scaling.attn_factor", 0, 1e30f, 1.0f, &hp->rope_attn_factor, err));
     if (el_meta_find(meta, long_key(arch, EL_R_ROPE_SHORT, key)) == SIZE_MAX &&
         el_meta_find(meta, long_key(arch, EL_R_ROPE_LONG, key)) == SIZE_MAX)
         return EL_OK; /* a file may have them in tensors only */

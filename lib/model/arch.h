@@ -256,6 +256,8 @@ bool el_arch_has(const struct el_arch *arch, const struct el_hparams *hp, const 
 
 /* The wiring of a model that has these hyperparameters and roles. */
 const struct el_link *el_arch_links(const struct el_arch *arch, const struct el_hparams *hp, uint64_t roles);
+/* Does a flag of a folder's config.json say that the model has no tensors of this role? */
+bool el_arch_flag_forbids(const struct el_arch *arch, const struct el_json *config, enum el_role role);
 /* Do the flags of a folder's config.json agree with the roles that its tensors show? EL_E_FORMAT names flag and tensor. */
 enum el_status el_arch_check_flags(const struct el_arch *arch, const struct el_json *config, uint64_t roles, struct el_err *err);
 
@@ -316,13 +318,13 @@ enum el_status el_arch_get_f32_or(const struct el_arch *arch, const struct el_me
                                   float most, float missing, float *out, struct el_err *err);
 /* EL_E_FORMAT unless the heads together are as wide as the residual stream. */
 enum el_status el_arch_check_heads(const struct el_hparams *hp, struct el_err *err);
-/* RoPE: theta, dimensions, scaling. The same, for families that rotate. */
+/*
+ * RoPE: theta, dimensions, scaling, what q and k are multiplied by. The same, for families that rotate. EL_E_UNSUPPORTED: a kind
+ * of scaling that the family has no tensors for.
+ */
 enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp,
                                     struct el_err *err);
-/*
- * Long scaling (Ding et al., arXiv:2402.13753): factors, original context, what q and k are multiplied by. After
- * el_arch_rope_hparams, for families that have it.
- */
+/* Long scaling (Ding et al., arXiv:2402.13753): factors, original context. After el_arch_rope_hparams, for families that have it. */
 enum el_status el_arch_long_rope_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp,
                                          struct el_err *err);
 /*

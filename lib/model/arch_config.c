@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/locale_c.h"
 #include "base/mem.h"
 #include "tensor/meta.h"
@@ -104,18 +105,47 @@ bool el_arch_config_tied(const struct el_arch *arch, const struct el_json *confi
     return el_json_is(v, EL_JSON_BOOL) ? el_json_bool(v) : arch->hf_tied;
 }
 
+/* What config.json says of the tensors of a flag: are they there? */
+static bool flag_wants(const struct el_config_flag *f, const struct el_json *config)
+{
+    const struct el_json *const v = json_find(config, f->hf);
+    return (v ? el_json_bool(v) : f->missing) != f->absent;
+}
+
+bool el_arch_flag_forbids(const struct el_arch *arch, const struct el_json *config, enum el_role role)
+{
+    for (const struct el_config_flag *f = arch->flags; f && f->hf; f++)
+        if (f->roles & UINT64_C(1) << role && !flag_wants(f, config))
+            return true;
+    return false;
+}
+
+/* A pattern of names as people read it: "model.layers.N.mlp". */
+static const char *readable(const char *pattern, char name[EL_MAX_TENSOR_NAME + 1])
+{
+    size_t n = 0;
+    for (const char *p = pattern; *p && n < EL_MAX_TENSOR_NAME; p += strncmp(p, "%u", 2) == 0 ? 2 : 1)
+        name[n++] = *p == '%' ? 'N' : *p;
+    name[n] = '\0';
+    return name;
+}
+
 enum el_status el_arch_check_flags(const struct el_arch *arch, const struct el_json *config, uint64_t roles, struct el_err *err)
 {
+    char name[EL_MAX_TENSOR_NAME + 1];
     for (const struct el_config_flag *f = arch->flags; f && f->hf; f++) {
         const struct el_json *const v = json_find(config, f->hf);
         if (v && !el_json_is(v, EL_JSON_BOOL))
             return el_fail(err, EL_E_FORMAT, "%s is not true or false", f->hf);
-        const bool value = v ? el_json_bool(v) : f->missing, wanted = value != f->absent;
+        const bool wanted = flag_wants(f, config);
         const uint64_t wrong = (wanted ? ~roles : roles) & f->roles;
-        for (const struct el_tensor_rule *r = arch->tensors; r->gguf && wrong; r++)
-            if (wrong & UINT64_C(1) << r->role)
-                return el_fail(err, EL_E_FORMAT, "%s is %s%s, but tensors '%s' are %s", f->hf, value ? "true" : "false",
-                               v ? "" : " (when not said)", r->hf, wanted ? "missing" : "there");
+        for (const struct el_tensor_rule *r = arch->tensors; r->gguf && wrong; r++) {
+            if (!(wrong & UINT64_C(1) << r->role))
+                continue;
+            return el_fail(err, EL_E_FORMAT, "%s is %s%s, but tensors '%s' are %s", f->hf,
+                           wanted != f->absent ? "true" : "false", v ? "" : " (when not said)", readable(r->hf, name),
+                           wanted ? "missing" : "there");
+        }
     }
     return EL_OK;
 }
@@ -252,6 +282,24 @@ static enum el_status long_from_config(const struct el_arch *arch, const struct 
     return factors_from_config(scaling, "long_factor", el_arch_key(arch, "%s.rope.scaling.long_factor", key), meta, err);
 }
 
+/*
+ * The object that says how RoPE is scaled: "rope_parameters" (transformers 5, where one per kind of layer may lie within it) or
+ * "rope_scaling"; NULL: neither. Layers with a window may have a base of their own, but no scaling.
+ */
+static enum el_status rope_object(const struct el_json *config, const struct el_json **scaling, struct el_err *err)
+{
+    static const char *const plain[] = {"default", NULL};
+    const struct el_json *const now = json_find(config, "rope_parameters"), *const old = json_find(config, "rope_scaling");
+    const struct el_json *const local = json_find(config, "rope_parameters.sliding_attention");
+    if (now && old)
+        return el_fail(err, EL_E_UNSUPPORTED, "rope_parameters and rope_scaling: only one of them is read");
+    *scaling = now ? json_find(config, "rope_parameters.full_attention|rope_parameters") : old;
+    if (*scaling && !el_json_is(*scaling, EL_JSON_OBJECT))
+        return el_fail(err, EL_E_FORMAT, "%s is not an object", now ? "rope_parameters" : "rope_scaling");
+    const enum el_status status = local ? el_arch_config_name(local, "rope_type|type", plain, NULL, err) : EL_OK;
+    return status == EL_OK ? EL_OK : el_fail_prefix(err, status, "rope_parameters.sliding_attention");
+}
+
 enum el_status el_arch_rope_from_config(const struct el_arch *arch, const struct el_json *config, struct el_meta *meta,
                                         struct el_err *err)
 {
@@ -262,18 +310,21 @@ enum el_status el_arch_rope_from_config(const struct el_arch *arch, const struct
     char key[128];
     double theta = 0, factor = 0, partial = 0;
     int kind = -1;
-    const struct el_json *const scaling = json_find(config, "rope_parameters.full_attention|rope_parameters|rope_scaling");
-    if (scaling && !el_json_is(scaling, EL_JSON_OBJECT))
-        return el_fail(err, EL_E_FORMAT, "rope_scaling is not an object");
-    EL_TRY(rope_number(config, "rope_theta|rope_parameters.full_attention.rope_theta|rope_parameters.rope_theta",
+    const struct el_json *scaling = NULL;
+    EL_TRY(rope_object(config, &scaling, err));
+    EL_TRY(rope_number(config, "rope_parameters.full_attention.rope_theta|rope_parameters.rope_theta|rope_theta",
                        arch->hf_rope_theta != 0 ? arch->hf_rope_theta : 10000.0, &theta, err));
     EL_TRY(el_meta_set_f32(meta, el_arch_key(arch, "%s.rope.freq_base", key), (float)theta, err));
-    EL_TRY(rope_number(config, "partial_rotary_factor|rope_parameters.partial_rotary_factor|rope_pct",
+    EL_TRY(rope_number(config, "rope_parameters.partial_rotary_factor|partial_rotary_factor|rope_pct",
                        arch->hf_partial_rotary != 0 ? arch->hf_partial_rotary : 1.0, &partial, err));
     EL_TRY(set_partial(arch, partial, meta, err));
     if (!scaling)
         return EL_OK;
-    EL_TRY(el_arch_config_name(scaling, "rope_type|type", has_long ? long_kinds : plain_kinds, &kind, err));
+    const enum el_status status = el_arch_config_name(scaling, "rope_type|type", has_long ? long_kinds : plain_kinds, &kind, err);
+    if (status != EL_OK)
+        return el_fail_prefix(err, status, "rope_scaling");
+    if (kind < 0 && (json_find(scaling, "factor") || json_find(scaling, "long_factor")))
+        return el_fail(err, EL_E_FORMAT, "rope_scaling has a factor, and neither rope_type nor type");
     if (has_long)
         return kind < 1 ? EL_OK : long_from_config(arch, scaling, meta, err);
     if (kind == 2)

@@ -48,6 +48,7 @@ const struct el_arch el_arch_mixtral = {
     .hf_classes = hf_classes,
     .hf_model_type = "mixtral",
     .hf_ignored = el_hf_ignored_rope,
+    .hf_rope_theta = 1e6,
     .gguf_rope_pairs = true,
     .match = match,
     .class_70b_layers = 80,

@@ -15,7 +15,7 @@ static const struct el_field fields[] = {
     EL_FIELDS_SIZES(4096),
     {"%s.attention.head_count_kv", "num_key_value_heads", EL_FIELD_U32, false, NAN},
     EL_FIELD_RMS_EPS(1e-5),
-    {"%s.attention.sliding_window", "sliding_window", EL_FIELD_U32, false, NAN},
+    {"%s.attention.sliding_window", "sliding_window", EL_FIELD_U32, false, 0}, /* older releases of llama.cpp want it said */
     {"%s.rope.scaling.original_context_length",
      "original_max_position_embeddings|rope_parameters.original_max_position_embeddings|"
      "rope_scaling.original_max_position_embeddings",

@@ -62,7 +62,10 @@ enum el_status el_llama_from_config(const struct el_arch *arch, const struct el_
                                     struct el_err *err)
 {
     static const char *const acts[] = {"silu", "swish", NULL};
+    char key[128];
     EL_TRY(el_arch_config_name(config, "hidden_act", acts, NULL, err));
+    if (el_json_is(el_json_get(config, "num_key_value_heads"), EL_JSON_NULL)) /* as many as heads, not the class's default */
+        el_meta_remove(meta, el_arch_key(arch, "%s.attention.head_count_kv", key));
     EL_TRY(el_arch_heads_from_config(arch, meta, err));
     return el_arch_rope_from_config(arch, config, meta, err);
 }
@@ -95,8 +98,8 @@ enum el_status el_llama_to_config(const struct el_arch *arch, const struct el_me
 
 /* ---- Qwen's windows ---- */
 
-/* First layer with a window, from layer_types when there, else max_window_layers. Layers below see everything. */
-static enum el_status first_window_layer(const struct el_json *config, uint32_t *first, struct el_err *err)
+/* First of n_layers with a window, from layer_types when there, else max_window_layers. Layers below see everything. */
+static enum el_status first_window_layer(const struct el_json *config, uint32_t n_layers, uint32_t *first, struct el_err *err)
 {
     const struct el_json *const types = el_json_get(config, "layer_types");
     int64_t n = 28; /* default of all of Qwen's classes */
@@ -108,8 +111,9 @@ static enum el_status first_window_layer(const struct el_json *config, uint32_t 
         return EL_OK;
     }
     bool windows = false;
+    uint32_t n_types = 0;
     *first = 0;
-    for (const struct el_json *t = el_json_first(types); t; t = el_json_next(t)) {
+    for (const struct el_json *t = el_json_first(types); t; t = el_json_next(t), n_types++) {
         const char *const type = el_json_str(t);
         const bool window = type && strcmp(type, "sliding_attention") == 0;
         if (!window && (windows || !type || strcmp(type, "full_attention") != 0))
@@ -117,6 +121,8 @@ static enum el_status first_window_layer(const struct el_json *config, uint32_t 
         windows = window;
         *first += !window;
     }
+    if (n_types != n_layers)
+        return el_fail(err, EL_E_FORMAT, "layer_types: %u layers, num_hidden_layers says %u", n_types, n_layers);
     return EL_OK;
 }
 
@@ -132,8 +138,8 @@ enum el_status el_qwen_from_config(const struct el_arch *arch, const struct el_j
         return EL_OK;
     if (!el_json_int(el_json_get(config, "sliding_window"), &window) || window < 1 || window > INT32_MAX)
         return el_fail(err, EL_E_FORMAT, "sliding_window is not an integer from 1 to %d", INT32_MAX);
-    EL_TRY(first_window_layer(config, &first, err));
     EL_TRY(el_meta_get_u32(meta, el_arch_key(arch, "%s.block_count", key), 0, UINT32_MAX, &n_layers, err));
+    EL_TRY(first_window_layer(config, n_layers, &first, err));
     if (first >= n_layers)
         return EL_OK;
     EL_TRY(el_meta_set_u32(meta, el_arch_key(arch, "%s.attention.sliding_window", key), (uint32_t)window, err));

@@ -14,8 +14,14 @@ struct el_kv_half {
     uint64_t nbytes;
     uint64_t row_nbytes; /* one head at one position */
 };
+/* How keys and values are computed, where neither the model nor the CPU level says it: bits. */
+enum el_kv_way {
+    EL_KV_LONG_ROPE = 1u << 0, /* keys turn by RoPE's factors for long contexts: the session's context decides */
+    EL_KV_F32_ACTS = 1u << 1,  /* quantized weights see float activations */
+};
 struct el_kv {
     struct el_kv_dims dims;
+    uint32_t way; /* enum el_kv_way; 0 after el_kv_open */
     struct el_kv_half k, v;
     uint32_t *n_past; /* [n_seqs] positions held */
 };

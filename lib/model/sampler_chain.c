@@ -27,17 +27,29 @@ const char *el_sampler_step_at(size_t i, char *letter)
 
 /* ---- which steps, in which order ---- */
 
-/* "top-k" and "typical_p" are understood as well, as llama.cpp does. */
+/* Are they the same but for '_' and '-'? */
+static bool same_letters(const char *name, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '_' || s[i] == '-')
+            continue;
+        name += *name == '_';
+        if (s[i] != *name++)
+            return false;
+    }
+    return *name == '\0';
+}
+
+/* The other names that llama.cpp understands too: "top-k", "topk", and these. */
 static bool same_name(const char *name, const char *s, size_t n)
 {
-    if (strcmp(name, "typ_p") == 0 && n >= 7 && strncmp(s, "typical", 7) == 0)
-        return n == 7 || (n == 9 && (s[7] == '_' || s[7] == '-') && s[8] == 'p');
-    if (strcmp(name, "temperature") == 0 && n == 4 && strncmp(s, "temp", 4) == 0)
-        return true;
-    for (size_t i = 0; i < n; i++)
-        if ((s[i] == '-' ? '_' : s[i]) != name[i])
-            return false;
-    return name[n] == '\0';
+    static const struct {
+        const char *other, *name;
+    } others[] = {{"temp", "temperature"}, {"typ", "typ_p"}, {"typical", "typ_p"}, {"typical_p", "typ_p"}, {"nucleus", "top_p"}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strcmp(others[i].name, name) == 0 && same_letters(others[i].other, s, n))
+            return true;
+    return same_letters(name, s, n);
 }
 
 static const struct step *find_name(const char *s, size_t n)

@@ -178,19 +178,19 @@ void el_sample_dry(struct el_sampler *s)
         d->recent[i] = d->last.ids[back % d->last.cap];
     }
     const uint32_t limit = since_breaker(d, n);
-    if (n < 2 || limit < allowed || limit == 0)
+    if (n < 2 || limit < allowed)
         return;
     find_repeats(d, n, limit);
     for (uint32_t i = 1; i < n; i++) { /* recent[i - 1] is what followed the sequence that ends at i */
         const int32_t next = d->recent[i - 1];
-        if (d->repeat[i] >= allowed && d->repeat[i] > d->longest[next])
-            d->longest[next] = d->repeat[i];
+        if (d->repeat[i] >= allowed && d->repeat[i] >= d->longest[next])
+            d->longest[next] = d->repeat[i] + 1; /* so that 0 stays "none": with an allowed length of 0 every recent token pays */
     }
     for (size_t i = 0; i < s->n; i++) {
         const int32_t id = s->c[i].id;
         if (d->longest[id] == 0 || d->breaks[id])
             continue;
-        const double loss = (double)o->dry_multiplier * pow(o->dry_base, (double)(d->longest[id] - allowed));
+        const double loss = (double)o->dry_multiplier * pow(o->dry_base, (double)(d->longest[id] - 1 - allowed));
         s->c[i].logit = loss < 1e30 ? (float)((double)s->c[i].logit - loss) : -1e30f;
     }
     for (uint32_t i = 0; i < n; i++)

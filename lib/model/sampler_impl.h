@@ -34,7 +34,7 @@ struct el_dry {
     size_t n_breakers;
     uint32_t *repeat;  /* [last.cap] length of the repetition that ends at a token */
     int32_t *recent;   /* [last.cap] the ring, newest first */
-    uint32_t *longest; /* [n_vocab] longest repetition that a token would continue; all 0 between calls */
+    uint32_t *longest; /* [n_vocab] 1 + the longest repetition that a token would continue, 0: none; all 0 between calls */
 };
 
 typedef void el_sample_fn(struct el_sampler *s);

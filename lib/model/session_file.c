@@ -12,7 +12,7 @@
 #include "model/model.h"
 
 static const char magic[8] = {'E', 'D', 'G', 'E', 'L', 'L', 'M', 'S'};
-enum { LEVEL_CHARS = 16, HEADER_NBYTES = 8 + 6 * 4 + LEVEL_CHARS + EL_MODEL_HASH_CHARS + 4, HASH_CHARS = 64 };
+enum { LEVEL_CHARS = 16, HEADER_NBYTES = 8 + 7 * 4 + LEVEL_CHARS + EL_MODEL_HASH_CHARS + 4, HASH_CHARS = 64 };
 
 static enum el_status check_hash(const char *model_hash, struct el_err *err)
 {
@@ -56,6 +56,7 @@ static enum el_status put_header(struct writer *w, const struct el_kv *kv, const
     p = put_u32(p, kv->dims.d_head);
     p = put_u32(p, kv->k.f16);
     p = put_u32(p, kv->v.f16);
+    p = put_u32(p, kv->way);
     memcpy(p, level, strnlen(level, LEVEL_CHARS));
     memcpy(p + LEVEL_CHARS, model_hash, EL_MODEL_HASH_CHARS);
     (void)put_u32(p + LEVEL_CHARS + EL_MODEL_HASH_CHARS, n_ids);
@@ -136,6 +137,21 @@ static enum el_status check_type(const char *what, const char *name, uint32_t fo
                    f16 ? "f16" : "f32");
 }
 
+static enum el_status check_way(const char *what, uint32_t found, uint32_t want, struct el_err *err)
+{
+    static const struct {
+        uint32_t bit;
+        const char *with, *without;
+    } ways[] = {{EL_KV_LONG_ROPE, "RoPE's factors for long contexts", "RoPE's factors for short contexts"},
+                {EL_KV_F32_ACTS, "f32 activations", "int8 activations"}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        if ((found ^ want) & ways[i].bit)
+            return el_fail(err, EL_E_UNSUPPORTED, "%s: made with %s, this run has %s", what,
+                           found & ways[i].bit ? ways[i].with : ways[i].without,
+                           want & ways[i].bit ? ways[i].with : ways[i].without);
+    return found == want ? EL_OK : el_fail(err, EL_E_FORMAT, "%s: way %u, known are 0 to 3", what, found);
+}
+
 /* Everything before the tokens. The checksum comes first of what may differ, so that damage is not taken for another model. */
 static enum el_status read_header(struct el_cursor *c, const struct el_kv *kv, const char *what, const char *model_hash,
                                   uint32_t *n_ids, struct el_err *err)
@@ -147,8 +163,8 @@ static enum el_status read_header(struct el_cursor *c, const struct el_kv *kv, c
         return el_fail(err, EL_E_FORMAT, "%s: not a prompt cache of edgellm", what);
     if (version != EL_SESSION_FILE_VERSION)
         return el_fail(err, EL_E_UNSUPPORTED, "%s: version %u, known is %d", what, version, EL_SESSION_FILE_VERSION);
-    uint32_t n[5];
-    for (size_t i = 0; i < 5; i++)
+    uint32_t n[6];
+    for (size_t i = 0; i < 6; i++)
         n[i] = el_cursor_u32(c);
     const uint8_t *const level = el_cursor_bytes(c, LEVEL_CHARS);
     const uint8_t *const hash = el_cursor_bytes(c, EL_MODEL_HASH_CHARS);
@@ -171,6 +187,7 @@ static enum el_status read_header(struct el_cursor *c, const struct el_kv *kv, c
     EL_TRY(check_number(what, "a head size of", n[2], kv->dims.d_head, err));
     EL_TRY(check_type(what, "keys", n[3], kv->k.f16, err));
     EL_TRY(check_type(what, "values", n[4], kv->v.f16, err));
+    EL_TRY(check_way(what, n[5], kv->way, err));
     if (strncmp((const char *)level, el_cpu_level(), LEVEL_CHARS) != 0)
         return el_fail(err, EL_E_UNSUPPORTED, "%s: made at the CPU level %.16s, this run is at %s", what, (const char *)level,
                        el_cpu_level());

@@ -163,6 +163,12 @@ static bool same_shape(const struct el_tensor *t, const uint64_t *dims, uint32_t
     return true;
 }
 
+/* Of a model that says it has these factors; nothing else could stand for them. */
+static bool is_long_factor(const struct el_hparams *hp, enum el_role role)
+{
+    return hp->rope_scaling == EL_ROPE_LONG && (role == EL_R_ROPE_SHORT || role == EL_R_ROPE_LONG);
+}
+
 static void match_rule(struct binding *b, const struct el_tensor_rule *rule, struct problems *p)
 {
     const uint32_t n_layers = (rule->flags & EL_TF_LAYER) ? b->hp->n_layers : 1;
@@ -186,7 +192,7 @@ static void match_rule(struct binding *b, const struct el_tensor_rule *rule, str
             }
             if (at < 0) {
                 /* What is optional is so for the whole model, not for a layer. */
-                if (!(rule->flags & EL_TF_OPTIONAL) || n_present > 0)
+                if (!(rule->flags & EL_TF_OPTIONAL) || n_present > 0 || is_long_factor(b->hp, rule->role))
                     problem(p, "'%s' is missing", name);
                 continue;
             }

@@ -41,6 +41,14 @@ TEST(families, wrong_metadata)
          "qwen3.attention.value_length is 16, keys have 15"},
         {"qwen3", "qwen3.attention.sliding_window", U32, 4294967295.0, NULL, EL_E_FORMAT, "qwen3.attention.sliding_window"},
         {"mistral", "llama.attention.sliding_window", STR, 0, "12", EL_E_FORMAT, "llama.attention.sliding_window"},
+        {"qwen2", "qwen2.expert_count", U32, 4, NULL, EL_E_UNSUPPORTED, "qwen2.expert_count is 4: a qwen2 model has no experts"},
+        {"gemma2", "gemma2.expert_count", U32, 1, NULL, EL_E_UNSUPPORTED, "a gemma2 model has no experts"},
+        {"gpt2", "gpt2.expert_count", U32, 1, NULL, EL_E_UNSUPPORTED, "a gpt2 model has no experts"},
+        {"qwen3", "qwen3.attention.causal", BOOL, 0, NULL, EL_E_UNSUPPORTED, "attention.causal is false"},
+        {"olmoe", "olmoe.expert_group_count", U32, 2, NULL, EL_E_UNSUPPORTED,
+         "expert_group_count is 2: experts that are chosen by"},
+        {"granite", "granite.rope.scaling.attn_factor", F32, 1.5, NULL, EL_E_UNSUPPORTED, "attn_factor is 1.5, in this family"},
+        {"phi3", "phi3.rope.scaling.type", STR, 0, "yarn", EL_E_UNSUPPORTED, "known are none, linear, longrope"},
         {"gpt2", "gpt2.hidden_act", STR, 0, "swish", EL_E_UNSUPPORTED, "gpt2.hidden_act is 'swish', known are"},
         {"gpt2", "gpt2.hidden_act", U32, 1, NULL, EL_E_FORMAT, "gpt2.hidden_act"},
         {"gpt2", "gpt2.attention.key_length", U32, 16, NULL, EL_E_FORMAT,
@@ -145,6 +153,30 @@ TEST(families, unwritable_configs)
     }
 }
 
+/* Metadata that have the factors of long scaling without the tensors, or only one of them, which alone is another model. */
+TEST(families, factors_of_long_scaling_are_all_there)
+{
+    static const char *const keys[] = {"phi3.rope.scaling.short_factor", "phi3.rope.scaling.long_factor"};
+    static const char *const tensors[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
+    static const float factors[] = {1, 2, 3};
+    static const uint64_t dims[] = {3};
+    struct el_source *const source = mem_source_random("phi3", false, 9);
+    for (int n = 0; n <= 2; n++) {
+        struct el_err err = {.code = EL_OK};
+        for (int i = 0; n == 0 && i < 2; i++)
+            CHECK(el_meta_set_array(mem_source_meta(source), keys[i], EL_META_F32, factors, 3, NULL) == EL_OK);
+        if (n == 2) /* what others say of it, and changes nothing */
+            CHECK(el_meta_set_str(mem_source_meta(source), "phi3.rope.scaling.type", "longrope", 8, NULL) == EL_OK);
+        if (n > 0)
+            memcpy(mem_source_add(source, tensors[n - 1], 1, dims), factors, sizeof factors);
+        CHECK_EQ_INT(open_model(source, &err), n == 2 ? EL_OK : EL_E_FORMAT);
+        if (n < 2 &&
+            (!strstr(err.text, n ? "1 problem" : "2 problems") || !strstr(err.text, "rope_factors_long.weight' is missing")))
+            test_fail(__FILE__, __LINE__, "with %d: '%s'", n, err.text);
+    }
+    el_source_close(source);
+}
+
 static void logits_of(struct el_source *source, float logits[40])
 {
     struct el_err err;
@@ -196,4 +228,101 @@ TEST(families, granite_without_multipliers_is_llama)
     CHECK(strstr(json.data, "\"attention_multiplier\": 0.35355338") != NULL);
     el_buf_release(&json);
     el_source_close(source);
+}
+
+static const char *family_at(size_t i)
+{
+    size_t n = 0;
+    while (el_arch_at(n))
+        n++;
+    return i < n ? el_arch_at(i)->name : mem_source_variant(i - n);
+}
+
+/* Opens and decodes; EL_OK also for logits that are not finite, which is what a strange epsilon may give. */
+static enum el_status try_model(struct el_source *source, struct el_err *err)
+{
+    struct el_model *model = NULL;
+    struct el_session *session = NULL;
+    const struct el_session_opts opts = {.n_ctx = 4, .n_threads = 1};
+    struct el_row rows[4];
+    for (uint32_t i = 0; i < 4; i++)
+        rows[i] = (struct el_row){0, 0, i, i == 3};
+    enum el_status status = el_model_open(source, NULL, &model, err);
+    if (status == EL_OK)
+        status = el_session_open(model, &opts, &session, err);
+    if (status == EL_OK && el_session_decode(session, rows, 4, err) == EL_E_USAGE)
+        status = EL_E_USAGE;
+    el_session_close(session);
+    el_model_close(model);
+    return status;
+}
+
+/*
+ * Buffers are laid out by hyperparameters and layers take what tensors there are: whatever a file says of any family, key by
+ * key, the two fit each other or the model is refused.
+ */
+TEST(families, no_key_makes_buffers_that_do_not_fit)
+{
+    static const char *const keys[] = {"expert_count",
+                                       "expert_used_count",
+                                       "expert_feed_forward_length",
+                                       "expert_shared_feed_forward_length",
+                                       "expert_weights_norm",
+                                       "attention.head_count",
+                                       "attention.head_count_kv",
+                                       "attention.key_length",
+                                       "attention.value_length",
+                                       "attention.sliding_window",
+                                       "attention.sliding_window_first_layer",
+                                       "attention.sliding_window_pattern",
+                                       "attention.query_pre_attn_scalar",
+                                       "rope.dimension_count",
+                                       "rope.freq_base_swa",
+                                       "rope.scaling.original_context_length",
+                                       "rope.llama3.factor",
+                                       "embedding_length",
+                                       "word_embedding_length",
+                                       "feed_forward_length",
+                                       "block_count",
+                                       "context_length",
+                                       "vocab_size",
+                                       "pre_norm",
+                                       "no_output_norm"};
+    static const uint32_t values[] = {0, 1, 2, 7, 64};
+    enum { N_KEYS = sizeof keys / sizeof keys[0], N_VALUES = sizeof values / sizeof values[0] };
+    unsigned n_fit = 0, n_refused = 0;
+    for (size_t i = 0; family_at(i); i++) {
+        struct el_source *const source = mem_source_random(family_at(i), i % 2, 8);
+        struct el_meta *const meta = mem_source_meta(source);
+        const char *gguf_arch = NULL;
+        char key[128];
+        REQUIRE(el_meta_get_str_or(meta, "general.architecture", &gguf_arch, NULL) == EL_OK && gguf_arch);
+        for (int k = 0; k < 2; k++) { /* the other keys of experts, for families that have none */
+            snprintf(key, sizeof key, "%s.%s", gguf_arch, k ? "expert_used_count" : "expert_feed_forward_length");
+            if (el_meta_find(meta, key) == SIZE_MAX && strcmp(family_at(i), "olmoe") != 0 && strcmp(family_at(i), "mixtral") != 0)
+                CHECK(el_meta_set_u32(meta, key, 1, NULL) == EL_OK);
+        }
+        struct el_meta *const before = el_meta_copy(meta);
+        REQUIRE(before);
+        for (size_t k = 0; k < N_KEYS * N_VALUES; k++) {
+            struct el_err err = {.code = EL_OK};
+            snprintf(key, sizeof key, "%s.%s", gguf_arch, keys[k / N_VALUES]);
+            const bool is_bool = strstr(key, "norm") != NULL;
+            CHECK((is_bool ? el_meta_set_bool(meta, key, values[k % N_VALUES] % 2, NULL)
+                           : el_meta_set_u32(meta, key, values[k % N_VALUES], NULL)) == EL_OK);
+            const enum el_status status = try_model(source, &err);
+            n_fit += status == EL_OK;
+            n_refused += status == EL_E_FORMAT || status == EL_E_UNSUPPORTED;
+            if (status != EL_OK && status != EL_E_FORMAT && status != EL_E_UNSUPPORTED)
+                test_fail(__FILE__, __LINE__, "%s, %s = %u: %d '%s'", family_at(i), key, values[k % N_VALUES], (int)status,
+                          err.text);
+            const size_t at = el_meta_find(before, key);
+            el_meta_remove(meta, key);
+            if (at != SIZE_MAX)
+                CHECK(el_meta_set_from(meta, key, before, at, NULL) == EL_OK);
+        }
+        el_meta_free(before);
+        el_source_close(source);
+    }
+    CHECK(n_fit > 500 && n_refused > 500);
 }

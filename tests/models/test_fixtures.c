@@ -174,7 +174,7 @@ TEST(fixtures, logits_are_those_of_transformers)
     char names[MAX_FIXTURES][64];
     const size_t n = fixtures(names);
     unsigned n_gguf = 0;
-    CHECK(n >= 28);
+    CHECK(n >= 42);
     for (size_t i = 0; i < n; i++) {
         struct reference ref;
         if (!fixture_reference(names[i], &ref)) {
@@ -188,7 +188,34 @@ TEST(fixtures, logits_are_those_of_transformers)
         }
         free(ref.file);
     }
-    CHECK(n_gguf >= 18);
+    CHECK(n_gguf >= 26);
+}
+
+/* A new line of archs.def cannot slip past these tests. */
+TEST(fixtures, every_family_has_one)
+{
+    char names[MAX_FIXTURES][64], found[MAX_FIXTURES][32] = {{0}};
+    const size_t n = fixtures(names);
+    const char *family;
+    for (size_t i = 0; i < n; i++) {
+        struct el_err err = {.code = EL_OK};
+        struct el_source *source = NULL;
+        struct el_model *model = NULL;
+        CHECK_OK(el_source_open(in_fixture(names[i], ""), NULL, &source, &err), err);
+        if (source)
+            CHECK_OK(el_model_open(source, NULL, &model, &err), err);
+        if (model)
+            snprintf(found[i], sizeof found[i], "%s", el_model_info(model).arch);
+        el_model_close(model);
+        el_source_close(source);
+    }
+    for (size_t k = 0; (family = el_arch_name_at(k, NULL)); k++) {
+        size_t i = 0;
+        while (i < n && strcmp(found[i], family) != 0)
+            i++;
+        if (i == n)
+            test_fail(__FILE__, __LINE__, "%s has no fixture", family);
+    }
 }
 
 /* transformers 5 writes rope_parameters where older versions wrote rope_theta and rope_scaling. */

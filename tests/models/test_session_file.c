@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "edgellm.h"
 #include "models/mem_source.h"
+#include "tensor/meta.h"
 #include "test.h"
 
 enum { N_VOCAB = 40, N_IDS = 9 };
@@ -153,5 +154,62 @@ TEST(session_file, damage_and_strangers_are_refused)
         CHECK(read_all(path, bad, sizeof bad) == n_good && memcmp(good, bad, n_good) == 0);
     }
     close_all(&a);
+    unlink(path);
+}
+
+/* A phi3 with factors for contexts up to 12 positions and for longer ones. */
+static struct el_source *long_rope_source(void)
+{
+    static const char *const names[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
+    static const uint64_t dims[] = {3};
+    struct el_source *const s = mem_source_random("phi3", false, 5);
+    CHECK(el_meta_set_u32(mem_source_meta(s), "phi3.rope.scaling.original_context_length", 12, NULL) == EL_OK);
+    for (int i = 0; i < 2; i++) {
+        float *const v = mem_source_add(s, names[i], 1, dims);
+        for (int k = 0; k < 3; k++)
+            v[k] = 1 + (float)(i * (k + 1));
+    }
+    return s;
+}
+
+/* What says how keys were made: the context that a session was opened with, and the form of activations. */
+TEST(session_file, another_way_of_computing_is_refused)
+{
+    static const struct {
+        uint32_t n_ctx;
+        const char *activations;
+        const char *says; /* NULL: it may be loaded */
+    } cases[] = {
+        {12, "int8", NULL},
+        {9, NULL, NULL},
+        {13, "int8", "made with RoPE's factors for short contexts, this run has RoPE's factors for long contexts"},
+        {12, "f32", "made with int8 activations, this run has f32 activations"},
+    };
+    char path[64];
+    struct el_err err;
+    struct el_source *const source = long_rope_source();
+    name_file(path);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct el_model_opts model_opts = {.activations = cases[i].activations};
+        const struct el_session_opts opts = {.n_ctx = cases[i].n_ctx, .n_batch = 9, .n_threads = 1};
+        struct el_model *model = NULL;
+        struct el_session *session = NULL;
+        float logits[N_VOCAB];
+        size_t n = 0;
+        REQUIRE_OK(el_model_open(source, &model_opts, &model, &err), err);
+        REQUIRE_OK(el_session_open(model, &opts, &session, &err), err);
+        if (i == 0) {
+            run_from(session, 0, 0, logits);
+            CHECK_OK(el_session_save(session, 0, ids, N_IDS, model_hash, path, &err), err);
+        }
+        CHECK_EQ_INT(el_session_load(session, 0, path, model_hash, ids, N_IDS, &n, &err),
+                     cases[i].says ? EL_E_UNSUPPORTED : EL_OK);
+        CHECK_EQ_INT(n, cases[i].says ? 0 : N_IDS);
+        if (cases[i].says && !strstr(err.text, cases[i].says))
+            test_fail(__FILE__, __LINE__, "case %zu: '%s'", i, err.text);
+        el_session_close(session);
+        el_model_close(model);
+    }
+    el_source_close(source);
     unlink(path);
 }

@@ -276,7 +276,12 @@ TEST(hparams, refuse_what_cannot_be)
         {"rope.llama3.factor", F32, -1, NULL, EL_E_FORMAT},
         {"rope.llama3.factor", F32, 0, NULL, EL_E_FORMAT},
         {"expert_count", U32, 5000, NULL, EL_E_FORMAT},
-        {"expert_count", U32, 8, NULL, EL_E_FORMAT}, /* and no expert_used_count */
+        {"expert_count", U32, 8, NULL, EL_E_UNSUPPORTED}, /* buffers would be as wide as experts, and the MLP is wider */
+        {"rope.scaling.type", STR, 0, "longrope", EL_E_UNSUPPORTED},
+        {"rope.scaling.attn_factor", F32, 1.25, NULL, EL_E_UNSUPPORTED},
+        {"rope.scaling.attn_factor", F32, 0, NULL, EL_E_FORMAT},
+        {"expert_group_count", U32, 2, NULL, EL_E_UNSUPPORTED},
+        {"attention.causal", STR, 0, "no", EL_E_FORMAT},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct el_meta *const m = toy_meta();
@@ -309,6 +314,8 @@ TEST(hparams, other_families)
     struct el_err err = {.code = EL_OK};
     CHECK_EQ_INT(el_arch_hparams(arch_named("mixtral"), m, &hp, &err), EL_E_FORMAT);
     el_meta_set_u32(m, "llama.expert_count", 4, NULL);
+    CHECK_EQ_INT(el_arch_hparams(arch_named("mixtral"), m, &hp, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "expert_used_count is 0, allowed are 1 to the 4 experts") != NULL);
     el_meta_set_u32(m, "llama.expert_used_count", 5, NULL);
     CHECK_EQ_INT(el_arch_hparams(arch_named("mixtral"), m, &hp, &err), EL_E_FORMAT);
     CHECK(strstr(err.text, "expert_used_count is 5, allowed are 1 to the 4 experts") != NULL);
@@ -320,6 +327,17 @@ TEST(hparams, other_families)
     el_meta_remove(m, "llama.rope.scaling.factor");
     el_meta_set_f32(m, "llama.rope.llama3.low_freq_factor", 4, NULL);
     CHECK_EQ_INT(el_arch_hparams(arch_named("mixtral"), m, &hp, &err), EL_E_FORMAT);
+    el_meta_remove(m, "llama.rope.llama3.low_freq_factor");
+    /* What makes another model of it in llama.cpp; said the other way it changes nothing. */
+    el_meta_set_bool(m, "llama.attention.causal", true, NULL);
+    el_meta_set_u32(m, "llama.expert_group_count", 1, NULL);
+    el_meta_set_f32(m, "llama.rope.scaling.attn_factor", 1, NULL);
+    el_meta_set_u32(m, "llama.expert_shared_feed_forward_length", 1 << 24, NULL); /* no memory for what no tensor fills */
+    CHECK_OK(el_arch_hparams(arch_named("mixtral"), m, &hp, &err), err);
+    CHECK_EQ_INT(hp.n_ff_shexp, 0);
+    el_meta_set_bool(m, "llama.attention.causal", false, NULL);
+    CHECK_EQ_INT(el_arch_hparams(arch_named("mixtral"), m, &hp, &err), EL_E_UNSUPPORTED);
+    CHECK_EQ_STR(err.text, "llama.attention.causal is false: attention to later positions");
     el_meta_free(m);
 }
 
@@ -528,6 +546,39 @@ TEST(config, values)
     CHECK(hp[17].n_rot == 4 && hp[17].layer_norm && hp[18].n_rot == 14 && hp[19].n_rot == 16);
 }
 
+#define KV(arch, n)                                                                                                              \
+    "{\"architectures\": [\"" arch "ForCausalLM\"], \"intermediate_size\": 96, \"num_key_value_heads\": " n ", " SIZES
+/* Where transformers looks first, and what it takes where nothing is said. */
+TEST(config, order_of_alternatives)
+{
+    static const struct {
+        const char *text;
+        float theta;
+        uint32_t n_kv_heads, n_rot;
+    } cases[] = {
+        {MISTRAL ", \"rope_theta\": 5, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 7}}", 7, 2, 16},
+        {MISTRAL ", \"rope_theta\": 5, \"rope_parameters\": {\"rope_type\": \"default\"}, \"rope_scaling\": null}", 5, 2, 16},
+        {KV("Mistral", "null") "}", 10000, 4, 16},
+        {KV("Qwen3", "null") ", \"head_dim\": 8}", 10000, 4, 8},
+        {KV("Mixtral", "null") "}", 1e6f, 4, 16},
+        {KV("Mixtral", "1") ", \"rope_theta\": 5}", 5, 1, 16},
+        {STABLELM ", \"partial_rotary_factor\": 1, \"rope_parameters\": {\"partial_rotary_factor\": 0.5}}", 10000, 2, 8},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct el_arch *arch = NULL;
+        struct el_err err;
+        struct el_hparams hp;
+        struct el_meta *const meta = read_config(cases[i].text, &arch, &err);
+        CHECK_OK(err.code, err);
+        REQUIRE(meta);
+        CHECK_OK(el_arch_hparams(arch, meta, &hp, &err), err);
+        if (hp.rope_theta != cases[i].theta || hp.n_kv_heads != cases[i].n_kv_heads || hp.n_rot != cases[i].n_rot)
+            test_fail(__FILE__, __LINE__, "%s: theta %g, %u KV heads, %u rotated", cases[i].text, (double)hp.rope_theta,
+                      hp.n_kv_heads, hp.n_rot);
+        el_meta_free(meta);
+    }
+}
+
 TEST(config, written_text)
 {
     struct el_meta *const m = toy_meta();
@@ -601,6 +652,18 @@ TEST(config, refused)
         {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 0}", EL_E_FORMAT, "sliding_window is not an integer from 1"},
         {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"max_window_layers\": -1}", EL_E_FORMAT,
          "max_window_layers"},
+        {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": []}", EL_E_FORMAT,
+         "layer_types: 0 layers, num_hidden_layers says 3"},
+        {QWEN ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": [\"full_attention\"]}", EL_E_FORMAT,
+         "layer_types: 1 layers, num_hidden_layers says 3"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"factor\": 8}}", EL_E_FORMAT, "has a factor, and neither rope_type nor type"},
+        {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 8}, \"rope_parameters\": {\"rope_theta\": 5}}",
+         EL_E_UNSUPPORTED, "rope_parameters and rope_scaling: only one of them is read"},
+        {LLAMA LLAMA_REST ", \"rope_parameters\": 3}", EL_E_FORMAT, "rope_parameters is not an object"},
+        {GEMMA("Gemma3") ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}, \"sliding_attention\": "
+                         "{\"rope_type\": "
+                         "\"linear\", \"factor\": 8}}}",
+         EL_E_UNSUPPORTED, "rope_parameters.sliding_attention: rope_type|type is 'linear', known are default"},
         {QWEN
          ", \"use_sliding_window\": true, \"sliding_window\": 4, \"layer_types\": [\"sliding_attention\", \"full_attention\", "
          "\"sliding_attention\"]}",
@@ -652,7 +715,7 @@ TEST(config, flags_agree_with_the_tensors)
         {"llama", "{}", 0, NULL},
         {"llama", "{\"attention_bias\": true}", attn, NULL},
         {"llama", "{\"attention_bias\": true}", qkv,
-         "attention_bias is true, but tensors 'model.layers.%u.self_attn.o_proj.bias'"},
+         "attention_bias is true, but tensors 'model.layers.N.self_attn.o_proj.bias'"},
         {"llama", "{\"attention_bias\": false}", qkv, "attention_bias is false, but tensors"},
         {"llama", "{}", EL_ROLE(FFN_DOWN_B), "mlp_bias is false (when not said), but tensors"},
         {"llama", "{\"mlp_bias\": \"yes\"}", 0, "mlp_bias is not true or false"},
@@ -662,7 +725,7 @@ TEST(config, flags_agree_with_the_tensors)
         {"stablelm", "{\"use_parallel_residual\": true}", 0, NULL},
         {"stablelm", "{}", 0, "use_parallel_residual is false (when not said), but tensors"},
         {"stablelm", "{\"use_parallel_residual\": true}", norm, "use_parallel_residual is true, but tensors"},
-        {"stablelm", "{\"qk_layernorm\": true}", norm | EL_ROLE(ATTN_Q_NORM), "k_layernorm.norms.%u.weight' are missing"},
+        {"stablelm", "{\"qk_layernorm\": true}", norm | EL_ROLE(ATTN_Q_NORM), "k_layernorm.norms.N.weight' are missing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_json_doc *doc = NULL;

@@ -45,6 +45,8 @@ TEST(sampler_chain, order_is_read_and_matters)
     CHECK_EQ_INT(seen(&opts, logits, 4), 0xf);
     opts.order = "top-p,temp";
     CHECK_EQ_INT(seen(&opts, logits, 4), 0x3);
+    opts.order = "nucleus;topk;typical-p;typ";
+    CHECK_EQ_INT(seen(&opts, logits, 4), 0x3);
     opts.order = "p";
     CHECK_EQ_INT(seen(&opts, logits, 4), 0x3);
     static const char *const bad[] = {"top_q", "pz", "top_p;;temp", "top_p;", "typicalx", "penalties;xt",
@@ -312,6 +314,12 @@ TEST(sampler_chain, dry_punishes_what_goes_on_repeating)
     CHECK_NEAR(loss_of(&opts, n_vocab, two, 7, d), 2, 1e-3);
     const int32_t one[] = {c, a, c, d, a, b, c};
     CHECK_NEAR(loss_of(&opts, n_vocab, one, 7, d), 0, 1e-3);
+    /* With an allowed length of 0 a recent token repeats nothing, and pays for it. */
+    opts.dry_allowed_length = 0;
+    CHECK_NEAR(loss_of(&opts, n_vocab, one, 7, b), 2, 1e-3);
+    CHECK_NEAR(loss_of(&opts, n_vocab, one, 7, a), 2 * 3, 1e-3);
+    CHECK_NEAR(loss_of(&opts, n_vocab, one, 7, d), 2 * 3, 1e-3);
+    opts.dry_allowed_length = 2;
     /* The longest of several counts, also when the sequence overlaps itself: n 3. */
     const int32_t run[] = {d, a, a, a, a};
     CHECK_NEAR(loss_of(&opts, n_vocab, run, 5, a), 2 * 3, 1e-3);
