@@ -26,6 +26,8 @@ enum el_status el_tokenizer_file_import(struct el_meta *meta, const char *path, 
 /* The same for the first file of a usual name in a folder; *found: there is one. */
 enum el_status el_tokenizer_folder_import(struct el_meta *meta, const char *folder, uint32_t n_vocab, bool *found,
                                           struct el_err *err);
+/* Is a file of this name and content a tokenizer.json, which other files of a model's folder belong to? */
+bool el_tokenizer_file_is_hf(const char *path, const char *data, size_t nbytes);
 
 const struct el_format *el_format_at(size_t i);
 const struct el_format *el_format_by_name(const char *name);

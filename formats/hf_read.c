@@ -15,6 +15,7 @@
 #include "base/strmap.h"
 #include "formats/format.h"
 #include "formats/hf.h"
+#include "formats/hf_habits.h"
 #include "formats/hf_quant.h"
 #include "formats/safetensors.h"
 #include "formats/store.h"
@@ -307,11 +308,20 @@ static enum el_status open_files(struct folder *f, struct el_err *err)
         f->is_torch = kinds[i].is_torch;
         return kinds[i].is_index ? open_index(f, kinds[i].name, err) : open_shards(f, &kinds[i].name, 1, err);
     }
-    if (has_member(f, "consolidated.00.pth"))
-        return el_fail(err, EL_E_UNSUPPORTED,
-                       "'%s': only consolidated.00.pth in the folder: has Meta's own names, convert it to a Hugging Face folder "
-                       "first",
-                       f->s->path);
+    if (el_hf_only_safetensors(f->s->path, &f->name)) {
+        char *const only = el_strdup(f->name.data); /* f->name is for problems */
+        const enum el_status status = only ? open_shards(f, (const char *const *)&only, 1, err)
+                                           : el_fail(err, EL_E_MEMORY, "'%s': out of memory", f->s->path);
+        el_free(only);
+        return status;
+    }
+    static const char *const own_names[] = {"consolidated.00.pth", "consolidated.safetensors"};
+    for (size_t i = 0; i < sizeof own_names / sizeof own_names[0]; i++) {
+        if (has_member(f, own_names[i]))
+            return el_fail(err, EL_E_UNSUPPORTED,
+                           "'%s': only %s in the folder: has %s own names, convert it to a Hugging Face folder first", f->s->path,
+                           own_names[i], i == 0 ? "Meta's" : "Mistral's");
+    }
     return el_fail(err, EL_E_FORMAT, "'%s': neither model.safetensors nor pytorch_model.bin nor an index of either in the folder",
                    f->s->path);
 }
@@ -453,9 +463,29 @@ static const struct el_tensor_rule *find_rule(struct folder *f, const char *name
     return rule_of(f, f->name.data, numbers, place);
 }
 
+/*
+ * A bias of zeros beside a quantized matrix, where the model has none: AutoGPTQ and GPTQ-for-LLaMa have written one for every
+ * matrix, whatever the model.
+ */
+static bool is_idle_bias(struct folder *f, const struct el_tensor_rule *r, const struct el_st_tensor *t, size_t file)
+{
+    static const char end[] = ".bias";
+    const size_t n = strlen(t->name), n_end = sizeof end - 1;
+    uint32_t numbers[2];
+    struct place *place;
+    if (!f->matrices || n <= n_end || strcmp(t->name + n - n_end, end) != 0)
+        return false;
+    if (r && !el_arch_flag_forbids(f->arch, el_json_root(f->config), r->role))
+        return false;
+    el_buf_reset(&f->name);
+    el_buf_addf(&f->name, "%.*s.weight", (int)(n - n_end), t->name);
+    return rule_of(f, f->name.data, numbers, &place) && el_hf_is_zeros(&f->store->files[file], t);
+}
+
 /* Puts every tensor of the files in its place. */
 static void find_places(struct folder *f)
 {
+    size_t n_idle = 0;
     for (size_t i = 0; i < f->n_files; i++) {
         for (size_t k = 0; k < f->headers[i].n_tensors; k++) {
             const struct el_st_tensor *const t = &f->headers[i].tensors[k];
@@ -463,6 +493,10 @@ static void find_places(struct folder *f)
             struct place *place;
             enum el_hf_quant_part part;
             const struct el_tensor_rule *const r = find_rule(f, t->name, numbers, &place, &part);
+            if (is_idle_bias(f, r, t, i)) {
+                n_idle++;
+                continue;
+            }
             if (!r) {
                 if (!is_ignored(f, t->name))
                     el_problems_add(&f->problems, EL_E_UNSUPPORTED, "tensor '%s' is not one of a %s model", t->name,
@@ -486,6 +520,8 @@ static void find_places(struct folder *f)
             check_tensor(f, r, t);
         }
     }
+    if (n_idle)
+        el_warn("'%s': %zu biases of zeros, which config.json's model does not have, are left out", f->s->path, n_idle);
 }
 
 /* Quantized matrices take the place of the weights that they are; their qweight stands for them. */
@@ -684,7 +720,7 @@ static enum el_status read_tokenizer(struct folder *f, const char *other, struct
     EL_TRY_OUT(read_member(f, "tokenizer_config.json", EL_MAX_CONFIG, &texts[1], &nbytes[1], err));
     EL_TRY_OUT(read_member(f, "generation_config.json", EL_MAX_CONFIG, &texts[2], &nbytes[2], err));
     EL_TRY_OUT(read_member(f, "chat_template.jinja", EL_MAX_TEMPLATE, &texts[3], &nbytes[3], err));
-    if (texts[0] && strspn(texts[0], " \t\r\n") == strcspn(texts[0], "{")) {
+    if (texts[0] && el_tokenizer_file_is_hf(other ? other : "tokenizer.json", texts[0], nbytes[0])) {
         status =
             el_tokenizer_import_hf(f->s->meta, texts[0], nbytes[0], texts[1], nbytes[1], texts[2], nbytes[2], f->hp.n_vocab, err);
         if (status != EL_OK)
@@ -717,6 +753,8 @@ enum el_status el_hf_open(struct el_source *s, const struct el_source_opts *opts
     enum el_status status;
     EL_TRY_OUT(read_config(&f, err));
     EL_TRY_OUT(open_files(&f, err));
+    if (f.is_torch)
+        EL_TRY_OUT(el_hf_unwrap(f.arch, f.headers, f.n_files, s->path, err));
     EL_TRY_OUT(make_places(&f, err));
     find_places(&f);
     place_matrices(&f);

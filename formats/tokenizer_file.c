@@ -1,7 +1,7 @@
 /*
  * A tokenizer alone: a source with metadata and no tensors. Hugging Face's tokenizer.json, SentencePiece's tokenizer.model, files
- * of tiktoken, vocab.json with merges.txt, vocab.txt, llama2.c's tokenizer.bin. What a file is, its bytes say; only vocab.json
- * and vocab.txt have nothing in them that could, and go by name.
+ * of tiktoken, Mistral's tekken.json, vocab.json with merges.txt, vocab.txt, llama2.c's tokenizer.bin. What a file is, its bytes
+ * say; only vocab.json and vocab.txt have nothing in them that could, and go by name.
  */
 #include <dirent.h>
 #include <string.h>
@@ -20,7 +20,7 @@ extern const struct el_format el_format_tokenizer_file;
 
 enum { EL_MAX_TOKENIZER_CONFIG = 16 << 20 };
 
-enum kind { K_NONE, K_JSON, K_VOCAB_JSON, K_SENTENCEPIECE, K_TIKTOKEN, K_VOCAB_TXT, K_LLAMA2C };
+enum kind { K_NONE, K_JSON, K_VOCAB_JSON, K_SENTENCEPIECE, K_TIKTOKEN, K_TEKKEN, K_VOCAB_TXT, K_LLAMA2C };
 
 static const char *base_name(const char *path)
 {
@@ -81,8 +81,11 @@ static bool is_tokenizer_bin(const char *data, size_t nbytes)
 static enum kind kind_of_head(const char *path, const uint8_t *head, size_t n_head)
 {
     const char *const name = base_name(path);
-    if (starts_like_json(head, n_head))
-        return strcmp(name, "vocab.json") == 0 && has_sibling(path, "merges.txt") ? K_VOCAB_JSON : K_JSON;
+    if (starts_like_json(head, n_head)) {
+        if (strcmp(name, "vocab.json") == 0 && has_sibling(path, "merges.txt"))
+            return K_VOCAB_JSON;
+        return el_is_tekken((const char *)head, n_head) ? K_TEKKEN : K_JSON;
+    }
     if (el_is_sentencepiece(head, n_head))
         return K_SENTENCEPIECE;
     if (el_is_tiktoken(head, n_head))
@@ -121,7 +124,7 @@ static enum el_status read_sibling(const char *path, const char *name, char **te
 
 /* Names under which a tokenizer stands in a model's folder, in the order in which they are looked for. */
 static const char *const usual_names[] = {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
-                                          "tiktoken.model", "vocab.json",      "vocab.txt"};
+                                          "tiktoken.model", "tekken.json",     "vocab.json",   "vocab.txt"};
 enum { N_USUAL = sizeof usual_names / sizeof usual_names[0] };
 
 /* Does a file of this name belong to the configuration files beside it? */
@@ -173,11 +176,19 @@ static enum el_status import(struct el_meta *meta, const char *path, const char 
     case K_VOCAB_JSON: return import_vocab_json(meta, path, data, nbytes, texts, n_vocab, err);
     case K_SENTENCEPIECE: return el_tokenizer_import_sentencepiece(meta, (const uint8_t *)data, nbytes, texts, n_vocab, err);
     case K_TIKTOKEN: return import_tiktoken(meta, path, data, nbytes, texts, n_vocab, err);
+    case K_TEKKEN: return el_tokenizer_import_tekken(meta, data, nbytes, texts, n_vocab, err);
     case K_VOCAB_TXT: return el_tokenizer_import_vocab_txt(meta, data, nbytes, texts, n_vocab, err);
     case K_LLAMA2C:
     case K_NONE: break;
     }
     return el_tokenizer_import_llama2c(meta, (const uint8_t *)data, nbytes, n_vocab, err);
+}
+
+bool el_tokenizer_file_is_hf(const char *path, const char *data, size_t nbytes)
+{
+    const enum kind kind = kind_of_head(path, (const uint8_t *)data, nbytes);
+    return kind == K_JSON ||
+           (kind == K_NONE && strcmp(base_name(path), "tokenizer.json") == 0); /* damaged: its parser says how */
 }
 
 enum el_status el_tokenizer_file_import(struct el_meta *meta, const char *path, uint32_t n_vocab, struct el_err *err)
@@ -267,8 +278,8 @@ static enum el_status open_source(struct el_source *s, const struct el_source_op
 }
 
 const struct el_format el_format_tokenizer_file = {
-    .name = "tokenizer_file",
-    .about = "a tokenizer alone: tokenizer.json, tokenizer.model, *.tiktoken, vocab.json, vocab.txt, tokenizer.bin",
+    .name = "tokenizer",
+    .about = "a tokenizer alone: tokenizer.json, tokenizer.model, tekken.json, *.tiktoken, vocab.json, vocab.txt, tokenizer.bin",
     .probe = probe,
     .open = open_source,
 };

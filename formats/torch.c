@@ -16,9 +16,9 @@
 
 extern const struct el_format el_format_torch;
 
-/* The first two pickles of the older file: a magic number and the version of its protocol. */
-static const uint8_t legacy_start[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a,
-                                       0xa8, 0x50, 0x19, 0x2e, 0x80, 0x02, 0x4d, 0xe9, 0x03, 0x2e};
+/* What the first two pickles of the older file are: a number of ten bytes and the version of its protocol. */
+static const char legacy_magic[] = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+enum { LEGACY_MAGIC_NBYTES = sizeof legacy_magic - 1, LEGACY_VERSION = 1001, LEGACY_FIRST_READ = 4 << 20 };
 
 enum { MAX_DEPTH = 8 };
 
@@ -263,9 +263,8 @@ out:
 
 struct legacy {
     const struct el_file *f;
-    uint8_t *data; /* from byte `base` of the file on */
+    uint8_t *data; /* the first nbytes bytes of the file */
     size_t nbytes, at;
-    uint64_t base;
 };
 
 /* One more pickle of the file. */
@@ -274,7 +273,7 @@ static enum el_status next_pickle(struct legacy *l, struct el_pickle *p, struct 
     size_t n = 0;
     const enum el_status status = el_pickle_parse(l->data + l->at, l->nbytes - l->at, p, &n, err);
     if (status != EL_OK)
-        return el_fail_prefix(err, status, "'%s': from byte %llu on", l->f->path, (unsigned long long)(l->base + l->at));
+        return el_fail_prefix(err, status, "'%s': from byte %llu on", l->f->path, (unsigned long long)l->at);
     l->at += n;
     return EL_OK;
 }
@@ -323,7 +322,7 @@ static enum el_status walk_storages(const struct legacy *l, const struct el_pick
                                     uint64_t *begin, struct el_err *err)
 {
     const struct el_pickle_value *const list = &keys->values[keys->root];
-    uint64_t at = l->base + l->at;
+    uint64_t at = l->at;
     struct el_strmap by_key; /* to index in walked */
     size_t n_walked = 0;
     enum el_status status = EL_OK;
@@ -366,38 +365,72 @@ out:
     return status;
 }
 
-static enum el_status read_legacy(const struct el_file *f, struct el_st_header *h, struct el_err *err)
+/* The two pickles that every such file begins with. */
+static enum el_status check_start(struct legacy *l, struct el_err *err)
 {
-    struct legacy l = {.f = f, .base = sizeof legacy_start};
+    struct el_pickle magic = {0}, version = {0};
+    enum el_status status = next_pickle(l, &magic, err);
+    if (status != EL_OK)
+        return status;
+    const struct el_pickle_value *const m = &magic.values[magic.root];
+    if (m->kind != EL_PICKLE_BIG_INT || m->n != LEGACY_MAGIC_NBYTES || memcmp(m->text, legacy_magic, LEGACY_MAGIC_NBYTES) != 0)
+        status = el_fail(err, EL_E_UNSUPPORTED, "'%s': is a Python pickle, but none that torch.save has written", l->f->path);
+    else
+        status = next_pickle(l, &version, err);
+    if (status == EL_OK) {
+        const struct el_pickle_value *const v = &version.values[version.root];
+        if (v->kind != EL_PICKLE_INT || v->i != LEGACY_VERSION)
+            status = el_fail(err, EL_E_UNSUPPORTED, "'%s': is of another version of torch.save than %d", l->f->path,
+                             (int)LEGACY_VERSION);
+    }
+    el_pickle_release(&magic);
+    el_pickle_release(&version);
+    return status;
+}
+
+/* Reads a file whose pickles lie within its first l->nbytes bytes. */
+static enum el_status read_pickles(struct legacy *l, struct el_st_header *h, struct el_err *err)
+{
     struct el_pickle system = {0}, p = {0}, keys = {0};
     uint64_t *begin = NULL;
-    const uint64_t left = f->nbytes - sizeof legacy_start;
     enum el_status status = EL_OK;
-    /* Pickles end where they end: what is read is what they may take at most. */
-    l.nbytes = left < EL_MAX_PICKLE ? (size_t)left : EL_MAX_PICKLE;
-    l.data = el_alloc(l.nbytes);
-    if (!l.data) {
-        status = el_fail(err, EL_E_MEMORY, "'%s': out of memory for %zu bytes", f->path, l.nbytes);
-        goto out;
-    }
-    EL_TRY_OUT(el_file_read(f, l.base, l.data, l.nbytes, err));
-    EL_TRY_OUT(next_pickle(&l, &system, err));
-    EL_TRY_OUT(check_system(&l, &system, err));
-    EL_TRY_OUT(next_pickle(&l, &p, err));
-    EL_TRY_OUT(next_pickle(&l, &keys, err));
+    l->at = 0;
+    l->data = el_alloc(l->nbytes);
+    if (!l->data)
+        return el_fail(err, EL_E_MEMORY, "'%s': out of memory for %zu bytes", l->f->path, l->nbytes);
+    EL_TRY_OUT(el_file_read(l->f, 0, l->data, l->nbytes, err));
+    EL_TRY_OUT(check_start(l, err));
+    EL_TRY_OUT(next_pickle(l, &system, err));
+    EL_TRY_OUT(check_system(l, &system, err));
+    EL_TRY_OUT(next_pickle(l, &p, err));
+    EL_TRY_OUT(next_pickle(l, &keys, err));
     begin = el_alloc_array(p.n_storages, sizeof *begin);
     if (!begin) {
-        status = el_fail(err, EL_E_MEMORY, "'%s': out of memory for the tensors", f->path);
+        status = el_fail(err, EL_E_MEMORY, "'%s': out of memory for the tensors", l->f->path);
         goto out;
     }
-    EL_TRY_OUT(walk_storages(&l, &p, &keys, begin, err));
-    status = list_tensors(f->path, &p, begin, h, err);
+    EL_TRY_OUT(walk_storages(l, &p, &keys, begin, err));
+    status = list_tensors(l->f->path, &p, begin, h, err);
 out:
     el_pickle_release(&system);
     el_pickle_release(&p);
     el_pickle_release(&keys);
     el_free(begin);
-    el_free(l.data);
+    el_free(l->data);
+    return status;
+}
+
+/* Pickles end where they end, and nothing says where: few bytes are tried first, then as many as pickles may have. */
+static enum el_status read_legacy(const struct el_file *f, struct el_st_header *h, struct el_err *err)
+{
+    const size_t most = f->nbytes < EL_MAX_PICKLE ? (size_t)f->nbytes : EL_MAX_PICKLE;
+    struct legacy l = {.f = f, .nbytes = most < LEGACY_FIRST_READ ? most : LEGACY_FIRST_READ};
+    enum el_status status = read_pickles(&l, h, err);
+    if (status == EL_E_FORMAT && l.nbytes < most) {
+        el_st_header_release(h);
+        l.nbytes = most;
+        status = read_pickles(&l, h, err);
+    }
     return status;
 }
 
@@ -408,11 +441,6 @@ static bool is_archive(const uint8_t *head, size_t n_head)
     return n_head >= 4 && (memcmp(head, "PK\x03\x04", 4) == 0 || memcmp(head, "PK\x05\x06", 4) == 0);
 }
 
-static bool is_legacy(const uint8_t *head, size_t n_head)
-{
-    return n_head >= sizeof legacy_start && memcmp(head, legacy_start, sizeof legacy_start) == 0;
-}
-
 /* A pickle of protocol 2 to 5; a llama2.c checkpoint of 640 columns begins with the same two bytes, then zeros. */
 static bool is_pickle(const uint8_t *head, size_t n_head)
 {
@@ -421,7 +449,7 @@ static bool is_pickle(const uint8_t *head, size_t n_head)
 
 enum el_status el_torch_open(const char *path, struct el_file *f, struct el_st_header *h, struct el_err *err)
 {
-    uint8_t head[sizeof legacy_start];
+    uint8_t head[4];
     memset(h, 0, sizeof *h);
     EL_TRY(el_file_open(f, path, err));
     const size_t n_head = f->nbytes < sizeof head ? (size_t)f->nbytes : sizeof head;
@@ -429,10 +457,8 @@ enum el_status el_torch_open(const char *path, struct el_file *f, struct el_st_h
     if (status == EL_OK) {
         if (is_archive(head, n_head))
             status = read_archive(f, h, err);
-        else if (is_legacy(head, n_head))
-            status = read_legacy(f, h, err);
         else if (is_pickle(head, n_head))
-            status = el_fail(err, EL_E_UNSUPPORTED, "'%s': is a Python pickle, but none that torch.save has written", path);
+            status = read_legacy(f, h, err);
         else
             status = el_fail(err, EL_E_FORMAT, "'%s': is neither a zip archive nor an older file of torch.save", path);
     }

@@ -537,8 +537,8 @@ EL_API uint64_t el_session_scratch_nbytes(const struct el_session *session);
  * model_hash, 64 hex digits that name the model and all that changes its numbers. The file has its name only when it is whole; an
  * older one is replaced.
  */
-EL_API EL_MUST_CHECK enum el_status el_session_save(struct el_session *session, uint32_t seq, const int32_t *ids,
-                                                    size_t n_ids, const char *model_hash, const char *path, struct el_err *err);
+EL_API EL_MUST_CHECK enum el_status el_session_save(struct el_session *session, uint32_t seq, const int32_t *ids, size_t n_ids,
+                                                    const char *model_hash, const char *path, struct el_err *err);
 /*
  * Loads as much of a saved sequence as begins like ids: *n_loaded positions, which the sequence holds then instead of its own.
  * EL_E_FORMAT damaged, EL_E_CHECKSUM, EL_E_UNSUPPORTED when it was saved by another version, with another model or CPU level, or
@@ -637,9 +637,9 @@ struct el_sampler_opts {
     const char *const *dry_breakers; /* texts over which no repetition reaches; NULL: "\n", ":", "\"", "*" */
     size_t n_dry_breakers;
     const struct el_tokenizer *tokenizer; /* needed by DRY, on opening */
-    unsigned mirostat;           /* 0 off; 1, 2: arXiv:2007.14966 takes the place of the chain, after the temperature */
-    float mirostat_tau;          /* surprise aimed at, in bits */
-    float mirostat_eta;          /* learning rate */
+    unsigned mirostat;                    /* 0 off; 1, 2: arXiv:2007.14966 takes the place of the chain, after the temperature */
+    float mirostat_tau;                   /* surprise aimed at, in bits */
+    float mirostat_eta;                   /* learning rate */
     const struct el_logit_bias *logit_bias; /* [n_logit_bias] */
     size_t n_logit_bias;
 };

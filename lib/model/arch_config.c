@@ -142,9 +142,8 @@ enum el_status el_arch_check_flags(const struct el_arch *arch, const struct el_j
         for (const struct el_tensor_rule *r = arch->tensors; r->gguf && wrong; r++) {
             if (!(wrong & UINT64_C(1) << r->role))
                 continue;
-            return el_fail(err, EL_E_FORMAT, "%s is %s%s, but tensors '%s' are %s", f->hf,
-                           wanted != f->absent ? "true" : "false", v ? "" : " (when not said)", readable(r->hf, name),
-                           wanted ? "missing" : "there");
+            return el_fail(err, EL_E_FORMAT, "%s is %s%s, but tensors '%s' are %s", f->hf, wanted != f->absent ? "true" : "false",
+                           v ? "" : " (when not said)", readable(r->hf, name), wanted ? "missing" : "there");
         }
     }
     return EL_OK;

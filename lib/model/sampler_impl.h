@@ -45,7 +45,7 @@ struct el_sampler {
     uint64_t state[4]; /* of xoshiro256** */
     el_sample_fn *steps[EL_MAX_SAMPLER_STEPS];
     size_t n_steps;
-    bool keeps_best; /* no step that is on can drop the most likely token */
+    bool keeps_best;            /* no step that is on can drop the most likely token */
     struct el_logit_bias *bias; /* [opts.n_logit_bias], copied */
 
     struct el_candidate *c; /* [n_vocab], of which n are left */

@@ -358,7 +358,7 @@ static enum el_status declared_types(const struct el_js *js, const struct el_jso
     return EL_OK;
 }
 
-static unsigned type_of(const struct el_json *v)
+unsigned el_js_type_of(const struct el_json *v)
 {
     switch (el_json_type(v)) {
     case EL_JSON_NULL: return EL_JS_NULL;
@@ -386,18 +386,29 @@ enum el_status el_js_types(const struct el_js *js, const struct el_js_list *list
         if (el_json_bool(nullable))
             t |= EL_JS_NULL;
         if (value)
-            t &= type_of(value);
+            t &= el_js_type_of(value);
         if (values) {
             unsigned in = 0;
             if (!el_json_is(values, EL_JSON_ARRAY) || el_json_count(values) == 0)
                 return el_js_fail(js, EL_E_FORMAT, values, "expected a list of values");
             for (const struct el_json *v = el_json_first(values); v; v = el_json_next(v))
-                in |= type_of(v);
+                in |= el_js_type_of(v);
             t &= in;
         }
         *types &= t;
     }
     return EL_OK;
+}
+
+unsigned el_js_speaks_of(const char *key)
+{
+    const struct keyword *const k = find_keyword(key);
+    return !k                     ? 0
+           : k->kind == OF_OBJECT ? EL_JS_OBJECT
+           : k->kind == OF_ARRAY  ? EL_JS_ARRAY
+           : k->kind == OF_STRING ? EL_JS_STRING
+           : k->kind == OF_NUMBER ? EL_JS_INTEGER | EL_JS_FRACTION
+                                  : 0u;
 }
 
 /* Without "type", keywords that speak of some types only mean that the value is of one of those. */
@@ -407,15 +418,8 @@ static unsigned meant_types(const struct el_js_list *list, unsigned types)
     for (uint32_t i = 0; i < list->n; i++) {
         if (el_json_get(list->items[i].node, "type"))
             return types;
-        for (const struct el_json *v = el_json_first(list->items[i].node); v; v = el_json_next(v)) {
-            const struct keyword *const k = find_keyword(el_json_key(v));
-            of |= !k                     ? 0
-                  : k->kind == OF_OBJECT ? EL_JS_OBJECT
-                  : k->kind == OF_ARRAY  ? EL_JS_ARRAY
-                  : k->kind == OF_STRING ? EL_JS_STRING
-                  : k->kind == OF_NUMBER ? EL_JS_INTEGER | EL_JS_FRACTION
-                                         : 0u;
-        }
+        for (const struct el_json *v = el_json_first(list->items[i].node); v; v = el_json_next(v))
+            of |= el_js_speaks_of(el_json_key(v));
     }
     return of ? types & of : types;
 }

@@ -85,6 +85,9 @@ enum el_status el_js_new_name(struct el_js *js, const char *hint, char name[48])
 const struct el_json *el_js_keyword(const struct el_js_list *list, const char *key, uint32_t *i);
 /* The types that all of them allow by "type", "nullable", "enum" and "const". */
 enum el_status el_js_types(const struct el_js *js, const struct el_js_list *list, unsigned *types);
+unsigned el_js_type_of(const struct el_json *v);
+/* The types that a keyword restricts, like EL_JS_STRING for "pattern"; 0: none, or all. */
+unsigned el_js_speaks_of(const char *key);
 bool el_js_equal(const struct el_json *a, const struct el_json *b);
 /* Largest (smallest) of a keyword that counts: minLength, maxItems, ...; none: *value unchanged. EL_E_FORMAT: not a count. */
 enum el_status el_js_count(const struct el_js *js, const struct el_js_list *list, const char *key, bool largest, uint32_t *value);
@@ -102,11 +105,16 @@ enum el_status el_js_array(struct el_js *js, const struct el_js_list *list, cons
 
 /* ---- json_schema_number.c ---- */
 enum el_status el_js_number(struct el_js *js, const struct el_js_list *list, bool integer, struct el_buf *body, bool *never);
+/* Is a number within the bounds of all? EL_E_UNSUPPORTED: a multipleOf that is no whole number. */
+enum el_status el_js_number_fits(const struct el_js *js, const struct el_js_list *list, const struct el_json *v, bool *fits);
 
 /* ---- json_schema_string.c ---- */
 enum el_status el_js_string(struct el_js *js, const struct el_js_list *list, struct el_buf *body, bool *never);
-/* json_schema_pattern.c: a regular expression over the characters of a JSON string, without the quotes. */
-enum el_status el_js_pattern(struct el_js *js, const struct el_json *node, const char *pattern, struct el_buf *body);
+/* Takes the strings out of values (const struct el_json *, of any type) that lack the length, pattern or format of one of the list. */
+enum el_status el_js_keep_strings(const struct el_js *js, const struct el_js_list *list, struct el_buf *values);
+/* json_schema_pattern.c: the JSON strings of min to max (UINT32_MAX: any number of) characters that a regular expression matches. */
+enum el_status el_js_pattern(struct el_js *js, const struct el_json *node, const char *pattern, uint32_t min, uint32_t max,
+                             struct el_buf *body);
 /* Names a ready rule, with all that it needs. */
 void el_js_use(struct el_js *js, const char *name, struct el_buf *body);
 /* A GBNF literal of text as it is, and of the JSON text of a string. */

@@ -376,3 +376,21 @@ enum el_status el_js_number(struct el_js *js, const struct el_js_list *list, boo
     *never = !any;
     return EL_OK;
 }
+
+enum el_status el_js_number_fits(const struct el_js *js, const struct el_js_list *list, const struct el_json *v, bool *fits)
+{
+    const double d = el_json_num(v);
+    const struct el_json *m;
+    struct limits l;
+    int64_t n, by;
+    EL_TRY(find_limits(js, list, &l));
+    *fits = !(l.has_min && (d < l.min || (d == l.min && l.min_strict))) &&
+            !(l.has_max && (d > l.max || (d == l.max && l.max_strict)));
+    for (uint32_t i = 0; (m = el_js_keyword(list, "multipleOf", &i));) {
+        if (!el_json_int(m, &by) || by <= 0)
+            return el_js_fail(js, EL_E_UNSUPPORTED, m,
+                              "multipleOf other than a whole number above 0 together with enum or const");
+        *fits &= el_json_int(v, &n) && n % by == 0;
+    }
+    return EL_OK;
+}

@@ -2,6 +2,9 @@
  * A regular expression (ECMA-262, as JSON Schema has it) becomes rules over the characters of a JSON string. What a grammar
  * cannot say is refused by name: look-around, back-references, word boundaries, anchors in the middle, Unicode properties. A
  * character that JSON may write in several ways is written in the shortest here.
+ *
+ * minLength and maxLength beside a pattern hold where they can be put into it: where all its texts are within them, or where one
+ * repeated character is all that makes their lengths differ ("^[a-z][a-z0-9]*$"), whose number of repetitions then is another.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +20,24 @@ struct regex {
     const struct el_json *node;
     const char *p;
     unsigned depth;
+    uint32_t min, max; /* characters that a text may have */
 };
+
+/* How many characters something takes, or how often it comes. */
+struct span {
+    uint32_t lo, hi; /* hi UINT32_MAX: any number */
+};
+
+static uint32_t times(uint32_t a, uint32_t b)
+{
+    const uint64_t n = (uint64_t)a * b;
+    return n && (a == UINT32_MAX || b == UINT32_MAX || n > UINT32_MAX) ? UINT32_MAX : (uint32_t)n;
+}
+
+static uint32_t plus(uint32_t a, uint32_t b)
+{
+    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
+}
 
 /* What stands at p, for messages. */
 struct place {
@@ -227,9 +247,9 @@ static enum el_status parse_class(struct regex *r, struct el_buf *set)
     return EL_OK;
 }
 
-static enum el_status parse_choice(struct regex *r, struct el_buf *body);
+static enum el_status parse_choice(struct regex *r, struct el_buf *body, struct span *length);
 
-static enum el_status parse_group(struct regex *r, struct el_buf *body)
+static enum el_status parse_group(struct regex *r, struct el_buf *body, struct span *length)
 {
     r->p++;
     if (*r->p == '?') {
@@ -243,7 +263,7 @@ static enum el_status parse_group(struct regex *r, struct el_buf *body)
     if (++r->depth > MAX_GROUPS)
         return refuse(r, "a group so deep");
     el_buf_add_str(body, "( ");
-    EL_TRY(parse_choice(r, body));
+    EL_TRY(parse_choice(r, body, length));
     if (*r->p != ')')
         return wrong(r, "')'");
     r->p++;
@@ -252,14 +272,15 @@ static enum el_status parse_group(struct regex *r, struct el_buf *body)
     return EL_OK;
 }
 
-static enum el_status parse_atom(struct regex *r, struct el_buf *body)
+static enum el_status parse_atom(struct regex *r, struct el_buf *body, struct span *length)
 {
     struct el_buf set;
     uint32_t cp = 0;
     bool is_class = true;
     enum el_status status = EL_OK;
+    *length = (struct span){1, 1};
     if (*r->p == '(')
-        return parse_group(r, body);
+        return parse_group(r, body, length);
     if (*r->p == '^' || *r->p == '$')
         return refuse(r, "an anchor in the middle");
     if (*r->p == ']' || *r->p == '{' || *r->p == '}')
@@ -301,26 +322,24 @@ static enum el_status parse_count(struct regex *r, uint32_t *n)
     return EL_OK;
 }
 
-static enum el_status parse_quantifier(struct regex *r, struct el_buf *body)
+static enum el_status parse_quantifier(struct regex *r, struct span *count)
 {
+    *count = (struct span){1, 1};
     if (*r->p == '{') {
-        uint32_t min, max = UINT32_MAX;
         r->p++;
-        EL_TRY(parse_count(r, &min));
-        if (*r->p != ',')
-            max = min;
-        else if (*++r->p != '}')
-            EL_TRY(parse_count(r, &max));
+        EL_TRY(parse_count(r, &count->lo));
+        count->hi = count->lo;
+        if (*r->p == ',') {
+            count->hi = UINT32_MAX;
+            if (*++r->p != '}')
+                EL_TRY(parse_count(r, &count->hi));
+        }
         if (*r->p != '}')
             return wrong(r, "'}'");
-        if (max < min)
+        if (count->hi < count->lo)
             return wrong(r, "the smaller number of repetitions first");
-        if (max == UINT32_MAX)
-            el_buf_addf(body, "{%u,}", (unsigned)min);
-        else
-            el_buf_addf(body, "{%u,%u}", (unsigned)min, (unsigned)max);
     } else if (*r->p == '*' || *r->p == '+' || *r->p == '?')
-        el_buf_add_byte(body, (uint8_t)*r->p);
+        *count = (struct span){*r->p == '+', *r->p == '?' ? 1 : UINT32_MAX};
     else
         return EL_OK;
     r->p++;
@@ -328,36 +347,112 @@ static enum el_status parse_quantifier(struct regex *r, struct el_buf *body)
     return *r->p && strchr("*+?{", *r->p) ? wrong(r, "no second repetition") : EL_OK;
 }
 
-/* Alternatives up to ')' or the end. Outside of groups they have anchors, and without one any text beside them. */
-static enum el_status parse_choice(struct regex *r, struct el_buf *body)
+static void write_count(struct el_buf *body, struct span count)
+{
+    if (count.hi == UINT32_MAX)
+        el_buf_addf(body, count.lo == 0 ? "*" : count.lo == 1 ? "+" : "{%u,}", (unsigned)count.lo);
+    else if (count.lo != 1 || count.hi != 1)
+        el_buf_addf(body, "{%u,%u}", (unsigned)count.lo, (unsigned)count.hi);
+}
+
+/* ---- sequences ---- */
+
+/* What a branch comes to, and the place of the one count that can make its length another. */
+struct branch {
+    struct span length;
+    unsigned n_varying; /* parts of more than one length */
+    bool has_count;     /* the last of them is one character, so many times: */
+    struct span count;
+    size_t from, to; /* where the count stands in the body */
+};
+
+static void add_part(struct branch *b, struct span length, struct span count, struct el_buf *body)
+{
+    const struct span all = {times(length.lo, count.lo), times(length.hi, count.hi)};
+    const size_t from = body->nbytes;
+    write_count(body, count);
+    b->length = (struct span){plus(b->length.lo, all.lo), plus(b->length.hi, all.hi)};
+    if (all.lo == all.hi)
+        return;
+    b->n_varying++;
+    b->has_count = length.lo == 1 && length.hi == 1;
+    b->count = count;
+    b->from = from;
+    b->to = body->nbytes;
+}
+
+/* Puts minLength and maxLength into a branch. */
+static enum el_status fit_branch(const struct regex *r, const struct branch *b, struct el_buf *body)
+{
+    if (b->length.lo >= r->min && b->length.hi <= r->max)
+        return EL_OK;
+    if (b->n_varying != 1 || !b->has_count || b->length.lo > r->max || b->length.hi < r->min)
+        return el_js_fail(r->js, EL_E_UNSUPPORTED, r->node, "minLength and maxLength cannot be put into this pattern");
+    const uint32_t rest = b->length.lo - b->count.lo;
+    struct span count = b->count;
+    if (r->min > rest && r->min - rest > count.lo)
+        count.lo = r->min - rest;
+    if (r->max != UINT32_MAX && r->max - rest < count.hi)
+        count.hi = r->max - rest;
+    if (count.lo > EL_MAX_GRAMMAR_REPEAT || (count.hi != UINT32_MAX && count.hi > EL_MAX_GRAMMAR_REPEAT))
+        return el_js_fail(r->js, EL_E_UNSUPPORTED, r->node, "lengths of more than %d characters", EL_MAX_GRAMMAR_REPEAT);
+    struct el_buf tail;
+    el_buf_init(&tail);
+    el_buf_add(&tail, body->data + b->to, body->nbytes - b->to);
+    body->nbytes = b->from;
+    write_count(body, count);
+    el_buf_add(body, tail.data, tail.nbytes);
+    body->failed |= tail.failed;
+    el_buf_release(&tail);
+    return EL_OK;
+}
+
+static void any_text(struct regex *r, struct branch *b, struct el_buf *body)
+{
+    el_js_use(r->js, "char", body);
+    add_part(b, (struct span){1, 1}, (struct span){0, UINT32_MAX}, body);
+    el_buf_add_byte(body, ' ');
+}
+
+/* One alternative. Outside of groups it has anchors, and without one any text beside it. */
+static enum el_status parse_branch(struct regex *r, struct branch *b, struct el_buf *body)
 {
     const bool top = r->depth == 0;
-    for (;;) {
-        bool ended = false;
-        size_t n = 0;
-        if (top && *r->p == '^')
+    const size_t start = body->nbytes;
+    bool ended = false;
+    *b = (struct branch){.n_varying = 0};
+    if (top && *r->p == '^')
+        r->p++;
+    else if (top)
+        any_text(r, b, body);
+    while (*r->p && *r->p != '|' && *r->p != ')') {
+        struct span length, count;
+        if (top && *r->p == '$' && (!r->p[1] || r->p[1] == '|')) {
             r->p++;
-        else if (top) {
-            el_js_use(r->js, "char", body);
-            el_buf_add_str(body, "* ");
-            n++;
+            ended = true;
+            break;
         }
-        while (*r->p && *r->p != '|' && *r->p != ')') {
-            if (top && *r->p == '$' && (!r->p[1] || r->p[1] == '|')) {
-                r->p++;
-                ended = true;
-                break;
-            }
-            EL_TRY(parse_atom(r, body));
-            EL_TRY(parse_quantifier(r, body));
-            el_buf_add_byte(body, ' ');
-            n++;
-        }
-        if (top && !ended) {
-            el_js_use(r->js, "char", body);
-            el_buf_add_str(body, "* ");
-        } else if (n == 0)
-            el_buf_add_str(body, "\"\"");
+        EL_TRY(parse_atom(r, body, &length));
+        EL_TRY(parse_quantifier(r, &count));
+        add_part(b, length, count, body);
+        el_buf_add_byte(body, ' ');
+    }
+    if (top && !ended)
+        any_text(r, b, body);
+    else if (body->nbytes == start)
+        el_buf_add_str(body, "\"\"");
+    return top ? fit_branch(r, b, body) : EL_OK;
+}
+
+/* Alternatives up to ')' or the end. */
+static enum el_status parse_choice(struct regex *r, struct el_buf *body, struct span *length)
+{
+    *length = (struct span){UINT32_MAX, 0};
+    for (;;) {
+        struct branch b;
+        EL_TRY(parse_branch(r, &b, body));
+        length->lo = b.length.lo < length->lo ? b.length.lo : length->lo;
+        length->hi = b.length.hi > length->hi ? b.length.hi : length->hi;
         if (*r->p != '|')
             return EL_OK;
         r->p++;
@@ -365,11 +460,13 @@ static enum el_status parse_choice(struct regex *r, struct el_buf *body)
     }
 }
 
-enum el_status el_js_pattern(struct el_js *js, const struct el_json *node, const char *pattern, struct el_buf *body)
+enum el_status el_js_pattern(struct el_js *js, const struct el_json *node, const char *pattern, uint32_t min, uint32_t max,
+                             struct el_buf *body)
 {
-    struct regex r = {.js = js, .node = node, .p = pattern};
+    struct regex r = {.js = js, .node = node, .p = pattern, .min = min, .max = max};
+    struct span length;
     el_buf_add_str(body, "\"\\\"\" ( ");
-    EL_TRY(parse_choice(&r, body));
+    EL_TRY(parse_choice(&r, body, &length));
     if (*r.p)
         return wrong(&r, "the end of the pattern");
     el_buf_add_str(body, ") \"\\\"\"");

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "edgellm.h"
 #include "text/grammar.h"
 #include "text/json_schema.h"
 
@@ -53,7 +54,8 @@ static const struct el_js_builtin builtins[] = {
     {"group", "hex{1,4}", "hex"},
     {"hostname", "label ( \".\" label ){0,3}", "label"},
     {"label", "[A-Za-z0-9] ( [A-Za-z0-9-]{0,60} [A-Za-z0-9] )?", ""},
-    {"email", "atom ( \".\" atom ){0,3} \"@\" hostname", "atom hostname"},
+    {"email", "atom ( \".\" atom ){0,3} \"@\" mail-label ( \".\" mail-label ){0,3}", "atom mail-label"},
+    {"mail-label", "[A-Za-z0-9] ( [A-Za-z0-9-]{0,40} [A-Za-z0-9] )?", ""}, /* so that no address is too long for SMTP */
     {"atom", "[A-Za-z0-9_+-]{1,16}", ""},
     {"uri",
      "[A-Za-z] [A-Za-z0-9+.-]{0,15} \"://\" hostname ( \":\" [0-9]{1,5} )? ( \"/\" uri-char* )* ( \"?\" uri-char* )? "
@@ -64,8 +66,28 @@ static const struct el_js_builtin builtins[] = {
 enum { N_BUILTINS = sizeof builtins / sizeof builtins[0] };
 _Static_assert(N_BUILTINS <= 32, "el_js.builtins has a bit for each");
 
-static const char *const formats[] = {"date", "time", "date-time", "duration", "uuid",
-                                      "ipv4", "ipv6", "hostname",  "email",    "uri"};
+/* The formats, the rules for them, and how long their texts are. */
+struct format {
+    const char *name, *rule; /* rule NULL: any string, the name says only how it is shown or meant */
+    uint32_t min, max;
+};
+static const struct format formats[] = {
+    {"date", "date", 10, 10},          {"time", "time", 9, 24},         {"date-time", "date-time", 20, 35},
+    {"duration", "duration", 3, 62},   {"uuid", "uuid", 36, 36},        {"uuid1", "uuid", 36, 36},
+    {"uuid2", "uuid", 36, 36},         {"uuid3", "uuid", 36, 36},       {"uuid4", "uuid", 36, 36},
+    {"uuid5", "uuid", 36, 36},         {"ipv4", "ipv4", 7, 15},         {"ipv6", "ipv6", 2, 39},
+    {"hostname", "hostname", 1, 251},  {"email", "email", 3, 239},      {"uri", "uri", 5, UINT32_MAX},
+    {"password", NULL, 0, UINT32_MAX}, {"binary", NULL, 0, UINT32_MAX},
+};
+enum { MIN_BOUNDED_URI = 300, URI_HEAD = 16 + 3 + 251 + 6 }; /* scheme, ://, hostname, port */
+
+static const struct format *find_format(const char *name)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return &formats[i];
+    return NULL;
+}
 
 static void write_builtin(struct el_js *js, const char *name, size_t nbytes)
 {
@@ -134,22 +156,52 @@ void el_js_char(struct el_buf *body, uint32_t cp, bool in_class)
 
 /* ---- strings ---- */
 
-static enum el_status write_format(struct el_js *js, const struct el_json *v, struct el_buf *body)
+/* A URI of at most max characters: every part after the hostname gets its share. */
+static void write_uri(struct el_js *js, uint32_t max, struct el_buf *body)
 {
-    const char *const format = el_json_str(v);
-    for (size_t i = 0; format && i < sizeof formats / sizeof formats[0]; i++) {
-        if (strcmp(formats[i], format) != 0)
-            continue;
-        el_buf_add_str(body, "\"\\\"\" ( ");
-        el_js_use(js, formats[i], body);
-        el_buf_add_str(body, " ) \"\\\"\"");
+    uint32_t share = (max - URI_HEAD - 3) / 9; /* three parts, in which a character may be written as %XX */
+    if (share > 1000)
+        share = 1000;
+    el_buf_add_str(body, "[A-Za-z] [A-Za-z0-9+.-]{0,15} \"://\" ");
+    el_js_use(js, "hostname", body);
+    el_buf_add_str(body, " ( \":\" [0-9]{1,5} )? ( \"/\" ( \"/\" | ");
+    el_js_use(js, "uri-char", body);
+    el_buf_addf(body, " ){0,%u} )? ( \"?\" uri-char{0,%u} )? ( \"#\" uri-char{0,%u} )?", (unsigned)share, (unsigned)share,
+                (unsigned)share);
+}
+
+static void write_lengths(struct el_js *js, uint32_t min, uint32_t max, struct el_buf *body)
+{
+    el_buf_add_str(body, "\"\\\"\" ");
+    el_js_use(js, "char", body);
+    if (max == UINT32_MAX)
+        el_buf_addf(body, "{%u,} \"\\\"\"", (unsigned)min);
+    else
+        el_buf_addf(body, "{%u,%u} \"\\\"\"", (unsigned)min, (unsigned)max);
+}
+
+static enum el_status write_format(struct el_js *js, const struct el_json *v, uint32_t min, uint32_t max, struct el_buf *body)
+{
+    const struct format *const f = el_json_str(v) ? find_format(el_json_str(v)) : NULL;
+    if (!f)
+        return el_js_fail(js, EL_E_UNSUPPORTED, v,
+                          "format '%.40s' has no grammar, there are date, time, date-time, duration, uuid, ipv4, ipv6, hostname, "
+                          "email, uri, password and binary",
+                          el_json_str(v) ? el_json_str(v) : "");
+    if (!f->rule) {
+        write_lengths(js, min, max, body);
         return EL_OK;
     }
-    return el_js_fail(
-        js, format ? EL_E_UNSUPPORTED : EL_E_FORMAT, v,
-        "format '%.40s' has no grammar, there are date, time, date-time, duration, uuid, ipv4, ipv6, hostname, email "
-        "and uri",
-        format ? format : "");
+    const bool shorter = max < f->max && strcmp(f->rule, "uri") == 0 && max >= MIN_BOUNDED_URI;
+    if (min > f->min || (max < f->max && !shorter))
+        return el_js_fail(js, EL_E_UNSUPPORTED, v, "format '%s' cannot be combined with these lengths", f->name);
+    el_buf_add_str(body, "\"\\\"\" ( ");
+    if (shorter)
+        write_uri(js, max, body);
+    else
+        el_js_use(js, f->rule, body);
+    el_buf_add_str(body, " ) \"\\\"\"");
+    return EL_OK;
 }
 
 /* The one value of a keyword; two different ones would have to hold at once. */
@@ -177,24 +229,108 @@ enum el_status el_js_string(struct el_js *js, const struct el_js_list *list, str
     EL_TRY(only_one(js, list, "pattern", &pattern));
     EL_TRY(only_one(js, list, "format", &format));
     const bool bounded = el_js_keyword(list, "minLength", &i) || el_js_keyword(list, "maxLength", &k);
-    if ((pattern != NULL) + (format != NULL) + bounded > 1)
-        return el_js_fail(js, EL_E_UNSUPPORTED, pattern ? pattern : format, "'pattern', 'format' and lengths cannot be combined");
-    if (pattern)
-        return el_js_pattern(js, pattern, el_json_str(pattern), body);
-    if (format)
-        return write_format(js, format, body);
-    if (!bounded) {
-        el_js_use(js, "string", body);
-        return EL_OK;
-    }
-    if (min > EL_MAX_GRAMMAR_REPEAT || (max != UINT32_MAX && max > EL_MAX_GRAMMAR_REPEAT))
+    if (bounded && (min > EL_MAX_GRAMMAR_REPEAT || (max != UINT32_MAX && max > EL_MAX_GRAMMAR_REPEAT)))
         return el_js_fail(js, EL_E_UNSUPPORTED, list->items[0].node, "lengths of more than %d characters", EL_MAX_GRAMMAR_REPEAT);
     *never = min > max;
-    el_buf_add_str(body, "\"\\\"\" ");
-    el_js_use(js, "char", body);
-    if (max == UINT32_MAX)
-        el_buf_addf(body, "{%u,} \"\\\"\"", (unsigned)min);
+    if (*never)
+        return EL_OK;
+    if (pattern && format && !(find_format(el_json_str(format)) && !find_format(el_json_str(format))->rule))
+        return el_js_fail(js, EL_E_UNSUPPORTED, pattern, "'pattern' and 'format' cannot be combined");
+    if (pattern)
+        return el_js_pattern(js, pattern, el_json_str(pattern), min, max, body);
+    if (format)
+        return write_format(js, format, min, max, body);
+    if (bounded)
+        write_lengths(js, min, max, body);
     else
-        el_buf_addf(body, "{%u,%u} \"\\\"\"", (unsigned)min, (unsigned)max);
+        el_js_use(js, "string", body);
+    return EL_OK;
+}
+
+/* ---- strings that are known ---- */
+
+/* A pattern or format as the grammar that it would be written as. */
+static enum el_status open_grammar(const struct el_js *js, const struct el_json *node, bool is_format,
+                                   struct el_grammar **grammar)
+{
+    struct el_js alone = {.root = js->root, .what = js->what, .err = js->err};
+    struct el_buf text;
+    *grammar = NULL;
+    el_buf_init(&alone.out);
+    el_buf_init(&text);
+    el_buf_add_str(&text, "root ::= ");
+    enum el_status status = is_format ? write_format(&alone, node, 0, UINT32_MAX, &text)
+                                      : el_js_pattern(&alone, node, el_json_str(node), 0, UINT32_MAX, &text);
+    el_buf_add_byte(&text, '\n');
+    el_buf_add(&text, alone.out.data, alone.out.nbytes);
+    if (status == EL_OK && (text.failed || alone.out.failed))
+        status = el_fail(js->err, EL_E_MEMORY, "%s: out of memory", js->what);
+    if (status == EL_OK)
+        status = el_grammar_parse(text.data, text.nbytes, js->what, NULL, grammar, js->err);
+    el_buf_release(&text);
+    el_buf_release(&alone.out);
+    return status;
+}
+
+static enum el_status is_taken(const struct el_js *js, const struct el_grammar *grammar, const char *text, bool *taken)
+{
+    struct el_buf json;
+    el_buf_init(&json);
+    el_buf_add_json_str(&json, text, strlen(text));
+    const enum el_status status = json.failed ? el_fail(js->err, EL_E_MEMORY, "%s: out of memory", js->what)
+                                              : el_grammar_accepts(grammar, json.data, json.nbytes, taken, NULL, js->err);
+    el_buf_release(&json);
+    return status;
+}
+
+static bool has_length(const char *text, uint32_t min, uint32_t max)
+{
+    uint32_t n = 0;
+    for (const char *c = text; *c; c++)
+        n += ((unsigned char)*c & 0xc0) != 0x80; /* the first byte of a character */
+    return n >= min && n <= max;
+}
+
+/* One filter: by the grammar, or without one by length. */
+static enum el_status keep(const struct el_js *js, const struct el_grammar *grammar, uint32_t min, uint32_t max,
+                           struct el_buf *values)
+{
+    const struct el_json **const v = (const struct el_json **)(void *)values->data;
+    const size_t n = values->nbytes / sizeof *v;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *const text = el_json_is(v[i], EL_JSON_STR) ? el_json_str(v[i]) : NULL;
+        bool fits = true;
+        if (text && grammar)
+            EL_TRY(is_taken(js, grammar, text, &fits));
+        else if (text)
+            fits = has_length(text, min, max);
+        if (fits)
+            v[kept++] = v[i];
+    }
+    values->nbytes = kept * sizeof *v;
+    return EL_OK;
+}
+
+enum el_status el_js_keep_strings(const struct el_js *js, const struct el_js_list *list, struct el_buf *values)
+{
+    uint32_t min = 0, max = UINT32_MAX;
+    EL_TRY(el_js_count(js, list, "minLength", true, &min));
+    EL_TRY(el_js_count(js, list, "maxLength", false, &max));
+    EL_TRY(keep(js, NULL, min, max, values));
+    for (int k = 0; k < 2; k++) {
+        const struct el_json *v;
+        for (uint32_t i = 0; values->nbytes && (v = el_js_keyword(list, k ? "format" : "pattern", &i));) {
+            struct el_grammar *grammar;
+            if (!el_json_is(v, EL_JSON_STR))
+                return el_js_fail(js, EL_E_FORMAT, v, "expected a string");
+            if (k == 1 && !find_format(el_json_str(v)))
+                continue; /* "enum", say: the values are listed, so nothing is to be known of it */
+            EL_TRY(open_grammar(js, v, k == 1, &grammar));
+            const enum el_status status = keep(js, grammar, 0, 0, values);
+            el_grammar_close(grammar);
+            EL_TRY(status);
+        }
+    }
     return EL_OK;
 }

@@ -1,5 +1,4 @@
 /* anyOf and oneOf, enum and const: values of one kind or another. */
-#include <math.h>
 #include <string.h>
 
 #include "text/json_schema.h"
@@ -98,22 +97,74 @@ static enum el_status are_apart(struct el_js *js, const struct el_js_list *a, co
     return *apart ? EL_OK : members_apart(js, b, a, depth, apart);
 }
 
-static enum el_status check_one_of(struct el_js *js, const struct el_json *branches)
+/* Is no member of this name ever written for the list? A union within it might have one. */
+static bool never_written(const struct el_js_list *list, const char *name)
+{
+    bool listed_any = false;
+    for (uint32_t i = 0; i < list->n; i++) {
+        const struct el_js_item *const item = &list->items[i];
+        const struct el_json *const extra = el_json_get(item->node, "additionalProperties");
+        const struct el_json *const properties = el_json_get(item->node, "properties");
+        if ((extra && !(el_json_is(extra, EL_JSON_BOOL) && !el_json_bool(extra))) || el_json_get(properties, name) ||
+            (el_json_get(item->node, "anyOf") && !(item->skip & EL_JS_NO_ANY)) ||
+            (el_json_get(item->node, "oneOf") && !(item->skip & EL_JS_NO_ONE)))
+            return false;
+        listed_any |= el_json_count(properties) > 0;
+    }
+    return listed_any && !required(list, name);
+}
+
+/*
+ * Members that a schema does not name are not written, though it may allow them. So no text of `written` satisfies `other` where
+ * that requires one of those.
+ */
+static enum el_status lacks_a_member(const struct el_js *js, const struct el_js_list *written, const struct el_js_list *other,
+                                     bool *lacks)
+{
+    const struct el_json *v;
+    unsigned types;
+    EL_TRY(el_js_types(js, written, &types));
+    for (uint32_t i = 0; types == EL_JS_OBJECT && !*lacks && (v = el_js_keyword(other, "required", &i));)
+        for (const struct el_json *r = el_json_first(v); r && !*lacks; r = el_json_next(r))
+            *lacks = el_json_is(r, EL_JSON_STR) && never_written(written, el_json_str(r));
+    return EL_OK;
+}
+
+/* Two branches beside the rest of the list: is no text of either right for the other? */
+static enum el_status are_written_apart(struct el_js *js, const struct el_js_list *rest, const struct el_json *v,
+                                        const struct el_json *w, bool *apart)
+{
+    struct el_js_list one = {.n = 0}, two = {.n = 0}, with_one = *rest, with_two = *rest;
+    bool lacks[2] = {false, false};
+    with_one.n_refs = with_two.n_refs = 0;
+    EL_TRY(el_js_add(js, &one, v, 0));
+    EL_TRY(el_js_add(js, &two, w, 0));
+    EL_TRY(are_apart(js, &one, &two, 0, apart));
+    if (*apart)
+        return EL_OK;
+    EL_TRY(el_js_add(js, &with_one, v, 0));
+    EL_TRY(el_js_add(js, &with_two, w, 0));
+    EL_TRY(lacks_a_member(js, &with_one, &two, &lacks[0]));
+    EL_TRY(lacks_a_member(js, &with_two, &one, &lacks[1]));
+    *apart = lacks[0] && lacks[1];
+    return EL_OK;
+}
+
+/* rest: the list, whose item with this oneOf is marked so. */
+static enum el_status check_one_of(struct el_js *js, const struct el_js_list *rest, const struct el_json *branches)
 {
     size_t i = 0;
     for (const struct el_json *v = el_json_first(branches); v; v = el_json_next(v), i++) {
         size_t k = i + 1;
         for (const struct el_json *w = el_json_next(v); w; w = el_json_next(w), k++) {
-            struct el_js_list a = {.n = 0}, b = {.n = 0};
             bool apart = false;
-            EL_TRY(el_js_add(js, &a, v, 0));
-            EL_TRY(el_js_add(js, &b, w, 0));
-            EL_TRY(are_apart(js, &a, &b, 0, &apart));
+            EL_TRY(are_written_apart(js, rest, v, w, &apart));
             if (!apart)
                 return el_js_fail(
                     js, EL_E_UNSUPPORTED, branches,
                     "branches %zu and %zu may hold at once, which oneOf forbids; write anyOf, or tell them apart by "
-                    "type, by a required member with const or enum, or by additionalProperties: false",
+                    "type, by a required member with const or enum, or by members that each requires and the other "
+                    "has not",
                     i, k);
         }
     }
@@ -129,8 +180,11 @@ enum el_status el_js_union(struct el_js *js, const struct el_js_list *list, uint
     const bool one = strcmp(key, "oneOf") == 0;
     if (!el_json_is(branches, EL_JSON_ARRAY) || el_json_count(branches) == 0)
         return el_js_fail(js, EL_E_FORMAT, branches, "expected a list of schemas");
-    if (one)
-        EL_TRY(check_one_of(js, branches));
+    if (one) {
+        struct el_js_list rest = *list;
+        rest.items[i].skip |= EL_JS_NO_ONE;
+        EL_TRY(check_one_of(js, &rest, branches));
+    }
     *never = true;
     for (const struct el_json *v = el_json_first(branches); v; v = el_json_next(v)) {
         struct el_js_list together = *list;
@@ -197,56 +251,53 @@ static bool allowed_by(const struct el_js_list *list, const struct el_json *v)
     return true;
 }
 
-static unsigned value_type(const struct el_json *v)
+/* Whether a value that is no string is one that the other keywords allow. Of objects and arrays that is a validator's work. */
+static enum el_status fits_others(const struct el_js *js, const struct el_js_list *list, const struct el_json *v, bool *fits)
 {
-    static const unsigned types[] = {[EL_JSON_NULL] = EL_JS_NULL,
-                                     [EL_JSON_BOOL] = EL_JS_BOOL,
-                                     [EL_JSON_STR] = EL_JS_STRING,
-                                     [EL_JSON_ARRAY] = EL_JS_ARRAY,
-                                     [EL_JSON_OBJECT] = EL_JS_OBJECT};
-    if (el_json_type(v) != EL_JSON_NUMBER)
-        return types[el_json_type(v)];
-    return el_json_num(v) == floor(el_json_num(v)) ? EL_JS_INTEGER : EL_JS_FRACTION;
+    const unsigned type = el_js_type_of(v);
+    *fits = true;
+    for (uint32_t i = 0; type & (EL_JS_OBJECT | EL_JS_ARRAY) && i < list->n; i++)
+        for (const struct el_json *k = el_json_first(list->items[i].node); k; k = el_json_next(k))
+            if (el_js_speaks_of(el_json_key(k)) & type)
+                return el_js_fail(js, EL_E_UNSUPPORTED, list->items[i].node,
+                                  "keyword '%.64s' together with a list or an object in enum or const", el_json_key(k));
+    return type & (EL_JS_INTEGER | EL_JS_FRACTION) ? el_js_number_fits(js, list, v, fits) : EL_OK;
 }
 
-/* A listed value would have to be tested against any other keyword, which is a validator's work. */
-static enum el_status refuse_others(const struct el_js *js, const struct el_js_list *list)
+/* values gets those (const struct el_json *) of one enum or const, all that there can be, that everything else allows. */
+static enum el_status collect_values(const struct el_js *js, const struct el_js_list *list, unsigned types, struct el_buf *values)
 {
-    static const char *const fine[] = {"type",     "nullable",   "enum",     "const",       "$ref",    "allOf",
-                                       "anyOf",    "oneOf",      "title",    "description", "default", "example",
-                                       "examples", "deprecated", "readOnly", "writeOnly",   "$defs",   "definitions",
-                                       "$schema",  "$id",        "id",       "$comment",    "$anchor", "$vocabulary"};
-    for (uint32_t i = 0; i < list->n; i++) {
-        for (const struct el_json *v = el_json_first(list->items[i].node); v; v = el_json_next(v)) {
-            bool ok = strncmp(el_json_key(v), "x-", 2) == 0;
-            for (size_t k = 0; k < sizeof fine / sizeof fine[0] && !ok; k++)
-                ok = strcmp(fine[k], el_json_key(v)) == 0;
-            if (!ok)
-                return el_js_fail(js, EL_E_UNSUPPORTED, list->items[i].node, "keyword '%.64s' together with enum or const",
-                                  el_json_key(v));
-        }
+    uint32_t i = 0;
+    while (!el_json_get(list->items[i].node, "const") && !el_json_get(list->items[i].node, "enum"))
+        i++;
+    const struct el_json *const value = el_json_get(list->items[i].node, "const");
+    const struct el_json *v = value ? value : el_json_first(el_json_get(list->items[i].node, "enum"));
+    for (; v; v = value ? NULL : el_json_next(v)) {
+        bool fits;
+        if (!(types & el_js_type_of(v)) || !allowed_by(list, v))
+            continue;
+        EL_TRY(fits_others(js, list, v, &fits));
+        if (fits)
+            el_buf_add(values, &v, sizeof v);
     }
-    return EL_OK;
+    if (values->failed)
+        return el_fail(js->err, EL_E_MEMORY, "%s: out of memory", js->what);
+    return el_js_keep_strings(js, list, values);
 }
 
 enum el_status el_js_values(struct el_js *js, const struct el_js_list *list, unsigned types, struct el_buf *body, bool *never)
 {
-    EL_TRY(refuse_others(js, list));
-    *never = true;
-    for (uint32_t i = 0; i < list->n; i++) {
-        const struct el_json *const value = el_json_get(list->items[i].node, "const");
-        const struct el_json *const values = el_json_get(list->items[i].node, "enum");
-        if (!value && !values)
-            continue;
-        for (const struct el_json *v = value ? value : el_json_first(values); v; v = value ? NULL : el_json_next(v)) {
-            if (!(types & value_type(v)) || !allowed_by(list, v))
-                continue;
-            if (!*never)
-                el_buf_add_str(body, " | ");
-            write_value(js, v, body);
-            *never = false;
-        }
-        break; /* the values of one of them are all that there can be */
+    struct el_buf values;
+    el_buf_init(&values);
+    const enum el_status status = collect_values(js, list, types, &values);
+    const struct el_json *const *const v = (const struct el_json *const *)(const void *)values.data;
+    const size_t n = status == EL_OK ? values.nbytes / sizeof *v : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            el_buf_add_str(body, " | ");
+        write_value(js, v[i], body);
     }
-    return EL_OK;
+    *never = n == 0;
+    el_buf_release(&values);
+    return status;
 }

@@ -56,6 +56,14 @@ enum el_status el_tokenizer_import_tiktoken(struct el_meta *meta, const char *na
                                             const struct el_tokenizer_texts *texts, uint32_t n_vocab, struct el_err *err);
 /* Do data, or their start, begin with such a line? */
 bool el_is_tiktoken(const uint8_t *data, size_t nbytes);
+/*
+ * Mistral's tekken.json: ranks as in a file of tiktoken, with the pattern and the special tokens. A text begins with <s> where
+ * BOS is asked for.
+ */
+enum el_status el_tokenizer_import_tekken(struct el_meta *meta, const char *data, size_t nbytes,
+                                          const struct el_tokenizer_texts *texts, uint32_t n_vocab, struct el_err *err);
+/* Is a JSON text such a file, and no tokenizer.json? */
+bool el_is_tekken(const char *data, size_t nbytes);
 /* llama2.c's tokenizer.bin -> metadata. */
 enum el_status el_tokenizer_import_llama2c(struct el_meta *meta, const uint8_t *data, size_t nbytes, uint32_t n_vocab,
                                            struct el_err *err);

@@ -36,6 +36,9 @@ enum el_status el_import_special(struct el_import *im);
  */
 enum el_status el_import_write_added(struct el_import *im, const struct el_strmap *ids, const char *const *usual,
                                      struct el_buf *out);
+/* The id of a special token under a key of the metadata that has none yet; text NULL, or not in ids: nothing. */
+enum el_status el_import_set_usual(struct el_meta *meta, const char *key, const char *text, const struct el_strmap *ids,
+                                   struct el_err *err);
 /* tokenizer.chat_template from tokenizer_config.json. */
 enum el_status el_import_template(struct el_import *im);
 

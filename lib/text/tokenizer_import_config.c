@@ -248,3 +248,10 @@ enum el_status el_import_write_added(struct el_import *im, const struct el_strma
     el_strmap_release(&written);
     return ok ? EL_OK : out_of_memory(im->err);
 }
+
+enum el_status el_import_set_usual(struct el_meta *meta, const char *key, const char *text, const struct el_strmap *ids,
+                                   struct el_err *err)
+{
+    const int64_t id = text ? el_strmap_get(ids, text, strlen(text), -1) : -1;
+    return id >= 0 && el_meta_find(meta, key) == SIZE_MAX ? el_meta_set_u32(meta, key, (uint32_t)id, err) : EL_OK;
+}

@@ -131,7 +131,7 @@ static const struct {
         name, from, "config.json", old, new, code, says                                                                          \
     }
     FAMILY("biases that the config denies", "llama-bias", "\"mlp_bias\": true", "\"mlp_bias\": false", EL_E_FORMAT,
-           "config.json: mlp_bias is false, but tensors 'model.layers.%u.mlp.gate_proj.bias' are there"),
+           "config.json: mlp_bias is false, but tensors 'model.layers.N.mlp.gate_proj.bias' are there"),
     FAMILY("biases that the folder lacks", "granite", "\"attention_bias\": false", "\"attention_bias\": true", EL_E_FORMAT,
            "attention_bias is true, but tensors"),
     FAMILY("a multiplier of 0", "granite", "\"residual_multiplier\": 0.6", "\"residual_multiplier\": 0", EL_E_FORMAT,
@@ -161,7 +161,7 @@ static const struct {
     FAMILY("positions fewer than rows", "opt", "\"max_position_embeddings\": 64", "\"max_position_embeddings\": 66", EL_E_FORMAT,
            "tensor 'model.decoder.embed_positions.weight' is [66, 32], config.json makes it [68, 32]"),
     FAMILY("parallel, and two norms", "stablelm", "\"use_parallel_residual\": false", "\"use_parallel_residual\": true",
-           EL_E_FORMAT, "use_parallel_residual is true, but tensors 'model.layers.%u.post_attention_layernorm.weight' are there"),
+           EL_E_FORMAT, "use_parallel_residual is true, but tensors 'model.layers.N.post_attention_layernorm.weight' are there"),
     FAMILY("not parallel, and one norm", "stablelm-parallel", "\"use_parallel_residual\": true",
            "\"use_parallel_residual\": false", EL_E_FORMAT, "use_parallel_residual is false, but tensors"),
     FAMILY("norms of heads denied", "stablelm-parallel", "\"qk_layernorm\": true", "\"qk_layernorm\": false", EL_E_FORMAT,
@@ -186,7 +186,7 @@ static const struct {
     FAMILY("a shared expert of width 0", "qwen2moe", "\"shared_expert_intermediate_size\": 48",
            "\"shared_expert_intermediate_size\": 0", EL_E_FORMAT, "qwen2moe.expert_shared_feed_forward_length"),
     FAMILY("biases of q denied", "qwen2moe", "\"norm_topk_prob\": false", "\"norm_topk_prob\": false, \"qkv_bias\": false",
-           EL_E_FORMAT, "qkv_bias is false, but tensors 'model.layers.%u.self_attn.q_proj.bias' are there"),
+           EL_E_FORMAT, "qkv_bias is false, but tensors 'model.layers.N.self_attn.q_proj.bias' are there"),
     FAMILY("q clipped", "olmoe", "\"clip_qkv\": null", "\"clip_qkv\": 8.0", EL_E_UNSUPPORTED, "clip_qkv is not null"),
     FAMILY("norms of q as in another family", "olmoe", "OlmoeForCausalLM", "Qwen3MoeForCausalLM", EL_E_FORMAT,
            "problems: tensor"),

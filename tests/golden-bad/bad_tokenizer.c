@@ -11,7 +11,7 @@ static void refused(const char *name, const char *file, const void *data, size_t
     REQUIRE(test_write(path, data, nbytes));
     struct el_err err = {0};
     struct el_source *s;
-    enum el_status status = el_source_open(path, &(struct el_source_opts){.format = "tokenizer_file"}, &s, &err);
+    enum el_status status = el_source_open(path, &(struct el_source_opts){.format = "tokenizer"}, &s, &err);
     struct el_tokenizer *tok = NULL;
     if (status == EL_OK)
         status = el_tokenizer_open(s, &tok, &err);
@@ -116,7 +116,7 @@ TEST(bad_tokenizer, every_truncation)
         REQUIRE(test_write(path, data, n));
         struct el_err err = {0};
         struct el_source *s;
-        const enum el_status status = el_source_open(path, &(struct el_source_opts){.format = "tokenizer_file"}, &s, &err);
+        const enum el_status status = el_source_open(path, &(struct el_source_opts){.format = "tokenizer"}, &s, &err);
         if (status != EL_OK && (status != EL_E_FORMAT || !strstr(err.text, "cut.model'")))
             test_fail(__FILE__, __LINE__, "cut to %zu bytes: status %d, '%s'", n, (int)status, err.text);
         n_refused += status != EL_OK;
@@ -138,7 +138,7 @@ static const struct {
     {"unknown family", "mine.tiktoken", "YQ== 0\nYg== 1\n", EL_E_UNSUPPORTED,
      "'mine' with 2 ranks is of no known family, so that the pattern of its words is not known: give its tokenizer.json instead, "
      "or name the file after one of gpt2, p50k_base, cl100k_base"},
-    {"not base64", "cl100k_base.tiktoken", "YQ== 0\nYg=! 1\n", EL_E_FORMAT, "line 2: must be base64, a space and a rank"},
+    {"not base64", "cl100k_base.tiktoken", "YQ== 0\nYg=! 1\n", EL_E_FORMAT, "line 2: must be base64 of one byte or more"},
     {"no rank", "cl100k_base.tiktoken", "YQ== 0\nYg==\n", EL_E_FORMAT, "line 2: must be base64, a space and a rank"},
     {"empty rank", "cl100k_base.tiktoken", "YQ== 0\nYg== \n", EL_E_FORMAT, "line 2: must be base64"},
     {"rank with a letter", "cl100k_base.tiktoken", "YQ== 0\nYg== 1x\n", EL_E_FORMAT, "line 2: must be base64"},

@@ -126,6 +126,36 @@ TEST(json_schema, strings)
     check("{\"format\": \"uri\"}", "\"https://example.org:8080/a/b?c=d#e\"\0\"ftp://x\"\0", "\"example.org\"\0\"http://a b\"\0");
 }
 
+TEST(json_schema, lengths_beside_patterns_and_formats)
+{
+    check("{\"pattern\": \"^[a-z][a-z0-9]*$\", \"maxLength\": 3}", "\"a\"\0\"ab1\"\0", "\"\"\0\"1a\"\0\"ab12\"\0");
+    check("{\"pattern\": \"^a.{2,9}b$\", \"minLength\": 6, \"maxLength\": 7}", "\"a1234b\"\0\"a12345b\"\0",
+          "\"a123b\"\0\"a123456b\"\0");
+    check("{\"pattern\": \"^ab\", \"minLength\": 3, \"maxLength\": 4}", "\"abc\"\0\"ab\\\"\xc3\xa9\"\0", "\"ab\"\0\"abcde\"\0");
+    check("{\"pattern\": \"^(a|bc)(d|ef)?$\", \"minLength\": 1, \"maxLength\": 4}", "\"a\"\0\"bcef\"\0", "\"\"\0\"bcefd\"\0");
+    check("{\"pattern\": \"^(a|bcd)$|^x+$\", \"maxLength\": 3}", "\"a\"\0\"bcd\"\0\"xxx\"\0", "\"xxxx\"\0");
+    check("{\"format\": \"date\", \"minLength\": 1, \"maxLength\": 10}", "\"2024-02-29\"\0", "\"2024\"\0");
+    check("{\"format\": \"email\", \"minLength\": 3, \"maxLength\": 254}", "\"a@b\"\0", "\"a\"\0");
+    check("{\"format\": \"uri\", \"minLength\": 1, \"maxLength\": 2083}",
+          "\"http://a.b:1/c//%20?d#e\"\0\"ftp://x\"\0\"ftp://x/\"\0", "\"http://\"\0\"http://a b\"\0\"http://a#b#c\"\0");
+    check("{\"format\": \"password\", \"minLength\": 2}", "\"ab\"\0", "\"a\"\0");
+    check("{\"format\": \"uuid4\"}", "\"123e4567-e89b-42d3-a456-426614174000\"\0", "\"x\"\0");
+}
+
+TEST(json_schema, listed_values_beside_other_keywords)
+{
+    check("{\"type\": \"string\", \"enum\": [\"\", \"a\", \"\xc3\xa9\xc3\xa9\", \"abc\"], \"minLength\": 1, \"maxLength\": 2}",
+          "\"a\"\0\"\xc3\xa9\xc3\xa9\"\0", "\"\"\0\"abc\"\0");
+    check("{\"enum\": [1, 2, 2.5, 3, \"a\", null], \"minimum\": 2, \"exclusiveMaximum\": 3, \"maxLength\": 9}",
+          "2\0002.5\0\"a\"\0null\0", "1\0003\0");
+    check("{\"enum\": [\"x\\ty\", \"yz\", \"2024-01-01\"], \"pattern\": \"^[xy]\"}", "\"x\\ty\"\0\"yz\"\0", "\"2024-01-01\"\0");
+    check("{\"enum\": [\"x\", \"2024-01-01\"], \"format\": \"date\"}", "\"2024-01-01\"\0", "\"x\"\0");
+    check("{\"enum\": [\"x\"], \"format\": \"enum\", \"contentMediaType\": \"text/plain\"}", "\"x\"\0", "\"y\"\0");
+    check("{\"allOf\": [{\"enum\": [\"ab\", \"b\", \"abc\"]}, {\"pattern\": \"^a\"}, {\"pattern\": \"b$\"}]}", "\"ab\"\0",
+          "\"b\"\0\"abc\"\0");
+    check("{\"enum\": [4, 5, 10], \"multipleOf\": 5}", "5\00010\0", "4\0");
+}
+
 TEST(json_schema, objects)
 {
     check("{\"properties\": {\"a\": {\"type\": \"null\"}, \"b\": {\"type\": \"null\"}, \"c\": {\"type\": \"null\"}}, "
@@ -198,7 +228,15 @@ TEST(json_schema, what_cannot_be_followed_is_refused_with_its_place)
     refuses("{\"uniqueItems\": true}", EL_E_UNSUPPORTED, "keyword 'uniqueItems'");
     refuses("{\"type\": \"integer\", \"multipleOf\": 5}", EL_E_UNSUPPORTED, "'#/multipleOf': keyword 'multipleOf'");
     refuses("{\"format\": \"color\"}", EL_E_UNSUPPORTED, "'#/format': format 'color' has no grammar, there are date, time,");
-    refuses("{\"pattern\": \"a\", \"minLength\": 2}", EL_E_UNSUPPORTED, "cannot be combined");
+    refuses("{\"pattern\": \"a\", \"minLength\": 2}", EL_E_UNSUPPORTED,
+            "minLength and maxLength cannot be put into this pattern");
+    refuses("{\"pattern\": \"^(ab)*$\", \"maxLength\": 5}", EL_E_UNSUPPORTED, "cannot be put into this pattern");
+    refuses("{\"pattern\": \"^a+$|^bb$\", \"minLength\": 3}", EL_E_UNSUPPORTED, "cannot be put into this pattern");
+    refuses("{\"pattern\": \"^a\", \"format\": \"date\"}", EL_E_UNSUPPORTED, "'pattern' and 'format' cannot be combined");
+    refuses("{\"format\": \"email\", \"maxLength\": 100}", EL_E_UNSUPPORTED,
+            "'#/format': format 'email' cannot be combined with these");
+    refuses("{\"format\": \"uri\", \"maxLength\": 299}", EL_E_UNSUPPORTED, "cannot be combined with these lengths");
+    refuses("{\"format\": \"ipv6\", \"minLength\": 3}", EL_E_UNSUPPORTED, "cannot be combined with these lengths");
     refuses("{\"pattern\": \"a(?=b)\"}", EL_E_UNSUPPORTED, "'#/pattern': look-around or flags at '?=b)'");
     refuses("{\"pattern\": \"(a)\\\\1\"}", EL_E_UNSUPPORTED, "a back-reference");
     refuses("{\"pattern\": \"\\\\bx\"}", EL_E_UNSUPPORTED, "a word boundary");
@@ -207,7 +245,13 @@ TEST(json_schema, what_cannot_be_followed_is_refused_with_its_place)
     refuses("{\"pattern\": \"(a\"}", EL_E_FORMAT, "found the end, expected ')'");
     refuses("{\"pattern\": \"[b-a]\"}", EL_E_FORMAT, "expected the higher end of a range");
     refuses("{\"pattern\": \"*\"}", EL_E_FORMAT, "expected something to repeat");
-    refuses("{\"enum\": [\"abc\"], \"pattern\": \"a\"}", EL_E_UNSUPPORTED, "keyword 'pattern' together with enum or const");
+    refuses("{\"enum\": [\"abc\"], \"pattern\": \"d\"}", EL_E_FORMAT, "no value satisfies the schema");
+    refuses("{\"enum\": [\"abc\"], \"pattern\": \"(\"}", EL_E_FORMAT, "'#/pattern': found the end, expected ')'");
+    refuses("{\"enum\": [1, [2]], \"minItems\": 1}", EL_E_UNSUPPORTED,
+            "keyword 'minItems' together with a list or an object in enum");
+    refuses("{\"const\": {\"a\": 1}, \"properties\": {}}", EL_E_UNSUPPORTED,
+            "keyword 'properties' together with a list or an object");
+    refuses("{\"enum\": [0.5], \"multipleOf\": 0.1}", EL_E_UNSUPPORTED, "'#/multipleOf': multipleOf other than a whole number");
     refuses("{\"enum\": []}", EL_E_FORMAT, "'#/enum': expected a list of values");
     refuses("{\"$ref\": \"https://example.org/x\"}", EL_E_UNSUPPORTED, "expected a place in this schema");
     refuses("{\"$ref\": \"#/$defs/x\"}", EL_E_FORMAT, "'#/$ref': '#/$defs/x' is not in this schema");

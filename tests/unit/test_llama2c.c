@@ -238,12 +238,12 @@ TEST(llama2c, a_lone_tokenizer)
     struct el_err err = {0};
     struct el_source *s;
     REQUIRE_OK(el_source_open(in(folder, "tok20.bin"), NULL, &s, &err), err);
-    CHECK_EQ_STR(el_source_format(s), "tokenizer_file");
+    CHECK_EQ_STR(el_source_format(s), "tokenizer");
     CHECK_EQ_INT(s->n_tensors, 0);
     CHECK_EQ_INT(el_meta_n_elems(s->meta, el_meta_find(s->meta, "tokenizer.ggml.tokens")), 20);
     el_source_close(s);
     REQUIRE_OK(el_source_open(test_data("books-4m/tokenizer.json"), NULL, &s, &err), err);
-    CHECK_EQ_STR(el_source_format(s), "tokenizer_file");
+    CHECK_EQ_STR(el_source_format(s), "tokenizer");
     CHECK(el_meta_find(s->meta, "tokenizer.huggingface.json") != SIZE_MAX);
     el_source_close(s);
 }

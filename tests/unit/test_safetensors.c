@@ -234,7 +234,7 @@ TEST(format, says_what_a_wrong_file_is)
         CASE("d.gguf", "<?xml version=\"1.0\"?>", EL_E_FORMAT, "is XML"),
         CASE("m.pth", "PK\x03\x04 and more", EL_E_FORMAT, "truncated or no zip archive"),
         CASE("n.pth", "PK\x05\x06 and more", EL_E_FORMAT, "truncated or no zip archive"),
-        CASE("m.bin", "\x80\x02}q\x01", EL_E_UNSUPPORTED, "is a Python pickle, but none that torch.save has written"),
+        CASE("m.bin", "\x80\x02}.", EL_E_UNSUPPORTED, "is a Python pickle, but none that torch.save has written"),
         CASE("o.bin", "lmgg\x01\0\0\0", EL_E_UNSUPPORTED, "old ggml file"),
         CASE("p.bin", "tjgg\x03\0\0\0", EL_E_UNSUPPORTED, "old ggjt file"),
         CASE("q.bin", "fmgg\x01\0\0\0", EL_E_UNSUPPORTED, "old ggmf file"),

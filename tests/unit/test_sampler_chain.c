@@ -49,8 +49,8 @@ TEST(sampler_chain, order_is_read_and_matters)
     CHECK_EQ_INT(seen(&opts, logits, 4), 0x3);
     opts.order = "p";
     CHECK_EQ_INT(seen(&opts, logits, 4), 0x3);
-    static const char *const bad[] = {"top_q", "pz", "top_p;;temp", "top_p;", "typicalx", "penalties;xt",
-                                      "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"};
+    static const char *const bad[] = {
+        "top_q", "pz", "top_p;;temp", "top_p;", "typicalx", "penalties;xt", "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct el_err err = {.code = EL_OK};
         struct el_sampler *s = NULL;

@@ -68,10 +68,12 @@ TEST(torch, hugging_face_folders)
         free(data);
     }
     check_same(folder, want);
-    snprintf(from, sizeof from, "%s/sharded", want);
-    check_same(from, want);
-    snprintf(from, sizeof from, "%s/legacy", want);
-    check_same(from, want);
+    /* nested: names behind "model.module.", with tensors of an optimizer beside them. */
+    static const char *const others[] = {"sharded", "legacy", "legacy4", "nested"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        snprintf(from, sizeof from, "%s/%s", want, others[i]);
+        check_same(from, want);
+    }
 }
 
 TEST(torch, is_recognised_and_only_read)
