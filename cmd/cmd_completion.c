@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cmd/command.h"
+#include "cmd/list_kinds.h"
 #include "cmd/util.h"
 
 struct completion_args {
@@ -49,6 +50,12 @@ static const char *level_at(size_t i, const char **about)
     return el_cpu_level_name(i);
 }
 
+static const char *step_at(size_t i, const char **about)
+{
+    (void)about;
+    return el_sampler_step_at(i, NULL);
+}
+
 static void print_names(const char *(*at)(size_t i, const char **about))
 {
     const char *name;
@@ -76,8 +83,10 @@ static const struct {
     const char *(*at)(size_t i, const char **about);
 } named[] = {
     {"cpu", level_at},
+    {"chat-template", el_chat_name_at},
     {"method", el_method_name_at},
     {"output-tensor-type", el_encoding_name_at},
+    {"samplers", step_at},
     {"token-embedding-type", el_encoding_name_at},
 };
 enum { N_NAMED = sizeof named / sizeof *named };
@@ -176,6 +185,11 @@ static void print_command(const struct command *cmd)
         (void)printf("COPY'");
     } else if (strcmp(cmd->name, "completion") == 0) {
         (void)printf("\n        words+='bash'");
+    } else if (strcmp(cmd->name, "list") == 0) {
+        (void)printf("\n        words+='");
+        for (size_t i = 0; list_kind_at(i); i++)
+            (void)printf("%s ", list_kind_at(i));
+        (void)printf("'");
     } else if (strcmp(cmd->name, "help") == 0) {
         (void)printf("\n        words+='");
         print_words(NULL);
@@ -219,8 +233,9 @@ static void print_bash(void)
     for (size_t i = 0; command_at(i); i++)
         print_command(command_at(i));
     (void)printf("  esac\n  COMPREPLY=($(compgen -P \"$prefix\" -W \"$words\" -- \"$cur\"))\n"
-                 /* Types may be written in small letters. */
-                 "  ((${#COMPREPLY[@]})) || COMPREPLY=($(compgen -P \"$prefix\" -W \"${words,,}\" -- \"$cur\"))\n}\n"
+                 /* Types may be written in small letters, and in capitals. */
+                 "  ((${#COMPREPLY[@]})) || COMPREPLY=($(compgen -P \"$prefix\" -W \"${words,,}\" -- \"$cur\"))\n"
+                 "  ((${#COMPREPLY[@]})) || COMPREPLY=($(compgen -P \"$prefix\" -W \"${words^^}\" -- \"$cur\"))\n}\n"
                  "complete -o default -o bashdefault -F _edgellm edgellm\n");
 }
 

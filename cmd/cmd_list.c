@@ -3,6 +3,7 @@
 
 #include "cmd/command.h"
 #include "cmd/json_out.h"
+#include "cmd/list_kinds.h"
 #include "cmd/text_out.h"
 #include "cmd/util.h"
 
@@ -35,11 +36,16 @@ static const struct {
     const char *name;
     const char *(*at)(size_t i, const char **about);
 } kinds[] = {
-    {"commands", command_name_at},  {"encodings", el_encoding_name_at}, {"mixes", el_mix_name_at},
-    {"methods", el_method_name_at}, {"formats", el_format_name_at},     {"architectures", el_arch_name_at},
-    {"cpu-levels", level_name_at},
+    {"commands", command_name_at},  {"encodings", el_encoding_name_at},  {"mixes", el_mix_name_at},
+    {"methods", el_method_name_at}, {"formats", el_format_name_at},      {"architectures", el_arch_name_at},
+    {"cpu-levels", level_name_at},  {"chat-templates", el_chat_name_at},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+const char *list_kind_at(size_t i)
+{
+    return i < N_KINDS ? kinds[i].name : NULL;
+}
 
 static void print_kind(size_t k, bool with_title)
 {
@@ -78,9 +84,10 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         while (first < N_KINDS && strcmp(kinds[first].name, words.v[0]) != 0)
             first++;
         if (first == N_KINDS)
-            return cmd_fail(err, EL_E_USAGE,
-                            "'%s' is none of commands, encodings, mixes, methods, formats, architectures, cpu-levels",
-                            words.v[0]);
+            return cmd_fail(
+                err, EL_E_USAGE,
+                "'%s' is none of commands, encodings, mixes, methods, formats, architectures, cpu-levels, chat-templates",
+                words.v[0]);
         end = first + 1;
     }
     if (!a->json) {
@@ -101,8 +108,8 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
 const struct command cmd_list = {
     .name = "list",
     .about = "List what this build knows",
-    .details = "KIND is commands, encodings, mixes, methods, formats, architectures or cpu-levels; all of them without "
-               "it. The same as 'edgellm --list'.",
+    .details = "KIND is commands, encodings, mixes, methods, formats, architectures, cpu-levels or chat-templates; all of them "
+               "without it. The same as 'edgellm --list'.",
     .usage = "[options] [KIND]",
     .opts = list_opts,
     .args_nbytes = sizeof(struct list_args),

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +10,10 @@
 #include "cmd/run_args.h"
 #include "cmd/run_batch.h"
 #include "cmd/run_chat.h"
+#include "cmd/run_inputs.h"
 #include "cmd/run_json.h"
 #include "cmd/run_session.h"
 #include "cmd/run_writer.h"
-#include "cmd/text_in.h"
 #include "cmd/util.h"
 
 /* One prompt and its text. */
@@ -27,6 +26,7 @@ struct single {
     struct el_grammar *grammar; /* NULL: any text */
     bool visible;               /* standard output is a terminal */
     struct run_times times;
+    struct el_err unsaved; /* why the prompt cache could not be written: said when the text is out */
 };
 
 static enum el_status print_json(const struct single *s, struct el_err *err)
@@ -82,21 +82,20 @@ static enum el_status prefill(struct single *s, size_t *row, struct el_err *err)
     CMD_TRY(run_prefill(&s->io, w->prompt, el_session_n_past(s->io.session, 0), w->n_prompt, row, err));
     s->times.prompt_ns = now_ns() - start;
     if (a->prompt_cache && !a->prompt_cache_ro && !a->prompt_cache_all && s->cache.n_loaded < w->n_prompt)
-        CMD_TRY(prompt_cache_save(&s->cache, a, &s->io, w->prompt, w->n_prompt, err));
+        (void)prompt_cache_save(&s->cache, a, &s->io, w->prompt, w->n_prompt, &s->unsaved);
     return EL_OK;
 }
 
 /* With --prompt-cache-all: prompt and text, as far as they were run. */
-static enum el_status save_all(struct single *s, struct el_err *err)
+static void save_all(struct single *s)
 {
     const struct writer *const w = &s->w;
     const size_t n = el_session_n_past(s->io.session, 0);
     int32_t *const ids = xcalloc(n, sizeof *ids);
     for (size_t i = 0; i < n; i++)
         ids[i] = i < w->n_prompt ? w->prompt[i] : w->ids[i - w->n_prompt];
-    const enum el_status status = prompt_cache_save(&s->cache, s->a, &s->io, ids, n, err);
+    (void)prompt_cache_save(&s->cache, s->a, &s->io, ids, n, &s->unsaved);
     free(ids);
-    return status;
 }
 
 static enum el_status continue_prompt(struct single *s, const char *prompt, size_t nbytes, bool is_chat, struct el_err *err)
@@ -121,26 +120,15 @@ static enum el_status continue_prompt(struct single *s, const char *prompt, size
     s->times.n_cached = s->cache.n_loaded;
     s->times.n_text = w->n_ids;
     if (a->prompt_cache_all)
-        CMD_TRY(save_all(s, err));
+        save_all(s);
     if (a->json)
         CMD_TRY(print_json(s, err));
     else if (s->visible)
         (void)putchar('\n');
     if (a->timings)
         run_print_times(&s->times);
-    return EL_OK;
-}
-
-/* The text of the words, --prompt, --file or standard input. *prompt is el_free'd by the caller. */
-static enum el_status read_prompt(const struct run_args *a, struct words words, char **prompt, size_t *nbytes, struct el_err *err)
-{
-    if (a->prompt && words.n)
-        return cmd_fail(err, EL_E_USAGE, "the prompt is given twice: as '%s' and with option '--prompt'", words.v[0]);
-    const char *const word = words.n ? words.v[0] : a->prompt;
-    CMD_TRY(text_in_read(word, a->file, "prompt", prompt, nbytes, err));
-    if ((!word || strcmp(word, "-") == 0) && *nbytes && (*prompt)[*nbytes - 1] == '\n')
-        (*prompt)[--*nbytes] = '\0'; /* the end of the last line of a file is no part of the prompt */
-    return EL_OK;
+    *err = s->unsaved;
+    return s->unsaved.code;
 }
 
 /* The grammar before the weights, which may take long. */
@@ -155,37 +143,34 @@ static enum el_status open_model(struct model_io *io, const struct run_args *a, 
 
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
-    const struct run_args *const a = args;
+    const struct run_args *const given = args;
+    struct run_inputs in = {.prompt = NULL};
+    const struct run_args *const a = &in.a;
     struct single s = {.a = a, .visible = isatty(1) == 1};
-    char *prompt = NULL, *rendered = NULL;
-    size_t nbytes = 0, n_rendered = 0;
-    const bool given = words.n || a->prompt || a->file;
+    char *rendered = NULL;
+    size_t n_rendered = 0;
     enum el_status status = EL_OK;
-    if (!a->model)
+    if (!given->model)
         return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
-    CMD_TRY(run_args_check(a, err));
-    if (given && (a->jsonl || a->messages))
-        return cmd_fail(err, EL_E_USAGE, "a prompt and option '--%s' exclude each other", a->jsonl ? "jsonl" : "messages");
-    const bool dialogue = a->chat && !a->single_turn && !a->messages && isatty(0) == 1;
-    if (!a->jsonl && !a->messages && (given || !dialogue))
-        CMD_TRY_OUT(read_prompt(a, words, &prompt, &nbytes, err));
+    CMD_TRY(run_args_check(given, err));
+    CMD_TRY_OUT(run_inputs_read(&in, given, words, err));
     CMD_TRY_OUT(open_model(&s.io, a, &s.grammar, err));
     if (a->jsonl) {
         status = run_batch(a, &s.io, s.grammar, err);
-    } else if (dialogue) {
-        status = run_dialogue(a, &s.io, s.grammar, prompt, err);
+    } else if (in.dialogue) {
+        status = run_dialogue(a, &s.io, s.grammar, in.prompt, err);
     } else if (a->chat || a->messages) {
-        CMD_TRY_OUT(chat_render_single(a, &s.io, prompt, &rendered, &n_rendered, err));
+        CMD_TRY_OUT(chat_render_single(a, &s.io, in.prompt, &rendered, &n_rendered, err));
         status = continue_prompt(&s, rendered, n_rendered, true, err);
     } else {
-        status = continue_prompt(&s, prompt, nbytes, false, err);
+        status = continue_prompt(&s, in.prompt, in.nbytes, false, err);
     }
 out:
-    el_free(prompt);
     el_free(rendered);
     writer_close(&s.w);
     el_grammar_close(s.grammar);
     model_io_close(&s.io);
+    run_inputs_release(&in);
     return status;
 }
 

@@ -14,7 +14,7 @@ struct run_args {
     int64_t n_predict, n_logprobs; /* n_logprobs -1: none */
     uint64_t n_ctx, n_threads, n_batch;
     unsigned kv_k, kv_v;
-    bool ignore_eos, echo, parse_special, json, timings;
+    bool ignore_eos, echo, escape, parse_special, json, timings;
 
     uint64_t seed;                                                                   /* UINT64_MAX: a random one */
     uint64_t top_k, repeat_last_n, dry_allowed_length, dry_penalty_last_n, mirostat; /* UINT64_MAX: all */
@@ -28,7 +28,7 @@ struct run_args {
     bool prompt_cache_ro, prompt_cache_all;
 
     bool chat, single_turn;
-    const char *chat_template, *chat_template_file, *chat_kwargs, *system_prompt, *messages;
+    const char *chat_template, *chat_template_file, *chat_kwargs, *system_prompt, *system_file, *messages;
 
     const char *jsonl;
     uint64_t n_parallel; /* 0: as many as pay */

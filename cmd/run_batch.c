@@ -82,10 +82,21 @@ static void release(struct job *job)
     run_request_close(&job->r);
 }
 
+/* Errors that know of no lines say which one it was. */
+static void name_line(struct job *job)
+{
+    struct el_err copy = job->err;
+    char what[32];
+    (void)snprintf(what, sizeof what, "line %zu: ", job->line);
+    if (job->err.code != EL_OK && strncmp(copy.text, what, strlen(what)) != 0)
+        (void)cmd_fail(&job->err, copy.code, "%s%s", what, copy.text);
+}
+
 /* The job is over: prints it, or all that have waited for it. */
 static enum el_status end_job(struct batch *b, struct job *job, struct el_err *err)
 {
     job->ended = true;
+    name_line(job);
     b->n_failed += job->err.code != EL_OK;
     b->n_prompt_tokens += job->w.n_prompt;
     b->n_text_tokens += job->w.n_ids;
@@ -103,17 +114,13 @@ static enum el_status end_job(struct batch *b, struct job *job, struct el_err *e
 
 /* ---- input ---- */
 
-static enum el_status render(struct batch *b, const struct job *job, char **text, size_t *nbytes, struct el_err *err)
+static enum el_status render(struct batch *b, const struct job *job, const char *what, char **text, size_t *nbytes,
+                             struct el_err *err)
 {
-    char *json = NULL;
     if (!b->chat)
         CMD_TRY(chat_open(b->a, b->io, &b->chat, err));
-    if (!job->r.messages)
-        return chat_render_user(b->chat, b->a, job->r.prompt, text, nbytes, err);
-    CMD_TRY(el_json_print(job->r.messages, &json, nbytes, err));
-    const enum el_status status = chat_render(b->chat, b->a, NULL, 0, json, text, nbytes, err);
-    el_free(json);
-    return status;
+    return job->r.messages ? chat_render_messages(b->chat, b->a, job->r.messages, what, text, nbytes, err)
+                           : chat_render_user(b->chat, b->a, job->r.prompt, text, nbytes, err);
 }
 
 /* Reads a line as far as needs no session: its tokens say how long the context must be. */
@@ -126,7 +133,7 @@ static enum el_status prepare(struct batch *b, struct job *job, const char *line
     job->w = (struct writer){.a = &job->r.a, .io = b->io};
     const bool chat = b->a->chat || job->r.messages;
     if (chat)
-        CMD_TRY(render(b, job, &text, &n_text, err));
+        CMD_TRY(render(b, job, what, &text, &n_text, err));
     const char *const prompt = chat ? text : job->r.prompt;
     enum el_status status = writer_prompt(&job->w, prompt, strlen(prompt), chat, writer_context(b->a, &b->io->info), err);
     if (status == EL_OK && job->r.a.echo)
@@ -318,14 +325,17 @@ enum el_status run_batch(const struct run_args *a, struct model_io *io, const st
     CMD_TRY(run_args_seed(a, &fixed.seed, err));
     if (a->seed == UINT64_MAX && !progress_is_quiet())
         (void)fprintf(stderr, "seed: %llu\n", (unsigned long long)fixed.seed);
-    CMD_TRY(el_read_file(a->jsonl, MAX_INPUT_NBYTES, &text, &nbytes, err));
+    enum el_status status = EL_OK;
+    if (a->chat) /* every line needs the template */
+        CMD_TRY_OUT(chat_open(b.a, io, &b.chat, err));
+    CMD_TRY_OUT(el_read_file(a->jsonl, MAX_INPUT_NBYTES, &text, &nbytes, err));
     read_lines(&b, text, nbytes);
     el_free(text);
-    enum el_status status = open_session(&b, err);
-    if (status == EL_OK)
-        status = run_all(&b, err);
-    if (status == EL_OK && b.n_failed)
+    CMD_TRY_OUT(open_session(&b, err));
+    CMD_TRY_OUT(run_all(&b, err));
+    if (b.n_failed)
         status = cmd_fail(err, EL_E_PARTIAL, "%zu of %zu prompts failed; their lines say why", b.n_failed, b.n_jobs);
+out:
     for (size_t i = 0; i < b.n_jobs; i++)
         release(&b.jobs[i]);
     free(b.jobs);

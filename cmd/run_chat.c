@@ -1,5 +1,7 @@
 #include "cmd/run_chat.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -59,28 +61,30 @@ enum el_status chat_render_user(const struct el_chat *chat, const struct run_arg
     return chat_render(chat, a, both + first, 2 - first, NULL, text, nbytes, err);
 }
 
-static enum el_status read_messages(const char *path, char **json, struct el_err *err)
+static enum el_status render_file(const struct el_chat *chat, const struct run_args *a, char **text, size_t *nbytes,
+                                  struct el_err *err)
 {
     struct el_json_doc *doc = NULL;
-    size_t nbytes = 0;
-    CMD_TRY(el_read_file(path, MAX_NBYTES, json, &nbytes, err));
-    CMD_TRY(el_json_parse(*json, nbytes, path, &doc, err));
-    const bool good = el_json_is(el_json_root(doc), EL_JSON_ARRAY);
+    char *json = NULL;
+    char *const what = xasprintf("'%s'", a->messages);
+    enum el_status status = el_read_file(a->messages, MAX_NBYTES, &json, nbytes, err);
+    if (status == EL_OK)
+        status = el_json_parse(json, *nbytes, what, &doc, err);
+    if (status == EL_OK)
+        status = chat_render_messages(chat, a, el_json_root(doc), what, text, nbytes, err);
     el_json_free(doc);
-    return good ? EL_OK : cmd_fail(err, EL_E_FORMAT, "'%s': no JSON array of messages", path);
+    el_free(json);
+    free(what);
+    return status;
 }
 
 enum el_status chat_render_single(const struct run_args *a, const struct model_io *io, const char *said, char **text,
                                   size_t *nbytes, struct el_err *err)
 {
     struct el_chat *chat = NULL;
-    char *json = NULL;
     CMD_TRY(chat_open(a, io, &chat, err));
-    enum el_status status = a->messages ? read_messages(a->messages, &json, err) : EL_OK;
-    if (status == EL_OK)
-        status = a->messages ? chat_render(chat, a, NULL, 0, json, text, nbytes, err)
-                             : chat_render_user(chat, a, said, text, nbytes, err);
-    el_free(json);
+    const enum el_status status =
+        a->messages ? render_file(chat, a, text, nbytes, err) : chat_render_user(chat, a, said, text, nbytes, err);
     el_chat_close(chat);
     return status;
 }

@@ -10,6 +10,13 @@ enum el_status chat_open(const struct run_args *a, const struct model_io *io, st
 /* A conversation up to where the model's answer begins: messages [n], or when n is 0 the JSON array. el_free() the text. */
 enum el_status chat_render(const struct el_chat *chat, const struct run_args *a, const struct el_chat_message *messages, size_t n,
                            const char *messages_json, char **text, size_t *nbytes, struct el_err *err);
+/*
+ * The same of an array of messages that somebody else has written; `what` names it in errors. Every message needs a role, and a
+ * content or tool_calls. Content in parts becomes one text where the template knows no parts; parts that are no text are refused
+ * (EL_E_UNSUPPORTED). EL_E_FORMAT: no such array.
+ */
+enum el_status chat_render_messages(const struct el_chat *chat, const struct run_args *a, const struct el_json *messages,
+                                    const char *what, char **text, size_t *nbytes, struct el_err *err);
 /* The prompt of one answer: of the file of --messages, or of --system-prompt and what the user says. */
 enum el_status chat_render_single(const struct run_args *a, const struct model_io *io, const char *said, char **text,
                                   size_t *nbytes, struct el_err *err);

@@ -12,6 +12,8 @@
 #include "cmd/run_writer.h"
 #include "cmd/util.h"
 
+enum { MAX_READ_NBYTES = 64 << 20 };
+
 struct dialogue {
     const struct run_args *a;
     struct model_io *io;
@@ -22,6 +24,9 @@ struct dialogue {
     int32_t *held; /* tokens that the session has run */
     size_t n_held;
     uint32_t n_ctx;
+    uint64_t n_again; /* how often this answer was asked for again: each has another seed */
+    char *pending;    /* text of /read files, said with the next words; NULL: none */
+    size_t n_pending;
     bool visible; /* standard output is a terminal */
     FILE *marks;  /* where prompt markers go: not into a file that gets the answers */
 };
@@ -41,9 +46,17 @@ static void drop_messages(struct dialogue *d, size_t n_left)
         free((char *)(uintptr_t)d->messages[--d->n_messages].content);
 }
 
+static void forget_pending(struct dialogue *d)
+{
+    free(d->pending);
+    d->pending = NULL;
+    d->n_pending = 0;
+}
+
 static void begin(struct dialogue *d)
 {
     drop_messages(d, 0);
+    forget_pending(d);
     if (d->a->system_prompt)
         add_message(d, "system", d->a->system_prompt, strlen(d->a->system_prompt));
 }
@@ -83,17 +96,22 @@ static enum el_status write_answer(struct dialogue *d, struct writer *w, struct 
         status = writer_stop(w, "interrupted", err);
     CMD_TRY(status);
     CMD_TRY(run_print("\n", 1, d->visible, err));
+    if (strcmp(w->stop_reason, "context") == 0)
+        (void)fprintf(stderr, "edgellm run: the context of %u tokens is full; /clear begins anew (see --ctx-size)\n",
+                      (unsigned)d->n_ctx);
     if (d->a->timings)
         run_print_times(&t);
     return EL_OK;
 }
 
-static enum el_status turn(struct dialogue *d, const char *said, size_t nbytes, struct el_err *err)
+/* The answer to the messages so far. */
+static enum el_status answer(struct dialogue *d, struct el_err *err)
 {
-    struct writer w = {.a = d->a, .io = d->io, .emit = emit, .user = d};
+    struct run_args a = *d->a;
+    struct writer w = {.a = &a, .io = d->io, .emit = emit, .user = d};
     char *text = NULL;
     size_t n_text = 0;
-    add_message(d, "user", said, nbytes);
+    a.seed += d->n_again;
     enum el_status status = chat_render(d->chat, d->a, d->messages, d->n_messages, NULL, &text, &n_text, err);
     if (status == EL_OK)
         status = writer_prompt(&w, text, n_text, true, d->n_ctx, err);
@@ -106,6 +124,32 @@ static enum el_status turn(struct dialogue *d, const char *said, size_t nbytes, 
     el_free(text);
     writer_close(&w);
     return status;
+}
+
+/* An answer that cannot be had, because the template refuses or the text is too long, ends neither the program nor the rest. */
+static enum el_status try_answer(struct dialogue *d, size_t n_before, struct el_err *err)
+{
+    const enum el_status status = answer(d, err);
+    if (status != EL_E_USAGE && status != EL_E_FORMAT)
+        return status;
+    drop_messages(d, n_before);
+    (void)fprintf(stderr, "edgellm run: %s%s\n", err->text, n_before > 1 ? "; /clear begins anew" : "");
+    return EL_OK;
+}
+
+static enum el_status say(struct dialogue *d, const char *said, size_t nbytes, struct el_err *err)
+{
+    const size_t n_before = d->n_messages;
+    if (d->pending) {
+        d->pending = xrealloc(d->pending, d->n_pending + nbytes, 1);
+        memcpy(d->pending + d->n_pending, said, nbytes);
+        add_message(d, "user", d->pending, d->n_pending + nbytes);
+        forget_pending(d);
+    } else {
+        add_message(d, "user", said, nbytes);
+    }
+    d->n_again = 0;
+    return try_answer(d, n_before, err);
 }
 
 /*
@@ -140,44 +184,101 @@ static bool listen(const struct dialogue *d, char **said, size_t *nbytes)
     return true;
 }
 
-/* A turn that cannot be had (the context is full, the template refuses) ends neither the program nor the conversation. */
-static enum el_status try_turn(struct dialogue *d, const char *said, size_t nbytes, struct el_err *err)
+/* ---- commands ---- */
+
+static void help(void)
 {
-    const size_t n_before = d->n_messages;
-    const enum el_status status = turn(d, said, nbytes, err);
-    if (status != EL_E_USAGE || n_before == (d->a->system_prompt ? 1u : 0u))
-        return status;
-    drop_messages(d, n_before);
-    (void)fprintf(stderr, "edgellm run: %s; /clear begins anew\n", err->text);
+    (void)fputs("/read FILE  says what is in FILE, with your next words behind it\n"
+                "/regen      another answer, with the next seed\n"
+                "/clear      begins anew\n"
+                "/exit       ends, as Ctrl-D does\n"
+                "Ctrl-C ends an answer; \\ at the end of a line goes on to the next one; behind a space, a / is a /\n",
+                stderr);
+}
+
+static void read_file(struct dialogue *d, const char *path)
+{
+    struct el_err err = {.code = EL_OK};
+    char *text = NULL;
+    size_t nbytes = 0;
+    if (el_read_file(path, MAX_READ_NBYTES, &text, &nbytes, &err) != EL_OK) {
+        (void)fprintf(stderr, "edgellm run: %s\n", err.text);
+        return;
+    }
+    d->pending = xrealloc(d->pending, d->n_pending + nbytes + 1, 1);
+    memcpy(d->pending + d->n_pending, text, nbytes);
+    d->n_pending += nbytes;
+    if (nbytes && text[nbytes - 1] != '\n')
+        d->pending[d->n_pending++] = '\n';
+    (void)fprintf(stderr, "%zu bytes of '%s' go before your next words\n", nbytes, path);
+    el_free(text);
+}
+
+static enum el_status again(struct dialogue *d, struct el_err *err)
+{
+    if (d->n_messages == 0 || strcmp(d->messages[d->n_messages - 1].role, "assistant") != 0) {
+        (void)fputs("edgellm run: there is no answer yet\n", stderr);
+        return EL_OK;
+    }
+    drop_messages(d, d->n_messages - 1);
+    d->n_again++;
+    return try_answer(d, d->n_messages - 1, err);
+}
+
+/* Is it "/word", alone or with more behind a space? A path has another slash in it. */
+static bool is_command(const char *said)
+{
+    const size_t n = said[0] == '/' ? strspn(said + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") : 0;
+    return n && (said[n + 1] == '\0' || said[n + 1] == ' ');
+}
+
+/* A line from the user; *ended: it was the last one. */
+static enum el_status take(struct dialogue *d, char *said, size_t nbytes, bool *ended, struct el_err *err)
+{
+    if (!is_command(said))
+        return nbytes || d->pending ? say(d, said, nbytes, err) : EL_OK;
+    for (size_t n = strlen(said); said[n - 1] == ' '; n--) /* "/exit " */
+        said[n - 1] = '\0';
+    *ended = strcmp(said, "/exit") == 0;
+    if (strcmp(said, "/clear") == 0)
+        begin(d);
+    else if (strcmp(said, "/help") == 0)
+        help();
+    else if (strcmp(said, "/regen") == 0)
+        return again(d, err);
+    else if (strncmp(said, "/read ", 6) == 0)
+        read_file(d, said + 6 + strspn(said + 6, " "));
+    else if (!*ended)
+        (void)fprintf(stderr, "edgellm run: there is no %.*s; /help lists what there is\n", (int)strcspn(said, " "), said);
     return EL_OK;
 }
 
 static enum el_status converse(struct dialogue *d, const char *first, struct el_err *err)
 {
+    bool ended = false;
     if (!progress_is_quiet())
-        (void)fputs("/exit or Ctrl-D ends, Ctrl-C ends an answer, /clear begins anew, \\ at the end of a line goes on\n", stderr);
+        (void)fputs("/help lists commands; /exit or Ctrl-D ends, Ctrl-C ends an answer\n", stderr);
     if (first)
-        CMD_TRY(try_turn(d, first, strlen(first), err));
-    for (;;) {
+        CMD_TRY(say(d, first, strlen(first), err));
+    while (!ended) {
         char *said = NULL;
         size_t nbytes = 0;
         enum el_status status = EL_OK;
         errno = 0;
         const bool heard = listen(d, &said, &nbytes);
         const bool interrupted = !heard && errno == EINTR;
-        const bool ended = !heard || strcmp(said, "/exit") == 0;
-        if (heard && strcmp(said, "/clear") == 0)
-            begin(d);
-        else if (heard && !ended && nbytes)
-            status = try_turn(d, said, nbytes, err);
+        if (heard)
+            status = take(d, said, nbytes, &ended, err);
         free(said);
         if (!heard)
             (void)fputs("\n", d->marks);
         if (interrupted)
             return cmd_fail(err, EL_E_INTERRUPTED, "interrupted");
-        if (ended || status != EL_OK)
+        if (status != EL_OK)
             return status;
+        ended = ended || !heard;
     }
+    return EL_OK;
 }
 
 enum el_status run_dialogue(const struct run_args *a, struct model_io *io, const struct el_grammar *grammar, const char *first,
@@ -209,6 +310,7 @@ enum el_status run_dialogue(const struct run_args *a, struct model_io *io, const
         status = converse(&d, first, err);
     }
     drop_messages(&d, 0);
+    forget_pending(&d);
     free(d.messages);
     free(d.held);
     el_chat_close(d.chat);

@@ -9,54 +9,98 @@
 
 enum { MAX_NAME = 32 };
 
-/* Members that are options of the same name, with '-' for '_'. */
-static const char *const option_names[] = {
-    "n-predict",
-    "predict",
-    "seed",
-    "temp",
-    "temperature",
-    "dynatemp-range",
-    "dynatemp-exp",
-    "top-k",
-    "top-p",
-    "min-p",
-    "typical",
-    "typical-p",
-    "top-nsigma",
-    "top-n-sigma",
-    "xtc-probability",
-    "xtc-threshold",
-    "repeat-penalty",
-    "repeat-last-n",
-    "presence-penalty",
-    "frequency-penalty",
-    "dry-multiplier",
-    "dry-base",
-    "dry-allowed-length",
-    "dry-penalty-last-n",
-    "mirostat",
-    "mirostat-lr",
-    "mirostat-ent",
-    "samplers",
-    "sampler-seq",
-    "ignore-eos",
-    "parse-special",
-    "echo",
-    "logprobs",
+/* Members that are options, with '-' for '_'; other: the name that llama-server and others have for it. */
+static const struct {
+    const char *option, *other;
+} members[] = {
+    {"n-predict", "max-tokens"},
+    {"predict", NULL},
+    {"seed", NULL},
+    {"temp", NULL},
+    {"temperature", NULL},
+    {"dynatemp-range", NULL},
+    {"dynatemp-exp", "dynatemp-exponent"},
+    {"top-k", NULL},
+    {"top-p", NULL},
+    {"min-p", NULL},
+    {"typical", NULL},
+    {"typical-p", NULL},
+    {"top-nsigma", NULL},
+    {"top-n-sigma", NULL},
+    {"xtc-probability", NULL},
+    {"xtc-threshold", NULL},
+    {"repeat-penalty", NULL},
+    {"repeat-last-n", NULL},
+    {"presence-penalty", NULL},
+    {"frequency-penalty", NULL},
+    {"dry-multiplier", NULL},
+    {"dry-base", NULL},
+    {"dry-allowed-length", NULL},
+    {"dry-penalty-last-n", NULL},
+    {"mirostat", NULL},
+    {"mirostat-lr", "mirostat-eta"},
+    {"mirostat-ent", "mirostat-tau"},
+    {"sampler-seq", NULL},
+    {"ignore-eos", NULL},
+    {"parse-special", NULL},
+    {"echo", NULL},
+    {"logprobs", "n-probs"},
 };
+enum { N_MEMBERS = sizeof members / sizeof members[0] };
 
-/* "top_k" to "top-k"; false when it is none of the names. */
-static bool option_name(const char *key, char out[MAX_NAME])
+/* Members that are no options, or of other types. */
+static const char *const own_members[] = {"id",         "prompt",  "messages",    "stop",    "dry_sequence_breakers",
+                                          "logit_bias", "grammar", "json_schema", "samplers"};
+enum { N_OWN_MEMBERS = sizeof own_members / sizeof own_members[0] };
+
+static void with_dashes(const char *key, char out[MAX_NAME])
 {
     (void)snprintf(out, MAX_NAME, "%s", key);
     for (char *p = out; *p; p++)
         if (*p == '_')
             *p = '-';
-    for (size_t i = 0; i < sizeof option_names / sizeof option_names[0]; i++)
-        if (strcmp(option_names[i], out) == 0)
+}
+
+/* The option of a member "top_k"; NULL when it is none. */
+static const char *option_of(const char *key)
+{
+    char name[MAX_NAME];
+    with_dashes(key, name);
+    for (size_t i = 0; i < N_MEMBERS; i++)
+        if (strcmp(members[i].option, name) == 0 || (members[i].other && strcmp(members[i].other, name) == 0))
+            return members[i].option;
+    return NULL;
+}
+
+static bool is_own_member(const char *key)
+{
+    for (size_t i = 0; i < N_OWN_MEMBERS; i++)
+        if (strcmp(own_members[i], key) == 0)
             return true;
     return false;
+}
+
+static enum el_status unknown_member(const char *key, const char *what, struct el_err *err)
+{
+    char name[MAX_NAME];
+    const char *best = NULL;
+    size_t least = strlen(key) / 3 + 1; /* further away is no help */
+    with_dashes(key, name);
+    for (size_t i = 0; i < N_MEMBERS + N_OWN_MEMBERS; i++) {
+        const char *const known = i < N_MEMBERS ? members[i].option : own_members[i - N_MEMBERS];
+        const size_t d = opts_distance(i < N_MEMBERS ? name : key, known);
+        if (d < least) {
+            least = d;
+            best = known;
+        }
+    }
+    if (!best)
+        return cmd_fail(err, EL_E_USAGE, "%s: '%s' is not known (see edgellm-run(1))", what, key);
+    (void)snprintf(name, sizeof name, "%s", best);
+    for (char *p = name; *p; p++)
+        if (*p == '-')
+            *p = '_';
+    return cmd_fail(err, EL_E_USAGE, "%s: '%s' is not known, did you mean '%s'?", what, key, name);
 }
 
 static enum el_status set_option(struct run_request *r, const struct el_json *v, const char *name, const char *what,
@@ -73,57 +117,100 @@ static enum el_status set_option(struct run_request *r, const struct el_json *v,
         (void)snprintf(number, sizeof number, "%.17g", el_json_num(v));
     else if (!text)
         return cmd_fail(err, EL_E_USAGE, "%s: '%s' is neither a number nor a text", what, el_json_key(v));
+    if (strcmp(name, "sampler-seq") == 0)
+        r->a.samplers = NULL; /* of the options */
     return opts_set(run_opts, &r->a, name, el_json_key(v), text ? text : number, err);
 }
 
-/* A string or an array of strings. */
-static enum el_status set_stops(struct run_request *r, const struct el_json *v, const char *what, struct el_err *err)
+/* A string or an array of strings to *list; its memory is *owned. */
+static enum el_status set_texts(struct opt_list *list, const char ***owned, const struct el_json *v, const char *what,
+                                struct el_err *err)
 {
     const bool is_array = el_json_is(v, EL_JSON_ARRAY);
     const size_t n = is_array ? el_json_count(v) : 1;
     const struct el_json *at = is_array ? el_json_first(v) : v;
-    r->stops = xcalloc(n, sizeof *r->stops);
+    *owned = xcalloc(n, sizeof **owned);
     for (size_t i = 0; i < n; i++) {
-        r->stops[i] = el_json_str(at);
-        if (!r->stops[i])
-            return cmd_fail(err, EL_E_USAGE, "%s: 'stop' is neither a text nor an array of texts", what);
+        (*owned)[i] = el_json_str(at);
+        if (!(*owned)[i])
+            return cmd_fail(err, EL_E_USAGE, "%s: '%s' is neither a text nor an array of texts", what, el_json_key(v));
         at = is_array ? el_json_next(at) : NULL;
     }
-    r->a.stops = (struct opt_list){r->stops, n};
+    *list = (struct opt_list){*owned, n};
     return EL_OK;
+}
+
+/* An empty array of breakers is none at all, which the option says with a word. */
+static enum el_status set_breakers(struct run_request *r, const struct el_json *v, const char *what, struct el_err *err)
+{
+    static const char *none[] = {"none"};
+    CMD_TRY(set_texts(&r->a.dry_breakers, &r->breakers, v, what, err));
+    if (r->a.dry_breakers.n == 0)
+        r->a.dry_breakers = (struct opt_list){none, 1};
+    return EL_OK;
+}
+
+/* "top_k;temperature", or an array of the names. */
+static enum el_status set_samplers(struct run_request *r, const struct el_json *v, const char *what, struct el_err *err)
+{
+    struct opt_list names;
+    const char **texts = NULL;
+    enum el_status status = set_texts(&names, &texts, v, what, err);
+    size_t nbytes = 1;
+    for (size_t i = 0; status == EL_OK && i < names.n; i++)
+        nbytes += strlen(names.v[i]) + 1;
+    r->samplers = xcalloc(nbytes, 1);
+    for (size_t i = 0, at = 0; status == EL_OK && i < names.n; i++)
+        at += (size_t)snprintf(r->samplers + at, nbytes - at, "%s%s", i ? ";" : "", names.v[i]);
+    r->a.samplers = r->samplers;
+    r->a.sampler_seq = NULL;
+    free(texts);
+    return status;
 }
 
 enum { BIAS_NBYTES = 64 };
 
-/* [id, number] or [id, false] as --logit-bias spells it. */
-static bool spell_bias(const struct el_json *pair, char *out)
+/* A number, or false, for a token as --logit-bias spells it. */
+static bool spell_bias(const struct el_json *bias, const char *id, char *out)
 {
-    const struct el_json *const id = el_json_is(pair, EL_JSON_ARRAY) ? el_json_first(pair) : NULL;
-    const struct el_json *const bias = el_json_next(id);
-    const bool forbid = el_json_is(bias, EL_JSON_BOOL) && !el_json_bool(bias);
-    int64_t number = 0;
-    if (!el_json_int(id, &number) || number < 0 || el_json_next(bias) || !(forbid || el_json_is(bias, EL_JSON_NUMBER)))
-        return false;
-    if (forbid)
-        (void)snprintf(out, BIAS_NBYTES, "%lld=false", (long long)number);
+    if (el_json_is(bias, EL_JSON_BOOL) && !el_json_bool(bias))
+        (void)snprintf(out, BIAS_NBYTES, "%.20s=false", id);
+    else if (el_json_is(bias, EL_JSON_NUMBER))
+        (void)snprintf(out, BIAS_NBYTES, "%.20s%+.17g", id, el_json_num(bias));
     else
-        (void)snprintf(out, BIAS_NBYTES, "%lld%+.17g", (long long)number, el_json_num(bias));
+        return false;
     return true;
 }
 
+/* [id, bias] */
+static bool spell_pair(const struct el_json *pair, char *out)
+{
+    const struct el_json *const id = el_json_is(pair, EL_JSON_ARRAY) ? el_json_first(pair) : NULL;
+    const struct el_json *const bias = el_json_next(id);
+    char number[24];
+    int64_t n = 0;
+    if (!el_json_int(id, &n) || n < 0 || el_json_next(bias))
+        return false;
+    (void)snprintf(number, sizeof number, "%lld", (long long)n);
+    return spell_bias(bias, number, out);
+}
+
+/* An array of pairs, or an object {"id": bias}. */
 static enum el_status set_biases(struct run_request *r, const struct el_json *v, const char *what, struct el_err *err)
 {
+    const bool is_object = el_json_is(v, EL_JSON_OBJECT);
     const size_t n = el_json_count(v);
-    const struct el_json *pair = el_json_first(v);
-    bool good = el_json_is(v, EL_JSON_ARRAY);
+    const struct el_json *at = el_json_first(v);
+    bool good = is_object || el_json_is(v, EL_JSON_ARRAY);
     r->biases = xcalloc(n, sizeof *r->biases + BIAS_NBYTES);
     char *text = (char *)(r->biases + n);
-    for (size_t i = 0; good && i < n; i++, text += BIAS_NBYTES, pair = el_json_next(pair)) {
-        good = spell_bias(pair, text);
+    for (size_t i = 0; good && i < n; i++, text += BIAS_NBYTES, at = el_json_next(at)) {
+        good = is_object ? spell_bias(at, el_json_key(at), text) : spell_pair(at, text);
         r->biases[i] = text;
     }
     if (!good)
-        return cmd_fail(err, EL_E_USAGE, "%s: 'logit_bias' is not an array of [id, number] and [id, false]", what);
+        return cmd_fail(err, EL_E_USAGE, "%s: 'logit_bias' is neither an array of [id, number] and [id, false] nor an object",
+                        what);
     r->a.logit_bias = (struct opt_list){r->biases, n};
     return EL_OK;
 }
@@ -148,10 +235,11 @@ static enum el_status set_grammar(struct run_request *r, const struct el_json *v
 
 static enum el_status set_member(struct run_request *r, const struct el_json *v, const char *what, struct el_err *err)
 {
-    const char *const key = el_json_key(v);
-    char name[MAX_NAME];
+    const char *const key = el_json_key(v), *const option = option_of(key);
     if (strcmp(key, "id") == 0) {
         r->id = v;
+    } else if (el_json_is(v, EL_JSON_NULL) && (option || is_own_member(key))) {
+        return EL_OK; /* as if it were not there */
     } else if (strcmp(key, "prompt") == 0) {
         r->prompt = el_json_str(v);
         if (!r->prompt)
@@ -161,15 +249,19 @@ static enum el_status set_member(struct run_request *r, const struct el_json *v,
         if (!el_json_is(v, EL_JSON_ARRAY))
             return cmd_fail(err, EL_E_USAGE, "%s: 'messages' is not an array", what);
     } else if (strcmp(key, "stop") == 0) {
-        return set_stops(r, v, what, err);
+        return set_texts(&r->a.stops, &r->stops, v, what, err);
+    } else if (strcmp(key, "dry_sequence_breakers") == 0) {
+        return set_breakers(r, v, what, err);
+    } else if (strcmp(key, "samplers") == 0) {
+        return set_samplers(r, v, what, err);
     } else if (strcmp(key, "logit_bias") == 0) {
         return set_biases(r, v, what, err);
     } else if (strcmp(key, "grammar") == 0 || strcmp(key, "json_schema") == 0) {
         return set_grammar(r, v, key[0] == 'j', what, err);
-    } else if (option_name(key, name)) {
-        return set_option(r, v, name, what, err);
+    } else if (option) {
+        return set_option(r, v, option, what, err);
     } else {
-        return cmd_fail(err, EL_E_USAGE, "%s: '%s' is not known (see edgellm-run(1))", what, key);
+        return unknown_member(key, what, err);
     }
     return EL_OK;
 }
@@ -197,6 +289,8 @@ void run_request_close(struct run_request *r)
 {
     el_json_free(r->doc);
     free(r->stops);
+    free(r->breakers);
+    free(r->samplers);
     free(r->biases);
     el_free(r->schema);
     *r = (struct run_request){.doc = NULL};

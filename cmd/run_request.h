@@ -13,11 +13,13 @@ struct run_request {
     struct el_json_doc *doc;  /* strings of a are borrowed from it */
     const struct el_json *id; /* NULL: none */
     const struct el_json *messages;
-    const char *prompt;   /* NULL: messages */
-    const char **stops;   /* owned: a's list when the line has its own */
-    const char **biases;  /* likewise, with its texts behind it */
-    char *schema;         /* owned: a's schema when the line has one that is not a string */
-    bool has_own_grammar; /* the line says what the text may be */
+    const char *prompt;    /* NULL: messages */
+    const char **stops;    /* owned: a's list when the line has its own */
+    const char **breakers; /* likewise */
+    char *samplers;        /* likewise */
+    const char **biases;   /* likewise, with its texts behind it */
+    char *schema;          /* owned: a's schema when the line has one that is not a string */
+    bool has_own_grammar;  /* the line says what the text may be */
 };
 
 /* Reads one line; `what` names it in errors. EL_E_FORMAT no JSON, EL_E_USAGE a member that is not known or out of range. */

@@ -30,35 +30,30 @@ static bool read_bias(const char *s, struct el_logit_bias *out)
     return true;
 }
 
-/* A name of the table, nbytes long? With nbytes 1 also a letter, when letters are asked for. */
-static bool is_step(const char *s, size_t nbytes, bool letters)
+static enum el_status check_letters(const char *letters, struct el_err *err)
 {
-    char letter;
-    for (size_t i = 0; el_sampler_step_at(i, &letter); i++) {
-        const char *const name = el_sampler_step_at(i, NULL);
-        if (letters ? s[0] == letter : strlen(name) == nbytes && memcmp(s, name, nbytes) == 0)
-            return true;
+    for (const char *p = letters; *p; p++) {
+        char letter = '\0';
+        for (size_t i = 0; letter != *p && el_sampler_step_at(i, &letter); i++)
+            continue;
+        if (letter != *p)
+            return cmd_fail(err, EL_E_USAGE, "option '--sampler-seq': '%s' has other letters than edskypmxt", letters);
     }
-    return false;
+    return EL_OK;
 }
 
+/* The library reads the names; a sampler of one token is the cheapest that it checks them for. */
 static enum el_status check_order(const struct run_args *a, struct el_err *err)
 {
-    for (const char *p = a->samplers; p && *p;) {
-        const size_t n = strcspn(p, ";");
-        if (!is_step(p, n, false))
-            return cmd_fail(
-                err, EL_E_USAGE,
-                "option '--samplers': '%.*s' is none of penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc, "
-                "temperature",
-                (int)(n < 40 ? n : 40), p);
-        p += n;
-        p += *p == ';';
-    }
-    for (const char *p = a->sampler_seq; p && *p; p++)
-        if (!is_step(p, 1, true))
-            return cmd_fail(err, EL_E_USAGE, "option '--sampler-seq': '%s' has other letters than edskypmxt", a->sampler_seq);
-    return EL_OK;
+    struct el_sampler_opts opts = el_sampler_defaults();
+    struct el_sampler *sampler = NULL;
+    struct el_err why = {.code = EL_OK};
+    if (a->sampler_seq)
+        CMD_TRY(check_letters(a->sampler_seq, err));
+    opts.order = a->samplers;
+    const enum el_status status = el_sampler_open(&opts, 1, &sampler, &why);
+    el_sampler_close(sampler);
+    return status == EL_OK ? EL_OK : cmd_fail(err, status, "option '--samplers': %s", why.text);
 }
 
 /* Options that need another one, and those that exclude each other. */
@@ -76,6 +71,7 @@ static enum el_status check_forms(const struct run_args *a, struct el_err *err)
         {a->as_finished, a->jsonl, "as-finished", "--jsonl"},
         {a->single_turn, a->chat, "single-turn", "--chat"},
         {a->system_prompt, a->chat, "system-prompt", "--chat"},
+        {a->system_file, a->chat, "system-prompt-file", "--chat"},
         {a->chat_template, chat || a->jsonl, "chat-template", "--chat or --messages"},
         {a->chat_template_file, chat || a->jsonl, "chat-template-file", "--chat or --messages"},
         {a->chat_kwargs, chat || a->jsonl, "chat-template-kwargs", "--chat or --messages"},
@@ -90,6 +86,8 @@ static enum el_status check_forms(const struct run_args *a, struct el_err *err)
         {a->jsonl && a->prompt_cache, "jsonl", "prompt-cache"},
         {a->jsonl && a->single_turn, "jsonl", "single-turn"},
         {a->messages && a->system_prompt, "messages", "system-prompt"},
+        {a->messages && a->system_file, "messages", "system-prompt-file"},
+        {a->system_prompt && a->system_file, "system-prompt", "system-prompt-file"},
         {a->chat_template && a->chat_template_file, "chat-template", "chat-template-file"},
         {a->samplers && a->sampler_seq, "samplers", "sampler-seq"},
     };

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Perplexity of a model quantized by edgellm and by llama-quantize, both run in llama-perplexity (--own: in edgellm, which is quicker).
+"""Perplexity of a model quantized by edgellm and by llama-quantize, both run in llama-perplexity.
 
-    quantize_ppl.py EDGELLM LLAMA_QUANTIZE LLAMA_PERPLEXITY TEXT MODEL-F32.gguf TYPE ... [--mix] [--chunks N] [--own] [--cache FOLDER]
+    quantize_ppl.py EDGELLM LLAMA_QUANTIZE LLAMA_PERPLEXITY TEXT MODEL-F32.gguf TYPE ... [--mix] [--chunks N] [--cache FOLDER]
 
 Embedding and output are of the same type on both sides (--pure); --mix compares the mixes as both programs choose them.
 """
-import json
 import tempfile
 from pathlib import Path
 
@@ -21,11 +20,6 @@ def bar_of(type_name):
     return BARS.get(next(c for c in type_name if c.isdigit()), 0.2)
 
 
-def own_ppl(binary, model, text, ctx, threads, chunks):
-    return json.loads(run([binary, "eval", "ppl", "-m", model, "-f", text, "--protocol", "llama.cpp", "--ctx", ctx, "-t", threads,
-                           "--chunks", chunks or 0, "--json"]))["ppl"]
-
-
 def main():
     p = parser(__doc__)
     p.add_argument("llama_quantize")
@@ -34,7 +28,6 @@ def main():
     p.add_argument("model")
     p.add_argument("types", nargs="+")
     p.add_argument("--mix", action="store_true")
-    p.add_argument("--own", action="store_true")
     p.add_argument("--ctx", type=int, default=512)
     p.add_argument("--chunks", type=int, help="only the first N windows of the text")
     p.add_argument("--threads", type=int, default=2)
@@ -47,12 +40,9 @@ def main():
         for t in a.types:
             run([a.edgellm, "quantize", "--force", *pure, a.model, ours, t])
             run([a.llama_quantize, *pure, a.model, theirs, t if a.mix else MIX_OF.get(t, t), "2"])
-            if a.own:
-                x, y = (own_ppl(a.edgellm, f, a.text, a.ctx, a.threads, a.chunks) for f in (theirs, ours))
-            else:
-                x, y = (peer_ppl(a.llama_perplexity, f, a.text, a.ctx, "f16", a.threads, a.cache, a.chunks)[0] for f in (theirs, ours))
+            x, y = (peer_ppl(a.llama_perplexity, f, a.text, a.ctx, "f16", a.threads, a.cache, a.chunks)[0] for f in (theirs, ours))
             percent = 100 * (y / x - 1)
-            good &= emit(model=a.model_name, type=t, pure=not a.mix, text=Path(a.text).name, chunks=a.chunks, run_in="edgellm" if a.own else "llama-perplexity", llama_cpp_file=x, edgellm_file=y, percent=percent,
+            good &= emit(model=a.model_name, type=t, pure=not a.mix, text=Path(a.text).name, chunks=a.chunks, llama_cpp_file=x, edgellm_file=y, percent=percent,
                          bar=bar_of(t), llama_cpp_nbytes=theirs.stat().st_size, edgellm_nbytes=ours.stat().st_size, **{"pass": percent <= bar_of(t)})
     return 0 if good else 1
 

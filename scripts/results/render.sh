@@ -30,7 +30,7 @@ BEGIN {
     spec["errors"] = "model=Model=%s;type=Type=%s;tensors=tensors=%d;ours=edgellm=%.4e;llama_quantize=llama-quantize=%.4e;" \
         "mean_ratio=ratio, mean of tensors=%.3f;largest_ratio=ratio, worst tensor=%.3f"
     spec["ternary"] = "model=Model=%s;weights=Weights=%s;type=Type=%s;tensors=tensors=%d;differ=with other bytes=%d"
-    spec["quantize_ppl"] = "type=Type=%s;chunks=windows=%d;run_in=run in=%s;edgellm_nbytes=bytes=%d;edgellm_file=perplexity, edgellm=%.4f;" \
+    spec["quantize_ppl"] = "type=Type=%s;edgellm_nbytes=bytes=%d;edgellm_file=perplexity, edgellm=%.4f;" \
         "llama_cpp_file=perplexity, llama-quantize=%.4f;percent=difference=%+.3f %%"
     spec["speed"] = "model=Model=%s;what=Test=%s;type=File=%s;unit=Unit=%s;edgellm=edgellm=%.4g;llama_cpp=llama.cpp=%.4g"
 }

@@ -66,3 +66,14 @@ complete_words edgellm help toke
 is "$(cat offered)" tokenize
 complete_words edgellm completion ""
 grep -qx bash offered || fail "bash is not offered"
+complete_words edgellm convert --type F
+is "$(tr '\n' ' ' < offered)" 'F32 F16 '
+complete_words edgellm run --chat-template llama2-s
+is "$(tr '\n' ' ' < offered)" 'llama2-sys llama2-sys-bos llama2-sys-strip '
+complete_words edgellm run --samplers typ
+is "$(cat offered)" typ_p
+"$EDGELLM" list | sed -n 's/^\([a-z-]*\):$/\1/p' | sort > kinds
+[ -s kinds ] || fail "no kinds"
+complete_words edgellm list ""
+grep -v '^-' offered | sort > offered_kinds
+same kinds offered_kinds

@@ -18,6 +18,6 @@ unknown -s=7 "did you mean '-s 7'?"
 unknown --ctx "did you mean '--ctx-size'?"
 unknown --n_predict "did you mean '--n-predict'?"
 unknown -1 "unknown option '-1': a word that begins with '-' goes behind '--'"
-for o in -ngl -fa -no-cnv -x; do
+for o in -ngl -fa --jinja -x; do
     unknown $o "unknown option '$o' (see 'edgellm run --help')"
 done

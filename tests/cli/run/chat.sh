@@ -16,6 +16,22 @@ go --chat --chat-template "$t" --echo -sys "Be kind" --chat-template-kwargs '{"x
 has out '^\[system: Be kind\]\[user: Hello\]Anna:'
 go --chat --chat-template "$t" --echo --system-prompt "Be kind" "Hello"
 has out '^\[system: Be kind\]\[user: Hello\]A:'
+for o in -no-cnv --no-chat --no-conversation; do
+    go --json --chat $o "Hello"
+    cp out chat
+    go --json "Hello"
+    is "$(json ids)" "$(json ids chat)"
+done
+# The system's text from a file, without the end of its last line; line by line too.
+echo "Be kind" > sys.txt
+for o in -sysf --system-prompt-file; do
+    go --chat --chat-template "$t" --echo $o sys.txt "Hello"
+    has out '^\[system: Be kind\]\[user: Hello\]A:'
+done
+go --chat --chat-template "$t" --echo -sysf - "Hello" < sys.txt
+has out '^\[system: Be kind\]\[user: Hello\]A:'
+go --chat --chat-template "$t" --echo -sysf sys.txt --jsonl - <<< '"Hello"'
+has out '"text": "\[system: Be kind\]\[user: Hello\]A:'
 echo '[{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "So"}]' > m.json
 go --messages m.json --chat-template "$t" --echo
 has out '^\[user: Hello\]\[assistant: Hi\]\[user: So\]A:'
@@ -26,6 +42,15 @@ go --chat --chat-template chatml --echo Hello
 has out '<|im_start|>user'
 go --chat --override-kv "tokenizer.chat_template=str:<{{ messages[0].content }}>" --echo Hello
 has out '^<Hello>'
+# Content in parts: one text where the template knows no parts, else as it is.
+parts='[{"role": "user", "name": "x", "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]}]'
+echo "$parts" > parts.json
+go --messages parts.json --chat-template "$t" --echo
+is "$(head -n 2 out | tr '\n' '|')" "[user: Hel|lo]A:$(sed -n '2s/^lo\]A://p' out)|"
+go --messages parts.json --chat-template '{% for p in messages[0].content %}({{ p.text }}){% endfor %}' --echo
+has out '^(Hel)(lo)'
+go --jsonl - --chat-template "$t" --echo <<< "{\"messages\": $parts}"
+has out '"text": "\[user: Hel\\nlo\]A:'
 # Many: lines with messages, and prompts with --chat.
 echo "{\"messages\": $(cat m.json), \"echo\": true}" > in.jsonl
 go --jsonl in.jsonl --chat-template "$t"
@@ -46,11 +71,24 @@ bad 2 --chat-template chatml Hello; has err "needs --chat or --messages"
 bad 2 --chat-template-file t.jinja Hello
 bad 2 --chat-template-kwargs '{}' Hello
 bad 2 -sys x Hello; has err "'--system-prompt' needs --chat"
+bad 2 -sysf sys.txt Hello; has err "'--system-prompt-file' needs --chat"
+bad 2 --chat --chat-template chatml -sys x -sysf sys.txt Hello; has err "exclude each other"
+bad 4 --chat --chat-template chatml -sysf missing.txt Hello
+bad 8 --chat --jsonl in.jsonl; has err "no chat template"
 bad 2 -st Hello; has err "'--single-turn' needs --chat"
 bad 2 --messages m.json Hello; has err "exclude each other"
 bad 2 --messages m.json -sys x
 bad 2 --chat --chat-template chatml --chat-template-file t.jinja Hello
 bad 3 --chat --chat-template chatml --chat-template-kwargs '[' Hello
-echo '{"role": "user"}' > m.json
-bad 3 --messages m.json --chat-template chatml
+for m in '{"role": "user"}=no JSON array of messages' '[]=no JSON array of messages' '[5]=message 1 has no role' \
+    '[{"content": "x"}]=message 1 has no role' '[{"role": "user", "content": "x"}, {"role": "user"}]=message 2 has no content' \
+    '[{"role": "user", "content": 5}]=neither a text nor an array' '[{"role": "user", "content": ["x"]}]=part 1 of the content has no type' \
+    '[{"role": "user", "content": [{"type": "text"}]}]=part 1 of the content has no text' 'x=not valid JSON'; do
+    echo "${m%%=*}" > m.json
+    bad 3 --messages m.json --chat-template chatml; has err "'m.json': .*${m##*=}"
+done
+echo '[{"role": "user", "content": [{"type": "image_url"}]}]' > m.json
+bad 8 --messages m.json --chat-template chatml; has err "'image_url', only 'text' is known"
+echo '[{"role": "assistant", "content": null, "tool_calls": []}]' > m.json
+go --messages m.json --chat-template chatml
 bad 4 --messages missing.json --chat-template chatml

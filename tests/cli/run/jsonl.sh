@@ -39,6 +39,16 @@ check '"temperature": 2.5, "top_k": 0, "top_p": 1, "min_p": 0.01, "seed": 9' --t
 check '"temp": 0, "stop": ["a", "e"]' --temp 0 -r a -r e
 check '"temp": 0, "stop": "a"' --temp 0 -r a
 check '"n_predict": 3' -n 3
+check '"max_tokens": 3, "temperature": 0, "n_probs": 1, "stop": null, "top_k": null' -n 3 --temp 0
+check '"mirostat": 2, "mirostat_tau": 1, "mirostat_eta": 0.5, "seed": 4' --mirostat 2 --mirostat-ent 1 --mirostat-lr 0.5 --seed 4
+check '"dynatemp_range": 0.5, "dynatemp_exponent": 3, "seed": 4' --dynatemp-range 0.5 --dynatemp-exp 3 --seed 4
+check '"logit_bias": {"300": 1000, "5": false}' -l 300+1000 -l 5=false
+check '"samplers": ["top_k", "temperature"], "top_k": 2, "seed": 4' --samplers "top_k;temperature" --top-k 2 --seed 4
+check '"sampler_seq": "kt", "top_k": 2, "seed": 4' --sampler-seq kt --top-k 2 --seed 4
+dry=(--temp 0 --dry-multiplier 5 --dry-allowed-length 0 --repeat-last-n 0)
+dry_json='"temp": 0, "dry_multiplier": 5, "dry_allowed_length": 0'
+check "$dry_json, \"dry_sequence_breakers\": [\" the\"]" "${dry[@]}" --dry-sequence-breaker " the"
+check "$dry_json, \"dry_sequence_breakers\": []" "${dry[@]}" --dry-sequence-breaker none
 check '"repeat_penalty": 1.5, "repeat_last_n": -1, "temp": 0' --repeat-penalty 1.5 --repeat-last-n -1 --temp 0
 check '"logit_bias": [[300, 1000], [5, false]]' -l 300+1000 -l 5=false
 check '"samplers": "top_k", "top_k": 1' --samplers top_k --top-k 1
@@ -52,6 +62,15 @@ echo '{"prompt": "The garden was", "grammar": "root ::= [x]+"}' | el run -m "$M"
 has out '"text": "x*x"'
 echo '{"prompt": "The garden was", "echo": true, "id": {"a": [1, null]}}' | el run -m "$M" -n 1 --jsonl -
 has out '"id": {"a":\[1,null\]}, "text": "The garden was'
+# A line's samplers instead of those of the command, in either spelling.
+for o in "--samplers temperature" "--sampler-seq t"; do
+    # shellcheck disable=SC2086
+    el run -m "$M" -n 4 $o --jsonl - <<< '{"prompt": "The garden was", "samplers": "top_k", "top_k": 1}'
+    cp out names
+    # shellcheck disable=SC2086
+    el run -m "$M" -n 4 $o --jsonl - <<< '{"prompt": "The garden was", "sampler_seq": "k", "top_k": 1}'
+    same out names
+done
 # Bad lines among good ones.
 cat > bad.jsonl <<'L'
 "The garden was"
@@ -79,9 +98,9 @@ one_line err
 has err "16 of 18 prompts failed"
 is "$(wc -l < out)" 18
 is "$(grep -c '"error": {"code": [23], "message": "' out)" 16
-for p in "line 2: 'prompt' is not a text" "line 4: 'promt' is not known" "'temp': 'hot' is not a number" "'1000000000' is not" \
+for p in "line 2: 'prompt' is not a text" "line 4: 'promt' is not known, did you mean 'prompt'?" "line 6: option 'temp': '10" "line 11: --grammar: line 1" "'temp': 'hot' is not a number" "'1000000000' is not" \
     "'top_k'" "line 8: neither a text nor an object" "one of 'prompt' and 'messages'" "'grammar' and 'json_schema'" "'stop' is neither" \
-    "'logit_bias' is not an array" "'ignore_eos'" "'seed'" '"line": 10, "id": 7, "error"' "line 18: not valid JSON"; do
+    "'logit_bias' is neither an array" "'ignore_eos'" "'seed'" '"line": 10, "id": 7, "error"' "line 18: not valid JSON"; do
     grep -qF -e "$p" out || { cat out >&2; fail "no line says: $p"; }
 done
 is "$(grep -c '"text"' out)" 2

@@ -50,14 +50,22 @@ esac
 same c0 c1
 printf 'x' | dd of=c1 bs=1 seek=5000 conv=notrunc 2> /dev/null
 refuse 7 "SHA-256" -m "$M" -n 1
-cp c0 c1; printf '\2' | dd of=c1 bs=1 seek=8 conv=notrunc 2> /dev/null
-refuse 8 "version 2, known is 1" -m "$M" -n 1
+cp c0 c1; printf '\377' | dd of=c1 bs=1 seek=8 conv=notrunc 2> /dev/null
+refuse 8 "version 255, known is" -m "$M" -n 1
 head -c 100 c0 > c1; refuse 3 "100 bytes, at least" -m "$M" -n 1
 head -c 5 c0 > c1; refuse 3 "not a prompt cache" -m "$M" -n 1
 : > c1; refuse 3 "not a prompt cache" -m "$M" -n 1
 cp "$M" c1; refuse 3 "not a prompt cache" -m "$M" -n 1
 cp c0 c1; echo x >> c1; refuse 7 "SHA-256" -m "$M" -n 1
-rc 4 "$EDGELLM" run -m "$M" -n 1 --prompt-cache no/where "$p"
+# A file that cannot be written is said when the text is out.
+go "$p"
+for o in "" --prompt-cache-all; do
+    # shellcheck disable=SC2086
+    rc 4 "$EDGELLM" run -m "$M" -n 12 --temp 0 --json --prompt-cache no/where $o "$p"
+    is "$(json text)" "$want"
+    one_line err
+    has err "'no/where': cannot "
+done
 rc 2 "$EDGELLM" run -m "$M" -n 1 --prompt-cache c0 --prompt-cache-ro --prompt-cache-all "$p"
 has err "exclude each other"
 rc 2 "$EDGELLM" run -m "$M" -n 1 --prompt-cache-all "$p"

@@ -31,6 +31,10 @@ to text "${cut[@]}" --sampler-seq kyt
 same text first
 to text "${cut[@]}" --sampling-seq kyt
 same text first
+for names in "top-k;typical;temp" "topk,typ,temperature"; do
+    to text "${cut[@]}" --samplers "$names"
+    same text first
+done
 to text "${cut[@]}" --samplers "temperature;typ_p;top_k"
 differ text first
 to text --top-k 1 --samplers "temperature"
@@ -46,8 +50,11 @@ dry text --dry-multiplier 0
 same text off
 dry text --dry-multiplier 2 --dry-penalty-last-n 0
 same text off
-dry text --dry-multiplier 2 --dry-penalty-last-n -1
+dry text --dry-multiplier 2 --dry-penalty-last-n 64
 same text on
+dry all --dry-multiplier 2 --dry-penalty-last-n -1
+dry text --dry-multiplier 2 --dry-penalty-last-n 1000
+same text all
 dry text --dry-multiplier 2 --dry-penalty-last-n 6
 differ text on
 dry low --dry-multiplier 0.1 --dry-base 1
@@ -75,7 +82,7 @@ el run -m "$M" -n 3 --temp 0 --json -l 300+1000 -l "$first=false" "The garden wa
 is "$(json ids)" "[300, 300, 300]"
 # What is refused, and how.
 bad() { rc 2 "$EDGELLM" run -m "$M" "$@" x; one_line err; }
-bad --samplers "top_k;top_q"; has err "'top_q' is none of"
+bad --samplers "top_k;top_q"; has err "option '--samplers': sampler 'top_q' is not known; there are penalties, dry"
 bad --sampler-seq kz; has err "'kz' has other letters"
 bad --samplers top_k --sampler-seq k; has err "exclude each other"
 bad -l 5; has err "'5' is not the number of a token"
