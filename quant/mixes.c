@@ -22,6 +22,7 @@ enum {
     FTYPE_TQ1_0 = 36,
     FTYPE_TQ2_0 = 37,
     FTYPE_MXFP4_MOE = 38,
+    FTYPE_Q2_0 = 41,
 };
 
 static const struct el_mix mixes[] = {
@@ -158,6 +159,11 @@ static bool is(const char *type, const char *name)
     return strcmp(type, name) == 0;
 }
 
+static bool is_ternary(const struct el_mix *mix)
+{
+    return mix->ftype == FTYPE_TQ1_0 || mix->ftype == FTYPE_TQ2_0 || mix->ftype == FTYPE_Q2_0;
+}
+
 static const char *choose_attn_v(const struct el_mix *mix, const struct el_mix_model *model, uint32_t index)
 {
     const bool much_shared = model->heads_per_kv >= 4;
@@ -225,7 +231,7 @@ const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *m
     if (as_output)
         return t->n_in % block_n != 0 || is(mix->encoding, "Q8_0") ? "Q8_0" : "Q6_K";
     switch (category) {
-    case EL_CAT_TOKEN_EMBD: return mix->ftype == FTYPE_TQ1_0 || mix->ftype == FTYPE_TQ2_0 ? "Q4_K" : mix->encoding;
+    case EL_CAT_TOKEN_EMBD: return is_ternary(mix) ? "Q4_K" : mix->encoding;
     case EL_CAT_ATTN_V: return choose_attn_v(mix, model, state->n_attn_v++);
     case EL_CAT_ATTN_K: return model->n_experts == 8 ? "Q8_0" : mix->encoding;
     case EL_CAT_ATTN_OUT: return choose_attn_out(mix, model);

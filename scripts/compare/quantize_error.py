@@ -4,7 +4,7 @@
     quantize_error.py EDGELLM LLAMA_QUANTIZE MODEL-F32.gguf TYPE ... [--model-name NAME] [--per-tensor]
 
 Both programs quantize with --pure: embedding and output alike. The error of a tensor is the sum of (w - w')^2 over the sum of w^2 in
-float64, decoded by the Python package gguf. Exit status 1 when one of ours is above llama-quantize's.
+float64, decoded by the Python package gguf, or where that does not know the type (UNKNOWN), by edgellm. Exit status 1 when one of ours is above llama-quantize's.
 """
 import tempfile
 from pathlib import Path
@@ -17,6 +17,8 @@ FLOATS = ("F32", "F16", "BF16")
 # llama-quantize takes names of mixes; --pure makes them uniform
 MIX_OF = {"Q3_K": "Q3_K_S", "Q4_K": "Q4_K_S", "Q5_K": "Q5_K_S", "MXFP4": "MXFP4_MOE"}
 
+UNKNOWN = ("Q2_0",)
+
 
 def error(w, other):
     """Sums of (w - other)^2 and of w^2."""
@@ -28,7 +30,10 @@ def compare(a, source, type_name, folder):
     ours, peer = Path(folder, f"ours-{type_name}.gguf"), Path(folder, f"peer-{type_name}.gguf")
     run([a.edgellm, "quantize", "--pure", a.model, ours, type_name])
     run([a.llama_quantize, "--pure", a.model, peer, MIX_OF.get(type_name, type_name)])
-    x, y = decoded(ours), decoded(peer)
+    if type_name in UNKNOWN:
+        for path in (ours, peer):
+            run([a.edgellm, "convert", path, f"{path}.f32.gguf", "--type", "f32"])
+    x, y = ({n: (type_name if w.ndim > 1 else "F32", w) for n, (_, w) in decoded(f"{p}.f32.gguf").items()} if type_name in UNKNOWN else decoded(p) for p in (ours, peer))
     ratios, above, total = {}, [], np.zeros(3)
     for name, (_, w) in source.items():
         if x[name][0] in FLOATS and y[name][0] in FLOATS:

@@ -68,9 +68,9 @@ static void fill(float *x, uint64_t n, uint64_t seed, bool tails)
 }
 
 /* Ternary types are not here: they have one way to be made. */
-static const char *const quantized[] = {"Q8_0",   "Q4_0",   "Q5_0",   "Q4_K",    "Q5_K",   "Q6_K",    "Q4_1",  "Q5_1",
-                                        "Q2_K",   "Q3_K",   "IQ4_NL", "IQ4_XS",  "MXFP4",  "G2_32",   "G3_64", "G4_128",
-                                        "G8_ROW", "G2_32Z", "G4_32Z", "G5_128Z", "G6_64Z", "G7_ROWZ", "G8_32Z"};
+static const char *const quantized[] = {"Q8_0",   "Q4_0",   "Q5_0",   "Q4_K",   "Q5_K",    "Q6_K",   "Q4_1",    "Q5_1",
+                                        "Q2_K",   "Q3_K",   "IQ4_NL", "IQ4_XS", "MXFP4",   "Q2_0",   "G2_32",   "G3_64",
+                                        "G4_128", "G8_ROW", "G2_32Z", "G4_32Z", "G5_128Z", "G6_64Z", "G7_ROWZ", "G8_32Z"};
 enum { N_QUANTIZED = sizeof quantized / sizeof quantized[0], ROWS = 8, COLS = 512 };
 
 /* A new line of encodings.def cannot slip past these tests. */
@@ -109,9 +109,10 @@ TEST(encode, search_errors_stay_low)
     static const struct {
         const char *name;
         double bound;
-    } bounds[] = {{"Q8_0", 1.97e-5},  {"Q4_0", 6.05e-3}, {"Q4_K", 4.72e-3},  {"Q5_K", 1.14e-3},  {"Q6_K", 2.55e-4},
-                  {"Q4_1", 4.66e-3},  {"Q5_1", 1.12e-3}, {"Q2_K", 0.0672},   {"Q3_K", 0.0196},   {"IQ4_NL", 5.13e-3},
-                  {"IQ4_XS", 5.2e-3}, {"MXFP4", 0.0122}, {"G4_128", 8.1e-3}, {"G4_32Z", 5.8e-3}, {"G2_32", 0.11}};
+    } bounds[] = {{"Q8_0", 1.97e-5}, {"Q4_0", 6.05e-3},   {"Q4_K", 4.72e-3},  {"Q5_K", 1.14e-3},
+                  {"Q6_K", 2.55e-4}, {"Q4_1", 4.66e-3},   {"Q5_1", 1.12e-3},  {"Q2_K", 0.0672},
+                  {"Q3_K", 0.0196},  {"IQ4_NL", 5.13e-3}, {"IQ4_XS", 5.2e-3}, {"MXFP4", 0.0122},
+                  {"Q2_0", 0.12},    {"G4_128", 8.1e-3},  {"G4_32Z", 5.8e-3}, {"G2_32", 0.11}};
     static float x[ROWS * COLS];
     fill(x, ROWS * COLS, 8, false);
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
@@ -152,10 +153,10 @@ TEST(encode, grids_are_kept)
     static const struct {
         const char *name;
         int lo, hi;
-    } grids[] = {{"Q8_0", -127, 127},  {"Q4_0", -8, 7},     {"Q4_K", -7, 8},     {"Q5_K", -15, 16}, {"Q6_K", -32, 31},
-                 {"Q4_1", 3, 18},      {"Q5_1", -40, -9},   {"Q2_K", -1, 2},     {"Q3_K", -4, 3},   {"TQ1_0", -1, 1},
-                 {"TQ2_0", -1, 1},     {"MXFP4", -4, 4},    {"G4_32", -8, 7},    {"G3_64Z", -2, 5}, {"G8_ROWZ", -100, 155},
-                 {"F16", -1000, 1000}, {"BF16", -100, 100}, {"F32", -1000, 1000}};
+    } grids[] = {{"Q8_0", -127, 127},    {"Q4_0", -8, 7},      {"Q4_K", -7, 8},     {"Q5_K", -15, 16},   {"Q6_K", -32, 31},
+                 {"Q4_1", 3, 18},        {"Q5_1", -40, -9},    {"Q2_K", -1, 2},     {"Q3_K", -4, 3},     {"TQ1_0", -1, 1},
+                 {"TQ2_0", -1, 1},       {"Q2_0", -2, 1},      {"MXFP4", -4, 4},    {"G4_32", -8, 7},    {"G3_64Z", -2, 5},
+                 {"G8_ROWZ", -100, 155}, {"F16", -1000, 1000}, {"BF16", -100, 100}, {"F32", -1000, 1000}};
     for (size_t g = 0; g < sizeof grids / sizeof grids[0]; g++) {
         for (uint64_t i = 0; i < ROWS * COLS; i++) {
             const int span = grids[g].hi - grids[g].lo + 1;
@@ -275,6 +276,30 @@ TEST(encode, ternary_is_ggmls_reference)
     }
     free(one.data);
     free(two.data);
+}
+
+/* Q2_0: by its definition, and what is ternary gets the reference's bytes from the search too, whatever its scale. */
+TEST(encode, q2_0_keeps_ternary_weights)
+{
+    static float x[128];
+    fill(x, 64, 15, false);
+    for (int i = 64; i < 128; i++)
+        x[i] = 0.0123f * (float)(i * 7 % 3 - 1);
+    float largest = 0.0f;
+    for (int i = 0; i < 64; i++)
+        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    struct encoded nearest = encode("Q2_0", x, NULL, 1, 128, EL_ENCODE_NEAREST);
+    struct encoded search = encode("Q2_0", x, NULL, 1, 128, EL_ENCODE_SEARCH);
+    CHECK_EQ_INT(nearest.data[0] | nearest.data[1] << 8, el_f32_to_f16(largest));
+    CHECK_EQ_INT(nearest.data[18] | nearest.data[19] << 8, el_f32_to_f16(0.0123f));
+    for (int i = 0; i < 128; i++) {
+        const int code = nearest.data[i / 64 * 18 + 2 + i % 64 / 4] >> (i % 4 * 2) & 3;
+        CHECK_EQ_INT(code, i < 64 ? (int)roundf(x[i] * (1.0f / largest)) + 1 : i * 7 % 3);
+    }
+    CHECK(memcmp(nearest.data, search.data, 18) != 0);
+    CHECK(memcmp(nearest.data + 18, search.data + 18, 18) == 0);
+    free(nearest.data);
+    free(search.data);
 }
 
 /* The largest value falls on levels 8 to 12, and of two codes equally near the smaller is taken. */

@@ -193,6 +193,7 @@ TEST(plan, small_mixes)
         {"IQ4_XS", 30, {"IQ4_XS", "Q5_K"}, {"Q5_K", "IQ4_XS"}, "IQ4_XS", "IQ4_XS", "IQ4_XS"},
         {"TQ1_0", 36, {"TQ1_0", "TQ1_0"}, {"TQ1_0", "TQ1_0"}, "TQ1_0", "TQ1_0", "Q4_K"},
         {"TQ2_0", 37, {"TQ2_0", "TQ2_0"}, {"TQ2_0", "TQ2_0"}, "TQ2_0", "TQ2_0", "Q4_K"},
+        {"Q2_0", 41, {"Q2_0", "Q2_0"}, {"Q2_0", "Q2_0"}, "Q2_0", "Q2_0", "Q4_K"},
         {"Q4_1", 3, {"Q4_1", "Q4_1"}, {"Q4_1", "Q4_1"}, "Q4_1", "Q4_1", "Q4_1"},
         {"Q5_1", 9, {"Q5_1", "Q5_1"}, {"Q5_1", "Q5_1"}, "Q5_1", "Q5_1", "Q5_1"},
     };
@@ -318,7 +319,7 @@ TEST(plan, rows_that_no_block_fits)
                  {"Q6_K", 160, "Q8_0", true},  {"Q5_0", 33, "F16", true},     {"Q8_0", 40, "F16", true},
                  {"Q4_0", 33, "F16", true},    {"G4_32", 33, "G4_32", false}, {"F16", 33, "F16", false},
                  {"Q5_K", 64, "Q5_1", true},   {"Q3_K", 64, "Q4_0", true},    {"IQ4_XS", 32, "IQ4_NL", true},
-                 {"TQ2_0", 96, "Q4_0", true},  {"Q4_1", 33, "F16", true}};
+                 {"TQ2_0", 96, "Q4_0", true},  {"Q2_0", 96, "Q4_0", true},    {"Q4_1", 33, "F16", true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_source *const s = mock_source("llama", 1, 1, 1, 0);
         mock_add(s, "blk.0.ffn_up.weight", 3, cases[i].n_in, NULL);
