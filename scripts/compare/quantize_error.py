@@ -17,7 +17,7 @@ FLOATS = ("F32", "F16", "BF16")
 # llama-quantize takes names of mixes; --pure makes them uniform
 MIX_OF = {"Q3_K": "Q3_K_S", "Q4_K": "Q4_K_S", "Q5_K": "Q5_K_S", "MXFP4": "MXFP4_MOE"}
 
-UNKNOWN = ("Q2_0",)
+UNKNOWN = ("Q2_0", "Q1_0")
 
 
 def error(w, other):
@@ -26,14 +26,20 @@ def error(w, other):
     return float(((w - other) ** 2).sum()), float((w * w).sum())
 
 
+def weights(a, path, type_name, source):
+    """Like decoded(). Of a type that gguf does not know: what edgellm decodes, under that name unless it is the source's own."""
+    if type_name not in UNKNOWN:
+        return decoded(path)
+    f32 = path.with_suffix(".f32.gguf")
+    run([a.edgellm, "convert", path, f32, "--type", "f32"])
+    return {n: ("F32" if np.array_equal(w.ravel(), source[n][1].ravel()) else type_name, w) for n, (_, w) in decoded(f32).items()}
+
+
 def compare(a, source, type_name, folder):
     ours, peer = Path(folder, f"ours-{type_name}.gguf"), Path(folder, f"peer-{type_name}.gguf")
     run([a.edgellm, "quantize", "--pure", a.model, ours, type_name])
     run([a.llama_quantize, "--pure", a.model, peer, MIX_OF.get(type_name, type_name)])
-    if type_name in UNKNOWN:
-        for path in (ours, peer):
-            run([a.edgellm, "convert", path, f"{path}.f32.gguf", "--type", "f32"])
-    x, y = ({n: (type_name if w.ndim > 1 else "F32", w) for n, (_, w) in decoded(f"{p}.f32.gguf").items()} if type_name in UNKNOWN else decoded(p) for p in (ours, peer))
+    x, y = (weights(a, path, type_name, source) for path in (ours, peer))
     ratios, above, total = {}, [], np.zeros(3)
     for name, (_, w) in source.items():
         if x[name][0] in FLOATS and y[name][0] in FLOATS:
