@@ -153,7 +153,7 @@ if begin ternary; then
 fi
 if begin quantize_ppl; then
     say quantize_ppl.py "$edgellm" "$peer/llama-quantize" "$peer/llama-perplexity" "$books/books_test.txt" "$work/4m/F32.gguf" \
-        Q8_0 Q6_K Q5_K_S Q5_1 Q5_0 Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS MXFP4 Q3_K Q2_K --cache "$work/cache"
+        Q8_0 Q6_K Q5_K_S Q5_1 Q5_0 Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS MXFP4 Q3_K Q2_K Q2_0 --cache "$work/cache"
     end
 fi
 if begin speed; then

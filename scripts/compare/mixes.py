@@ -14,7 +14,7 @@ from pathlib import Path
 from common import emit, parser, run
 
 MIXES = ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q2_K_S", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M",
-         "Q6_K", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "Q2_0", "MXFP4_MOE", "F16", "BF16"]
+         "Q6_K", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "Q2_0", "Q1_0", "MXFP4_MOE", "F16", "BF16"]
 REFUSED = ["IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M"]
 SHAPES = [
     "layers=1 embd=256 heads=8 kv=8 ff=768 vocab=512",

@@ -194,6 +194,7 @@ TEST(plan, small_mixes)
         {"TQ1_0", 36, {"TQ1_0", "TQ1_0"}, {"TQ1_0", "TQ1_0"}, "TQ1_0", "TQ1_0", "Q4_K"},
         {"TQ2_0", 37, {"TQ2_0", "TQ2_0"}, {"TQ2_0", "TQ2_0"}, "TQ2_0", "TQ2_0", "Q4_K"},
         {"Q2_0", 41, {"Q2_0", "Q2_0"}, {"Q2_0", "Q2_0"}, "Q2_0", "Q2_0", "Q4_K"},
+        {"Q1_0", 40, {"Q1_0", "Q1_0"}, {"Q1_0", "Q1_0"}, "Q1_0", "Q1_0", "Q1_0"},
         {"Q4_1", 3, {"Q4_1", "Q4_1"}, {"Q4_1", "Q4_1"}, "Q4_1", "Q4_1", "Q4_1"},
         {"Q5_1", 9, {"Q5_1", "Q5_1"}, {"Q5_1", "Q5_1"}, "Q5_1", "Q5_1", "Q5_1"},
     };
@@ -315,11 +316,11 @@ TEST(plan, rows_that_no_block_fits)
         uint64_t n_in;
         const char *to;
         bool fallback;
-    } cases[] = {{"Q4_K", 256, "Q4_K", false}, {"Q4_K", 96, "Q5_0", true},    {"Q6_K", 100, "F16", true},
-                 {"Q6_K", 160, "Q8_0", true},  {"Q5_0", 33, "F16", true},     {"Q8_0", 40, "F16", true},
-                 {"Q4_0", 33, "F16", true},    {"G4_32", 33, "G4_32", false}, {"F16", 33, "F16", false},
-                 {"Q5_K", 64, "Q5_1", true},   {"Q3_K", 64, "Q4_0", true},    {"IQ4_XS", 32, "IQ4_NL", true},
-                 {"TQ2_0", 96, "Q4_0", true},  {"Q2_0", 96, "Q4_0", true},    {"Q4_1", 33, "F16", true}};
+    } cases[] = {
+        {"Q4_K", 256, "Q4_K", false}, {"Q4_K", 96, "Q5_0", true}, {"Q6_K", 100, "F16", true},  {"Q6_K", 160, "Q8_0", true},
+        {"Q5_0", 33, "F16", true},    {"Q8_0", 40, "F16", true},  {"Q4_0", 33, "F16", true},   {"G4_32", 33, "G4_32", false},
+        {"F16", 33, "F16", false},    {"Q5_K", 64, "Q5_1", true}, {"Q3_K", 64, "Q4_0", true},  {"IQ4_XS", 32, "IQ4_NL", true},
+        {"TQ2_0", 96, "Q4_0", true},  {"Q2_0", 96, "Q4_0", true}, {"Q1_0", 192, "Q4_0", true}, {"Q4_1", 33, "F16", true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct el_source *const s = mock_source("llama", 1, 1, 1, 0);
         mock_add(s, "blk.0.ffn_up.weight", 3, cases[i].n_in, NULL);
