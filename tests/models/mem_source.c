@@ -257,6 +257,7 @@ static const struct variant {
     {"opt with GELU and projections", "opt", {{"%s.hidden_act", GELU, 0}, {"%s.word_embedding_length", U32, 16}}, 0},
     {"gpt2 with GELU", "gpt2", {{"%s.hidden_act", GELU, 0}}, 0},
     {"stablelm", "stablelm", {{"%s.rope.dimension_count", U32, 4}}, 0},
+    {"starcoder2", "starcoder2", {{"%s.attention.sliding_window", U32, 5}}, 0},
     {"stablelm parallel", "stablelm", {{"%s.rope.dimension_count", U32, 2}}, EL_ROLE(FFN_NORM) | EL_ROLE(FFN_NORM_B)},
 };
 enum { N_VARIANTS = sizeof variants / sizeof variants[0] };

@@ -68,6 +68,7 @@ TEST(families, wrong_metadata)
         {"stablelm", "stablelm.rope.dimension_count", U32, 3, NULL, EL_E_FORMAT,
          "dimension_count is 3, allowed are even numbers"},
         {"stablelm", "stablelm.rope.dimension_count", U32, 10, NULL, EL_E_FORMAT, "even numbers up to the head's 8"},
+        {"starcoder2", "starcoder2.hidden_act", STR, 0, "silu", EL_E_UNSUPPORTED, "hidden_act"},
         {"stablelm", "stablelm.attention.head_count_kv", U32, 4, NULL, EL_E_FORMAT, "'blk.0.attn_k.weight' is 16 x 32"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -103,6 +104,7 @@ TEST(families, wrong_tensors)
         {"stablelm", "blk.0.attn_q_norm.weight", {8}, "'blk.0.attn_q_norm.weight' is 8, should be 4 x 8"},
         {"stablelm", "blk.1.attn_k_norm.weight", {0}, "'blk.1.attn_k_norm.weight' is missing"},
         {"stablelm", "blk.1.ffn_norm.weight", {0}, "'blk.1.ffn_norm.weight' is missing"},
+        {"starcoder2", "blk.1.ffn_norm.bias", {0}, "'blk.1.ffn_norm.bias' is missing"},
         {"gpt2", "blk.0.attn_qkv.weight", {32, 64}, "'blk.0.attn_qkv.weight' is 32 x 64, should be 64 x 32"},
         {"gpt2", "position_embd.weight", {0}, "'position_embd.weight' is missing"},
         {"opt with projections", "output_proj.weight", {32, 16}, "'output_proj.weight' is 32 x 16, should be 16 x 32"},

@@ -324,6 +324,8 @@ TEST(fixtures, every_feature_that_is_left_out_moves_the_logits)
         {"stablelm", {"partial_rotary", "positions", "norm_bias", "output"}},
         {"stablelm-bias", {"partial_rotary", "bias", "norm_gain"}},
         {"stablelm-parallel", {"parallel", "qk_norm", "partial_rotary", "norm_gain"}},
+        {"starcoder2", {"bias", "norm_bias", "norm_gain", "positions"}},
+        {"starcoder2-window", {"window", "output", "norm_bias"}},
         {"qwen3moe", {"qk_norm", "experts", "expert_shares", "positions", "norm_gain", "output"}},
         {"qwen3moe-shares", {"qk_norm", "experts", "expert_shares", "bias"}},
         {"qwen2moe", {"shared_expert", "shared_gate", "experts", "expert_shares", "bias", "output"}},

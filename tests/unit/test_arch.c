@@ -405,6 +405,7 @@ TEST(hparams, what_other_programs_leave_out)
 #define MISTRAL    "{\"architectures\": [\"MistralForCausalLM\"], \"intermediate_size\": 96, \"num_key_value_heads\": 2, " SIZES
 #define GPT2       "{\"architectures\": [\"GPT2LMHeadModel\"], \"vocab_size\": 100, \"n_embd\": 64, \"n_layer\": 2, "
 #define OPT_CONFIG "{\"architectures\": [\"OPTForCausalLM\"], \"ffn_dim\": 96, " SIZES
+#define STARCODER2 "{\"model_type\": \"starcoder2\", \"intermediate_size\": 96, " SIZES
 #define STABLELM   "{\"model_type\": \"stablelm\", \"intermediate_size\": 96, \"num_key_value_heads\": 2, " SIZES
 #define MOE(arch)  "{\"architectures\": [\"" arch "ForCausalLM\"], \"intermediate_size\": 96, \"num_key_value_heads\": 2, " SIZES
 #define PHI3       "{\"architectures\": [\"Phi3ForCausalLM\"], \"intermediate_size\": 96, " SIZES
@@ -690,6 +691,7 @@ TEST(config, refused)
         {STABLELM ", \"partial_rotary_factor\": 1.5}", EL_E_FORMAT, "partial_rotary_factor is 1.5"},
         {STABLELM ", \"partial_rotary_factor\": 0.2}", EL_E_FORMAT, "stablelm.rope.dimension_count is 3"},
         {STABLELM ", \"partial_rotary_factor\": 0.01}", EL_E_FORMAT, "'stablelm.rope.dimension_count': 0"},
+        {STARCODER2 ", \"hidden_act\": \"gelu\"}", EL_E_UNSUPPORTED, "hidden_act is 'gelu'"},
         {STABLELM ", \"hidden_act\": \"gelu\"}", EL_E_UNSUPPORTED, "hidden_act is 'gelu'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -1,7 +1,7 @@
 # Of every family: folder to GGUF to folder to GGUF gives the same logits with F16 tensors too, whether the folder has matrices transposed
 # (gpt2), norms of heads apart (stablelm), names of its own (opt), experts (qwen2moe), factors in its config (phi3) or gains less 1
 # (gemma3); what is written is found good.
-for f in gpt2 gpt2-untied granite mistral-window opt-350m opt-no-bias qwen3 stablelm-parallel qwen2moe qwen3moe olmoe phi3-long gemma2 \
+for f in gpt2 gpt2-untied granite mistral-window opt-350m opt-no-bias qwen3 stablelm-parallel starcoder2-window qwen2moe qwen3moe olmoe phi3-long gemma2 \
     gemma3; do
     el convert --type f16 "$EL_TEST_DATA/fixtures/$f" one.gguf
     el convert one.gguf folder
