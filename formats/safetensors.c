@@ -31,16 +31,7 @@ static enum el_status open_source(struct el_source *s, const struct el_source_op
     EL_TRY(el_store_new(s, 1, &store, err));
     struct el_st_header h;
     EL_TRY(el_st_open(s->path, &store->files[0], &h, err));
-    enum el_status status = EL_OK;
-    for (size_t i = 0; i < h.n_tensors; i++) {
-        struct el_st_tensor *const from = &h.tensors[i];
-        struct el_tensor t = {.name = from->name, .file_name = from->name, .enc = from->enc, .n_dims = from->n_dims};
-        memcpy(t.dims, from->dims, sizeof t.dims);
-        from->name = NULL; /* moves */
-        EL_TRY_OUT(el_store_add(s, &t, err));
-        EL_TRY_OUT(el_store_add_piece(s, 0, from->offset, from->nbytes, err));
-    }
-out:
+    const enum el_status status = el_st_add_tensors(s, &h, err);
     el_st_header_release(&h);
     return status;
 }

@@ -44,6 +44,8 @@ enum el_status el_st_open(const char *path, struct el_file *f, struct el_st_head
  */
 enum el_status el_st_add_slices(struct el_source *s, const struct el_st_tensor *const *slices, const uint32_t *files, uint64_t n,
                                 struct el_err *err);
+/* Adds the tensors of the one file of an el_store to its source, in their order. Their names move out of h. EL_E_MEMORY. */
+enum el_status el_st_add_tensors(struct el_source *s, struct el_st_header *h, struct el_err *err);
 
 /*
  * Encoding of a dtype name of the format ("BF16"), NULL e when unknown. F32, F16 and BF16 are the ordinary ones; the others

@@ -128,3 +128,18 @@ enum el_status el_st_add_slices(struct el_source *s, const struct el_st_tensor *
     el_store_set_rows(s, files[0], &v->base);
     return EL_OK;
 }
+
+enum el_status el_st_add_tensors(struct el_source *s, struct el_st_header *h, struct el_err *err)
+{
+    for (size_t i = 0; i < h->n_tensors; i++) {
+        struct el_st_tensor *const from = &h->tensors[i];
+        const struct el_st_tensor *const piece = from;
+        const uint32_t file = 0;
+        struct el_tensor t = {.name = from->name, .file_name = from->name, .enc = from->enc, .n_dims = from->n_dims};
+        memcpy(t.dims, from->dims, sizeof t.dims);
+        from->name = NULL; /* moves */
+        EL_TRY(el_store_add(s, &t, err));
+        EL_TRY(el_st_add_slices(s, &piece, &file, 1, err));
+    }
+    return EL_OK;
+}

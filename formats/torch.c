@@ -482,18 +482,7 @@ static enum el_status open_source(struct el_source *s, const struct el_source_op
     struct el_st_header h;
     EL_TRY(el_store_new(s, 1, &store, err));
     EL_TRY(el_torch_open(s->path, &store->files[0], &h, err));
-    enum el_status status = EL_OK;
-    for (size_t i = 0; i < h.n_tensors && status == EL_OK; i++) {
-        struct el_st_tensor *const from = &h.tensors[i];
-        const struct el_st_tensor *const piece = from;
-        const uint32_t file = 0;
-        struct el_tensor t = {.name = from->name, .file_name = from->name, .enc = from->enc, .n_dims = from->n_dims};
-        memcpy(t.dims, from->dims, sizeof t.dims);
-        from->name = NULL; /* moves */
-        status = el_store_add(s, &t, err);
-        if (status == EL_OK)
-            status = el_st_add_slices(s, &piece, &file, 1, err);
-    }
+    const enum el_status status = el_st_add_tensors(s, &h, err);
     el_st_header_release(&h);
     return status;
 }
