@@ -206,7 +206,7 @@ TEST(format, table)
     struct el_source *s;
     struct el_sink *sink;
     CHECK_EQ_INT(el_source_open(test_tmp("format-x"), &(struct el_source_opts){.format = "onnx"}, &s, &err), EL_E_USAGE);
-    CHECK(strstr(err.text, "format 'onnx' cannot be read, only gguf, safetensors, torch, hf"));
+    CHECK(strstr(err.text, "format 'onnx' cannot be read, only gguf, safetensors, npz, torch, hf"));
     CHECK_EQ_INT(el_sink_open(test_tmp("format-x"), &(struct el_sink_opts){.format = "llama2c"}, &sink, &err), EL_E_USAGE);
     CHECK(strstr(err.text, "format 'llama2c' cannot be written, only gguf, safetensors, hf"));
     CHECK_EQ_INT(el_source_open(test_tmp("format-absent"), NULL, &s, &err), EL_E_IO);
@@ -254,7 +254,7 @@ TEST(format, says_what_a_wrong_file_is)
              EL_E_UNSUPPORTED, "is a program"),
         CASE("config.json", " {\"model_type\": \"llama\", \"vocab_size\": 7}", EL_E_FORMAT, "is JSON, but no tokenizer.json"),
         CASE("x.txt", "just text, long enough to be looked at", EL_E_FORMAT,
-             "not recognised, known formats are gguf, safetensors, torch, hf, llama2c"),
+             "not recognised, known formats are gguf, safetensors, npz, torch, hf, llama2c"),
         CASE("one", "x", EL_E_FORMAT, "not recognised"),
         CASE("x.bin", "\x03\0\0\0\x01\0\0", EL_E_FORMAT, "not recognised"),
 #undef CASE
