@@ -324,7 +324,7 @@ enum el_status el_arch_check_heads(const struct el_hparams *hp, struct el_err *e
  */
 enum el_status el_arch_rope_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp,
                                     struct el_err *err);
-/* Long scaling (Ding et al., arXiv:2402.13753): factors, original context. After el_arch_rope_hparams, for families that have it. */
+/* Long scaling (Ding et al., arXiv:2402.13753): factors, original context. After el_arch_rope_hparams, for families with it. */
 enum el_status el_arch_long_rope_hparams(const struct el_arch *arch, const struct el_meta *meta, struct el_hparams *hp,
                                          struct el_err *err);
 /*

@@ -1,6 +1,6 @@
 /*
  * StarCoder2 (Lozhkov et al., arXiv:2402.19173): LayerNorm, rotated grouped queries, an MLP of up and down with the tanh form of
- * GELU, biases on everything, optionally a sliding window in all layers. llama.cpp's converter leaves the window out and its graph
+ * GELU, biases on everything, optionally a sliding window in all layers. llama.cpp's converter leaves the window out, its graph
  * has none; ours writes starcoder2.attention.sliding_window, which llama.cpp passes over.
  */
 #include <math.h>

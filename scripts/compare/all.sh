@@ -48,6 +48,15 @@ prepare_more() {
     done
 }
 
+prepare_random() { # a model of 160M parameters and 32,000 tokens
+    local t
+    [ -e "$work/m160.gguf" ] ||
+        "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/m160.gguf" layers=12 embd=768 heads=12 kv=12 ff=2048 vocab=32000 || return 1
+    for t in Q4_K_M Q8_0; do
+        "$edgellm" quantize --force "$work/m160.gguf" "$work/m160-$t.gguf" "$t" > "$work/log" 2>&1 || return 1
+    done
+}
+
 begin() { # NAME: is it wanted?
     name=$1
     [ "$only" = "  " ] || [[ "$only" == *" $name "* ]] || return 1
@@ -160,6 +169,20 @@ if begin speed; then
     "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/m160.gguf" layers=12 embd=768 heads=12 kv=12 ff=2048 vocab=32000
     # SPEED=wall on a machine that does nothing else
     say speed.sh "${SPEED:-cpu}" "$edgellm" "$peer" "$work/m160.gguf" random-160m 2 5 Q8_0 Q4_0 Q4_K_M Q6_K
+    end
+fi
+if begin grammars; then
+    say grammars.py "$edgellm" "$shared/data/models/stories260K/stories260K.gguf" "$root/tests/data/grammar"
+    end
+fi
+if begin grammar_speed; then
+    prepare_random || exit 1
+    say grammar_speed.py "$edgellm" "$work/m160-Q4_K_M.gguf" "$root/tests/data/grammar"
+    end
+fi
+if begin parallel; then
+    prepare_random || exit 1
+    say parallel.py "$edgellm" "$books/books_test.txt" Q4_K_M="$work/m160-Q4_K_M.gguf" Q8_0="$work/m160-Q8_0.gguf"
     end
 fi
 if begin roundtrips; then

@@ -1,7 +1,7 @@
 /*
  * Unigram, WordPiece, SentencePiece and tiktoken files against the programs that they come from: every tokenizer of
- * tests/data/tokenizers/models and the checksums of models.json (scripts/fixtures/make_tokenizer_models.py and make_tekken.py); then the same
- * tokenizers through metadata alone, and written out as tokenizer.json and read again.
+ * tests/data/tokenizers/models and the checksums of models.json (scripts/fixtures/make_tokenizer_models.py, make_tekken.py); then
+ * the same tokenizers through metadata alone, and written out as tokenizer.json and read again.
  */
 #include <time.h>
 
