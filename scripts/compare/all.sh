@@ -17,7 +17,7 @@ cpu=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
 books=$shared/data/text/books
 types="Q8_0 Q4_0 Q4_K_S Q4_K_M Q6_K"
 # What else llama-quantize writes; for the types that it makes only with an importance matrix, llama-imatrix makes one.
-more="Q4_1 Q5_0 Q5_1 Q2_K Q2_K_S Q3_K_S Q3_K_M Q3_K_L Q5_K_S Q5_K_M IQ4_NL IQ4_XS TQ1_0 TQ2_0 Q2_0 MXFP4_MOE
+more="Q4_1 Q5_0 Q5_1 Q2_K Q2_K_S Q3_K_S Q3_K_M Q3_K_L Q5_K_S Q5_K_M IQ4_NL IQ4_XS TQ1_0 TQ2_0 Q2_0 Q1_0 MXFP4_MOE
     IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ2_M IQ3_XXS IQ3_XS IQ3_S IQ3_M"
 made="Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 Q2_0 Q1_0" # encodings that edgellm makes by a search
 failed=
@@ -135,7 +135,7 @@ if begin decoders; then
     prepare_more || { cat "$work/log" >&2; exit 1; }
     for m in 4m moe; do
         # shellcheck disable=SC2046,SC2086
-        say decoders.py "$edgellm" $(printf "$work/$m/%s.gguf " F16 $types $more)
+        say decoders.py "$edgellm" $(printf "$work/$m/%s.gguf " F16 $types $more) --llama-quantize "$peer/llama-quantize"
     done
     end
 fi
