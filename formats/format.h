@@ -19,13 +19,14 @@ struct el_format {
 /*
  * formats/tokenizer_file.c: sets the tokenizer.* keys from a tokenizer file of any kind that is read; tokenizer_config.json,
  * generation_config.json and added_tokens.json beside a file of a usual name ("tokenizer.json", "tokenizer.model", ...) count.
- * n_vocab: tokens that the model has, 0: as many as the file.
+ * A folder stands for the first file of a usual name in it. n_vocab: tokens that the model has, 0: as many as the file.
  * EL_E_IO, EL_E_FORMAT, EL_E_UNSUPPORTED; the error names the file.
  */
 enum el_status el_tokenizer_file_import(struct el_meta *meta, const char *path, uint32_t n_vocab, struct el_err *err);
 /* The same for the first file of a usual name in a folder; *found: there is one. */
 enum el_status el_tokenizer_folder_import(struct el_meta *meta, const char *folder, uint32_t n_vocab, bool *found,
                                           struct el_err *err);
+bool el_tokenizer_is_folder(const char *path);
 /* Is a file of this name and content a tokenizer.json, which other files of a model's folder belong to? */
 bool el_tokenizer_file_is_hf(const char *path, const char *data, size_t nbytes);
 

@@ -1,6 +1,6 @@
 /*
  * Folders as other programs leave them: weights under a name of the writer's own, state dictionaries within dictionaries, biases
- * of zeros that the model does not have.
+ * of zeros that the model does not have, output matrices that are tied and there all the same.
  */
 #include <dirent.h>
 #include <string.h>
@@ -102,6 +102,26 @@ enum el_status el_hf_unwrap(const struct el_arch *arch, struct el_st_header *hea
             n_left_out ? "; tensors of other names are left out" : "");
     el_free(prefix);
     return EL_OK;
+}
+
+bool el_hf_is_copy(const struct el_file *fa, const struct el_st_tensor *a, const struct el_file *fb, const struct el_st_tensor *b)
+{
+    enum { PIECE = 4096, N_PIECES = 64 };
+    uint8_t x[PIECE], y[PIECE];
+    if (a->enc.e != b->enc.e || a->nbytes != b->nbytes || a->n_dims != b->n_dims ||
+        memcmp(a->dims, b->dims, a->n_dims * sizeof *a->dims) != 0 || a->strided != b->strided ||
+        (a->strided && memcmp(a->strides, b->strides, a->n_dims * sizeof *a->strides) != 0))
+        return false;
+    if (fa == fb && a->offset == b->offset) /* files of PyTorch: two names for one storage */
+        return true;
+    const uint64_t n = a->nbytes < PIECE ? a->nbytes : PIECE, last = a->nbytes - n;
+    for (uint64_t k = 0; k < N_PIECES && !a->strided; k++) {
+        const uint64_t at = k + 1 < N_PIECES ? last / (N_PIECES - 1) * k : last;
+        if (el_file_read(fa, a->offset + at, x, n, NULL) != EL_OK || el_file_read(fb, b->offset + at, y, n, NULL) != EL_OK ||
+            memcmp(x, y, n) != 0)
+            return false;
+    }
+    return !a->strided;
 }
 
 bool el_hf_is_zeros(const struct el_file *f, const struct el_st_tensor *t)

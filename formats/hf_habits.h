@@ -20,6 +20,13 @@ bool el_hf_only_safetensors(const char *folder, struct el_buf *name);
 enum el_status el_hf_unwrap(const struct el_arch *arch, struct el_st_header *headers, size_t n_files, const char *path,
                             struct el_err *err);
 
+/*
+ * Is b, of file fb, a copy of a? By type, shape and 64 pieces of their bytes: enough to tell a copy from a matrix of its own, and
+ * opening a folder does not read either. What cannot be read is none.
+ */
+bool el_hf_is_copy(const struct el_file *fa, const struct el_st_tensor *a, const struct el_file *fb,
+                   const struct el_st_tensor *b);
+
 /* Is this vector zeros to the last bit? GPTQ's writers have given such a bias to every matrix. */
 bool el_hf_is_zeros(const struct el_file *f, const struct el_st_tensor *t);
 

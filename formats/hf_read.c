@@ -503,8 +503,8 @@ static void find_places(struct folder *f)
                                     f->arch->name);
                 continue;
             }
-            if (r->role == EL_R_OUTPUT && f->tied)
-                continue; /* a copy of the embedding */
+            if (r->role == EL_R_OUTPUT && f->tied && part != EL_HFQ_PARTS)
+                continue; /* of the embedding, which nobody quantizes: keep_untied_output */
             struct el_hf_quant_matrix *const m = f->matrices ? &f->matrices[place - f->places] : NULL;
             if (part != EL_HFQ_PARTS ? m->t[part] != NULL : place->tensor != NULL) {
                 el_problems_add(&f->problems, EL_E_FORMAT, "tensor '%s' is in two files", t->name);
@@ -517,11 +517,43 @@ static void find_places(struct folder *f)
             }
             place->tensor = t;
             place->file = (uint32_t)i;
-            check_tensor(f, r, t);
+            if (r->role != EL_R_OUTPUT || !f->tied)
+                check_tensor(f, r, t);
         }
     }
     if (n_idle)
         el_warn("'%s': %zu biases of zeros, which config.json's model does not have, are left out", f->s->path, n_idle);
+}
+
+static struct place *place_of_role(struct folder *f, enum el_role role)
+{
+    size_t i = 0;
+    while (f->arch->tensors[i].role != role)
+        i++;
+    return &f->places[f->base[i]];
+}
+
+/*
+ * An output matrix that is there though config.json ties it is a copy of the embedding, which many programs write, and left out;
+ * or the configuration is wrong (a class's default, when nothing is said) and it is kept, as transformers does from version 5.
+ */
+static void keep_untied_output(struct folder *f)
+{
+    if (!f->tied || !el_arch_rule_of_role(f->arch, EL_R_OUTPUT))
+        return;
+    const struct place *const embd = place_of_role(f, EL_R_TOKEN_EMBD);
+    struct place *const output = place_of_role(f, EL_R_OUTPUT);
+    if (!output->tensor)
+        return;
+    if (!embd->tensor ||
+        el_hf_is_copy(&f->store->files[embd->file], embd->tensor, &f->store->files[output->file], output->tensor)) {
+        output->tensor = NULL;
+        return;
+    }
+    f->tied = false;
+    check_tensor(f, el_arch_rule_of_role(f->arch, EL_R_OUTPUT), output->tensor);
+    el_warn("'%s': '%s' is another matrix than the embedding, to which config.json ties it: it is kept", f->s->path,
+            output->tensor->name);
 }
 
 /* Quantized matrices take the place of the weights that they are; their qweight stands for them. */
@@ -712,10 +744,11 @@ static enum el_status read_tokenizer(struct folder *f, const char *other, struct
 {
     char *texts[4] = {NULL};
     size_t nbytes[4] = {0};
+    const bool is_file = other && !el_tokenizer_is_folder(other); /* a folder has its own configuration files */
     enum el_status status;
-    if (other)
+    if (is_file)
         EL_TRY_OUT(read_path(other, EL_MAX_JSON, &texts[0], &nbytes[0], err));
-    else
+    else if (!other)
         EL_TRY_OUT(read_member(f, "tokenizer.json", EL_MAX_JSON, &texts[0], &nbytes[0], err));
     EL_TRY_OUT(read_member(f, "tokenizer_config.json", EL_MAX_CONFIG, &texts[1], &nbytes[1], err));
     EL_TRY_OUT(read_member(f, "generation_config.json", EL_MAX_CONFIG, &texts[2], &nbytes[2], err));
@@ -757,6 +790,7 @@ enum el_status el_hf_open(struct el_source *s, const struct el_source_opts *opts
         EL_TRY_OUT(el_hf_unwrap(f.arch, f.headers, f.n_files, s->path, err));
     EL_TRY_OUT(make_places(&f, err));
     find_places(&f);
+    keep_untied_output(&f);
     place_matrices(&f);
     find_missing(&f);
     EL_TRY_OUT(el_problems_finish(&f.problems, s->path, err));

@@ -391,13 +391,13 @@ static enum el_status find_tokenizer(const char *model, uint32_t n_vocab, struct
 static enum el_status read_tokenizer(struct el_source *s, const char *given, uint32_t n_vocab, struct el_err *err)
 {
     struct el_buf path;
-    el_buf_init(&path);
     char *data = NULL;
     size_t nbytes = 0;
-    enum el_status status = EL_OK;
-    if (!given)
-        status = find_tokenizer(s->path, n_vocab, &path, err);
-    const char *const name = given ? given : path.data;
+    if (given) /* of any kind: tokenizer.bin is made of a SentencePiece file that many have at hand */
+        return el_tokenizer_file_import(s->meta, given, n_vocab, err);
+    el_buf_init(&path);
+    enum el_status status = find_tokenizer(s->path, n_vocab, &path, err);
+    const char *const name = path.data;
     if (status == EL_OK && !*name) {
         el_warn("'%s': no tokenizer.bin beside the model: text cannot be tokenized", s->path);
     } else if (status == EL_OK) {

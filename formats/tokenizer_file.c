@@ -1,10 +1,12 @@
 /*
  * A tokenizer alone: a source with metadata and no tensors. Hugging Face's tokenizer.json, SentencePiece's tokenizer.model, files
  * of tiktoken, Mistral's tekken.json, vocab.json with merges.txt, vocab.txt, llama2.c's tokenizer.bin. What a file is, its bytes
- * say; only vocab.json and vocab.txt have nothing in them that could, and go by name.
+ * say; only vocab.json and vocab.txt have nothing in them that could, and go by name. A folder without weights stands for the
+ * first of them in it.
  */
 #include <dirent.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -95,9 +97,79 @@ static enum kind kind_of_head(const char *path, const uint8_t *head, size_t n_he
     return ends_with(name, ".bin") ? K_LLAMA2C : K_NONE;
 }
 
+/* Names under which a tokenizer stands in a model's folder, in the order in which they are looked for. */
+static const char *const usual_names[] = {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+                                          "tiktoken.model", "tekken.json",     "vocab.json",   "vocab.txt"};
+enum { N_USUAL = sizeof usual_names / sizeof usual_names[0] };
+
+/* The first file *.tiktoken of a folder by name, into b (which holds the folder and a slash). */
+static bool find_tiktoken(struct el_buf *b)
+{
+    DIR *const d = opendir(b->data);
+    char *found = NULL;
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        if (!ends_with(e->d_name, ".tiktoken") || (found && strcmp(e->d_name, found) >= 0))
+            continue;
+        el_free(found);
+        found = el_strdup(e->d_name);
+        if (!found)
+            break;
+    }
+    if (d)
+        (void)closedir(d);
+    if (found)
+        el_buf_add_str(b, found);
+    el_free(found);
+    return found != NULL;
+}
+
+/* Path of the tokenizer in a folder, into b; false: there is none, or b has failed. */
+static bool find_in_folder(const char *folder, struct el_buf *b)
+{
+    bool found = false;
+    for (size_t i = 0; i < N_USUAL && !found && !b->failed; i++) {
+        el_buf_reset(b);
+        el_buf_addf(b, "%s/%s", folder, usual_names[i]);
+        found = !b->failed && access(b->data, F_OK) == 0;
+        if (found && strcmp(usual_names[i], "vocab.json") == 0)
+            found = has_sibling(b->data, "merges.txt");
+    }
+    if (!found && !b->failed) {
+        el_buf_reset(b);
+        el_buf_addf(b, "%s/", folder);
+        found = !b->failed && find_tiktoken(b);
+    }
+    return found && !b->failed;
+}
+
+/* Does it hold weights? Then what it lacks is config.json, and it is no tokenizer's folder. */
+static bool has_weights(const char *folder)
+{
+    static const char *const ends[] = {".safetensors", ".bin", ".pth", ".pt", ".gguf"};
+    DIR *const d = opendir(folder);
+    bool has = false;
+    for (const struct dirent *e; !has && d && (e = readdir(d)) != NULL;)
+        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+            has |= ends_with(e->d_name, ends[i]);
+    if (d)
+        (void)closedir(d);
+    return has;
+}
+
+static bool probe_folder(const char *path)
+{
+    struct el_buf b;
+    el_buf_init(&b);
+    const bool found = find_in_folder(path, &b) && !has_weights(path);
+    el_buf_release(&b);
+    return found;
+}
+
 static bool probe(const char *path, bool is_folder, const uint8_t *head, size_t n_head)
 {
-    const enum kind kind = is_folder ? K_NONE : kind_of_head(path, head, n_head);
+    if (is_folder)
+        return probe_folder(path);
+    const enum kind kind = kind_of_head(path, head, n_head);
     if (kind != K_JSON && kind != K_LLAMA2C)
         return kind != K_NONE;
     char *data;
@@ -121,11 +193,6 @@ static enum el_status read_sibling(const char *path, const char *name, char **te
     el_buf_release(&b);
     return status;
 }
-
-/* Names under which a tokenizer stands in a model's folder, in the order in which they are looked for. */
-static const char *const usual_names[] = {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
-                                          "tiktoken.model", "tekken.json",     "vocab.json",   "vocab.txt"};
-enum { N_USUAL = sizeof usual_names / sizeof usual_names[0] };
 
 /* Does a file of this name belong to the configuration files beside it? */
 static bool has_usual_name(const char *path)
@@ -184,6 +251,12 @@ static enum el_status import(struct el_meta *meta, const char *path, const char 
     return el_tokenizer_import_llama2c(meta, (const uint8_t *)data, nbytes, n_vocab, err);
 }
 
+bool el_tokenizer_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 bool el_tokenizer_file_is_hf(const char *path, const char *data, size_t nbytes)
 {
     const enum kind kind = kind_of_head(path, (const uint8_t *)data, nbytes);
@@ -191,7 +264,7 @@ bool el_tokenizer_file_is_hf(const char *path, const char *data, size_t nbytes)
            (kind == K_NONE && strcmp(base_name(path), "tokenizer.json") == 0); /* damaged: its parser says how */
 }
 
-enum el_status el_tokenizer_file_import(struct el_meta *meta, const char *path, uint32_t n_vocab, struct el_err *err)
+static enum el_status import_file(struct el_meta *meta, const char *path, uint32_t n_vocab, struct el_err *err)
 {
     char *data = NULL, *config = NULL, *generation = NULL, *added = NULL;
     size_t nbytes;
@@ -218,63 +291,43 @@ out:
     return status;
 }
 
-/* The first file *.tiktoken of a folder by name, into b (which holds the folder and a slash). */
-static bool find_tiktoken(struct el_buf *b)
-{
-    DIR *const d = opendir(b->data);
-    char *found = NULL;
-    for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
-        if (!ends_with(e->d_name, ".tiktoken") || (found && strcmp(e->d_name, found) >= 0))
-            continue;
-        el_free(found);
-        found = el_strdup(e->d_name);
-        if (!found)
-            break;
-    }
-    if (d)
-        (void)closedir(d);
-    if (found)
-        el_buf_add_str(b, found);
-    el_free(found);
-    return found != NULL;
-}
-
 enum el_status el_tokenizer_folder_import(struct el_meta *meta, const char *folder, uint32_t n_vocab, bool *found,
                                           struct el_err *err)
 {
     struct el_buf b;
     el_buf_init(&b);
-    *found = false;
-    for (size_t i = 0; i < N_USUAL && !*found; i++) {
-        el_buf_reset(&b);
-        el_buf_addf(&b, "%s/%s", folder, usual_names[i]);
-        if (b.failed)
-            break;
-        *found = access(b.data, F_OK) == 0;
-        if (*found && strcmp(usual_names[i], "vocab.json") == 0)
-            *found = has_sibling(b.data, "merges.txt");
-    }
-    if (!*found && !b.failed) {
-        el_buf_reset(&b);
-        el_buf_addf(&b, "%s/", folder);
-        *found = !b.failed && find_tiktoken(&b);
-    }
+    *found = find_in_folder(folder, &b);
     enum el_status status = EL_OK;
     if (b.failed)
         status = el_fail(err, EL_E_MEMORY, "'%s': out of memory", folder);
     else if (*found)
-        status = el_tokenizer_file_import(meta, b.data, n_vocab, err);
+        status = import_file(meta, b.data, n_vocab, err);
     el_buf_release(&b);
     return status;
+}
+
+enum el_status el_tokenizer_file_import(struct el_meta *meta, const char *path, uint32_t n_vocab, struct el_err *err)
+{
+    bool found;
+    if (!el_tokenizer_is_folder(path))
+        return import_file(meta, path, n_vocab, err);
+    EL_TRY(el_tokenizer_folder_import(meta, path, n_vocab, &found, err));
+    return found ? EL_OK : el_fail(err, EL_E_FORMAT, "'%s': no tokenizer in the folder", path);
 }
 
 static enum el_status open_source(struct el_source *s, const struct el_source_opts *opts, struct el_err *err)
 {
     (void)opts;
     struct el_store *store;
+    struct el_buf b;
     EL_TRY(el_store_new(s, 1, &store, err));
-    EL_TRY(el_file_open(&store->files[0], s->path, err)); /* held so that a sink knows it for its input */
-    return el_tokenizer_file_import(s->meta, s->path, 0, err);
+    el_buf_init(&b);
+    const char *const path = find_in_folder(s->path, &b) ? b.data : s->path;
+    enum el_status status = el_file_open(&store->files[0], path, err); /* held so that a sink knows it for its input */
+    if (status == EL_OK)
+        status = import_file(s->meta, path, 0, err);
+    el_buf_release(&b);
+    return status;
 }
 
 const struct el_format el_format_tokenizer_file = {

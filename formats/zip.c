@@ -1,6 +1,7 @@
 /* The directory of a zip archive; see zip.h. */
 #include "formats/zip.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -169,6 +170,33 @@ static enum el_status read_entry(struct el_zip *z, struct el_cursor *c, char *na
     return existed ? el_fail(err, EL_E_FORMAT, "'%s': zip entry '%s' is there twice", path, e->name) : EL_OK;
 }
 
+static int by_header(const void *a, const void *b)
+{
+    const uint64_t x = (*(struct el_zip_entry *const *)a)->header, y = (*(struct el_zip_entry *const *)b)->header;
+    return x < y ? -1 : x > y;
+}
+
+/* Finds the end of every entry: no bytes may be those of two. */
+static enum el_status set_ends(struct el_zip *z, struct el_err *err)
+{
+    struct el_zip_entry **const order = el_alloc_array(z->n_entries, sizeof *order);
+    enum el_status status = EL_OK;
+    if (!order)
+        return el_fail(err, EL_E_MEMORY, "'%s': out of memory for the zip directory", z->file->path);
+    for (size_t i = 0; i < z->n_entries; i++)
+        order[i] = &z->entries[i];
+    qsort(order, z->n_entries, sizeof *order, by_header);
+    for (size_t i = 0; i < z->n_entries && status == EL_OK; i++) {
+        const bool last = i + 1 == z->n_entries;
+        order[i]->end = !last && order[i + 1]->header < z->directory ? order[i + 1]->header : z->directory;
+        if (!last && order[i]->header == order[i + 1]->header)
+            status = el_fail(err, EL_E_FORMAT, "'%s': zip entries '%s' and '%s' both begin at byte %llu", z->file->path,
+                             order[i]->name, order[i + 1]->name, (unsigned long long)order[i]->header);
+    }
+    el_free(order);
+    return status;
+}
+
 enum el_status el_zip_open(const struct el_file *f, struct el_zip *z, struct el_err *err)
 {
     struct end end = {0};
@@ -198,6 +226,7 @@ enum el_status el_zip_open(const struct el_file *f, struct el_zip *z, struct el_
         names += strlen(e->name) + 1;
         z->n_entries++;
     }
+    status = set_ends(z, err);
 out:
     el_free(directory);
     if (status != EL_OK)
@@ -225,8 +254,9 @@ enum el_status el_zip_data(const struct el_zip *z, size_t entry, uint64_t *offse
         return el_fail(err, EL_E_FORMAT, "'%s': zip entry '%s': no entry begins at byte %llu", path, e->name,
                        (unsigned long long)e->header);
     *offset = e->header + EL_ZIP_LOCAL + n_name + n_extra;
-    if (*offset > z->directory || e->nbytes > z->directory - *offset)
-        return el_fail(err, EL_E_FORMAT, "'%s': zip entry '%s': %llu bytes at byte %llu, the directory begins at byte %llu", path,
-                       e->name, (unsigned long long)e->nbytes, (unsigned long long)*offset, (unsigned long long)z->directory);
+    if (*offset > e->end || e->nbytes > e->end - *offset)
+        return el_fail(err, EL_E_FORMAT, "'%s': zip entry '%s': %llu bytes at byte %llu, the %s begins at byte %llu", path,
+                       e->name, (unsigned long long)e->nbytes, (unsigned long long)*offset,
+                       e->end == z->directory ? "directory" : "next entry", (unsigned long long)e->end);
     return EL_OK;
 }

@@ -12,6 +12,7 @@
 struct el_zip_entry {
     char *name;      /* terminated, in the archive's block of names */
     uint64_t header; /* offset of the local header */
+    uint64_t end;    /* where the next entry begins, or the directory */
     uint64_t nbytes;
     uint16_t method; /* 0: stored */
     bool encrypted;
@@ -26,12 +27,18 @@ struct el_zip {
     uint64_t directory; /* offset of the central directory: data ends before it */
 };
 
-/* Reads the directory of f, which must outlive z. EL_E_FORMAT, EL_E_UNSUPPORTED (several disks); errors name the file. */
+/*
+ * Reads the directory of f, which must outlive z. EL_E_FORMAT (two entries that begin at one place among others: a small file
+ * could say of the same bytes any number of times that they are data), EL_E_UNSUPPORTED (several disks); errors name the file.
+ */
 enum el_status el_zip_open(const struct el_file *f, struct el_zip *z, struct el_err *err);
 void el_zip_close(struct el_zip *z);
 /* Index of an entry, SIZE_MAX when missing. */
 size_t el_zip_find(const struct el_zip *z, const char *name);
-/* Where the bytes of a stored entry begin. EL_E_UNSUPPORTED: it is compressed or encrypted. EL_E_FORMAT: it lies outside. */
+/*
+ * Where the bytes of a stored entry begin. EL_E_UNSUPPORTED: it is compressed or encrypted. EL_E_FORMAT: it lies outside, or
+ * reaches into the next entry.
+ */
 enum el_status el_zip_data(const struct el_zip *z, size_t entry, uint64_t *offset, struct el_err *err);
 
 #endif

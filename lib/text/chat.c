@@ -42,28 +42,12 @@ const char *el_chat_name_at(size_t i, const char **about)
     return inside ? table[i].name : NULL;
 }
 
-static enum el_status all_names(struct el_err *err, enum el_status code, const char *what)
-{
-    struct el_buf b;
-    el_buf_init(&b);
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-        el_buf_addf(&b, "%s%s", i ? ", " : "", table[i].name);
-    const enum el_status status = el_fail(err, code, "%s; templates by name: %s", what, b.data);
-    el_buf_release(&b);
-    return status;
-}
-
 static enum el_status open_by_name(const char *name, struct el_jinja **tmpl, struct el_err *err)
 {
-    struct el_buf what;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (strcmp(table[i].name, name) == 0)
             return el_jinja_open(table[i].text, strlen(table[i].text), "chat template", tmpl, err);
-    el_buf_init(&what);
-    el_buf_addf(&what, "no chat template '%.64s'", name);
-    const enum el_status status = all_names(err, EL_E_USAGE, what.data);
-    el_buf_release(&what);
-    return status;
+    return el_fail(err, EL_E_USAGE, "no chat template has the name '%.64s'", name);
 }
 
 /* The template that stands at a key of the metadata; *tmpl stays NULL where there is none. */
@@ -129,7 +113,8 @@ enum el_status el_chat_open(const struct el_source *source, const struct el_chat
             EL_TRY_OUT(open_by_key(source, "tokenizer.chat_template.tool_use", &c->tool_use, err));
     }
     if (!c->tmpl) {
-        status = all_names(err, EL_E_UNSUPPORTED, source ? "the model has no chat template" : "no chat template is given");
+        status = el_fail_why(err, EL_E_UNSUPPORTED, EL_REASON_NO_CHAT, "%s",
+                             source ? "the model has no chat template" : "no chat template is given");
         goto out;
     }
     if (source)

@@ -196,7 +196,7 @@ bool el_jinja_case(struct el_jrun *r, struct el_jval s, enum el_jcase how, struc
     struct el_buf b;
     struct el_jtext t;
     bool begins = how == EL_JINJA_CAPITALIZE || how == EL_JINJA_TITLE;
-    if (!el_jinja_tick(r, s.n / 16))
+    if (!el_jinja_tick(r, s.n / 8))
         return false;
     el_buf_init(&b);
     for (uint32_t i = 0; i < s.n;) {

@@ -471,6 +471,8 @@ bool el_jinja_slice(struct el_jrun *r, const struct el_jval *obj, const struct e
     if (obj->kind == EL_J_RANGE)
         return slice_range(r, obj->u.range, &c, out);
     if (obj->kind == EL_J_STR) {
+        if (c.step != 1 && !el_jinja_tick(r, (uint64_t)(c.count + n) / 8)) /* character by character */
+            return false;
         if (!slice_string(r, *obj, &c, out))
             return false;
         out->flags = obj->flags;

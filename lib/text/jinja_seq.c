@@ -104,6 +104,13 @@ static struct el_jargs rest_of(const struct el_jargs *a, uint32_t skip)
     return (struct el_jargs){a->v + skip, a->n - skip, a->kw, a->n_kw};
 }
 
+static bool no_such(struct el_jrun *r, const char *who, const char *what, struct el_jval name)
+{
+    if (name.kind != EL_J_STR)
+        return el_jinja_fail(r, "%s: a %s, not the name of a %s", who, el_jv_type(&name), what);
+    return el_jinja_fail_as(r, EL_E_UNSUPPORTED, "%s: no %s '%.*s'", who, what, (int)(name.n < 64 ? name.n : 64), name.u.s);
+}
+
 static bool f_map(struct el_jrun *r, const struct el_jval *self, const struct el_jargs *a, struct el_jval *out)
 {
     struct el_jiter *const it = el_jinja_new_iter(r, step_map);
@@ -126,7 +133,7 @@ static bool f_map(struct el_jrun *r, const struct el_jval *self, const struct el
     } else {
         it->def = a->v[0].kind == EL_J_STR ? el_jinja_filter(a->v[0]) : NULL;
         if (!it->def)
-            return el_jinja_fail(r, "map: no such filter");
+            return no_such(r, "map", "filter", a->v[0]);
         it->args = rest_of(a, 1);
     }
     *out = el_jinja_generator(r, it);
@@ -150,7 +157,7 @@ static bool select_or_reject(struct el_jrun *r, const struct el_jval *self, cons
     if (a->n > off) {
         it->def = a->v[off].kind == EL_J_STR ? el_jinja_test(a->v[off]) : NULL;
         if (!it->def)
-            return el_jinja_fail(r, "select: no such test");
+            return no_such(r, "select", "test", a->v[off]);
         it->args = rest_of(a, off + 1);
     }
     *out = el_jinja_generator(r, it);

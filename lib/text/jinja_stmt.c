@@ -514,10 +514,10 @@ static enum flow run_list(struct el_jrun *r, struct el_jscope *s, const struct e
 static bool fill_more(struct el_jrun *r, const char *text)
 {
     struct el_jval v;
-    if (!el_jinja_from_json(r, text, strlen(text), "more variables", &v))
+    if (!el_jinja_from_json(r, text, strlen(text), "kwargs of the chat template", &v))
         return false;
     if (v.kind != EL_J_DICT)
-        return el_jinja_fail_as(r, EL_E_USAGE, "more variables: a %s, not a JSON object", el_jv_type(&v));
+        return el_jinja_fail_as(r, EL_E_USAGE, "kwargs of the chat template: a %s, not a JSON object", el_jv_type(&v));
     for (uint32_t k = 0; k < v.n; k++)
         for (uint32_t i = 0; i < r->t->n_names; i++)
             if (v.u.kv[k].k.n == r->t->names[i].n && memcmp(v.u.kv[k].k.u.s, r->t->names[i].u.s, r->t->names[i].n) == 0)

@@ -85,10 +85,9 @@ bool el_jinja_fail_as(struct el_jrun *r, enum el_status code, const char *fmt, .
 
 bool el_jinja_no_memory(struct el_jrun *r)
 {
-    if (r->arena.nbytes + r->texts.nbytes > r->arena.max_nbytes / 2)
-        return el_jinja_fail(r, "values of more than %llu bytes", (unsigned long long)r->arena.max_nbytes);
-    return el_jinja_fail_as(r, EL_E_MEMORY, "out of memory, or a value of more than %llu bytes",
-                            (unsigned long long)r->arena.max_nbytes);
+    if (r->arena.nbytes + r->texts.nbytes > EL_JINJA_MAX_MEMORY / 2)
+        return el_jinja_fail(r, "values of more than %d bytes", (int)EL_JINJA_MAX_MEMORY);
+    return el_jinja_fail_as(r, EL_E_MEMORY, "out of memory, or a value of more than %d bytes", (int)EL_JINJA_MAX_MEMORY);
 }
 
 bool el_jinja_tick(struct el_jrun *r, uint64_t n)

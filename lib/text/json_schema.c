@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/strmap.h"
 
 /* ---- messages ---- */
 
@@ -46,6 +47,21 @@ enum el_status el_js_fail(const struct el_js *js, enum el_status status, const s
     return status;
 }
 
+static enum el_status no_memory(const struct el_js *js)
+{
+    return el_fail(js->err, EL_E_MEMORY, "%s: out of memory", js->what);
+}
+
+enum el_status el_js_work(const struct el_js *js, uint64_t n)
+{
+    *js->steps += n;
+    if (*js->steps <= EL_MAX_SCHEMA_STEPS)
+        return EL_OK;
+    return el_fail(js->err, EL_E_UNSUPPORTED,
+                   "%s: takes more than %d steps to become a grammar: too many names, values or branches", js->what,
+                   EL_MAX_SCHEMA_STEPS);
+}
+
 /* ---- keywords ---- */
 
 enum keyword_kind { NOTHING, HANDLED, OF_OBJECT, OF_ARRAY, OF_STRING, OF_NUMBER, REFUSED };
@@ -68,6 +84,7 @@ static const struct keyword keywords[] = {
     {"unevaluatedProperties", OF_OBJECT},
     {"minProperties", OF_OBJECT},
     {"maxProperties", OF_OBJECT},
+    {"propertyNames", OF_OBJECT},
     {"items", OF_ARRAY},
     {"prefixItems", OF_ARRAY},
     {"additionalItems", OF_ARRAY},
@@ -106,6 +123,11 @@ static const struct keyword keywords[] = {
     {"discriminator", NOTHING},
     {"externalDocs", NOTHING},
     {"xml", NOTHING},
+    {"markdownDescription", NOTHING},
+    {"deprecationMessage", NOTHING},
+    {"enumNames", NOTHING},
+    {"enumDescriptions", NOTHING},
+    {"propertyOrdering", NOTHING},
     {"not", REFUSED},
     {"if", REFUSED},
     {"then", REFUSED},
@@ -114,7 +136,6 @@ static const struct keyword keywords[] = {
     {"dependentSchemas", REFUSED},
     {"dependencies", REFUSED},
     {"patternProperties", REFUSED},
-    {"propertyNames", REFUSED},
     {"contains", REFUSED},
     {"minContains", REFUSED},
     {"maxContains", REFUSED},
@@ -132,6 +153,37 @@ static const struct keyword *find_keyword(const char *name)
     return NULL;
 }
 
+/* {"not": {}} and {"not": true}: what generators write for "never". */
+static bool excludes_all(const struct el_json *node)
+{
+    const struct el_json *const v = el_json_get(node, "not");
+    return v && (el_json_is(v, EL_JSON_OBJECT) ? el_json_count(v) == 0 : el_json_bool(v));
+}
+
+/* A keyword that has no translation in general, with a value that needs none. */
+static bool restricts_nothing(const struct el_json *v)
+{
+    static const char *const lists[] = {"patternProperties", "dependentRequired", "dependentSchemas", "dependencies"};
+    const char *const name = el_json_key(v);
+    if (strcmp(name, "not") == 0)
+        return el_json_is(v, EL_JSON_BOOL) || (el_json_is(v, EL_JSON_OBJECT) && el_json_count(v) == 0); /* see excludes_all */
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if (strcmp(name, lists[i]) == 0)
+            return el_json_is(v, EL_JSON_OBJECT) && el_json_count(v) == 0;
+    return false;
+}
+
+/* A schema in the wrapping of an API's request. */
+static enum el_status unknown_keyword(const struct el_js *js, const struct el_json *node, const char *name)
+{
+    static const char *const wrapping[] = {"schema", "json_schema", "parameters", "input_schema", "function"};
+    for (size_t i = 0; node == js->root && i < sizeof wrapping / sizeof wrapping[0]; i++)
+        if (el_json_is(el_json_get(node, wrapping[i]), EL_JSON_OBJECT))
+            return el_js_fail(js, EL_E_UNSUPPORTED, node, "keyword '%.64s' is not known; is the schema what stands at '%s'?",
+                              name, wrapping[i]);
+    return el_js_fail(js, EL_E_UNSUPPORTED, node, "keyword '%.64s' is not known", name);
+}
+
 static enum el_status check_keywords(const struct el_js *js, const struct el_json *node)
 {
     for (const struct el_json *v = el_json_first(node); v; v = el_json_next(v)) {
@@ -140,8 +192,8 @@ static enum el_status check_keywords(const struct el_js *js, const struct el_jso
             continue;
         const struct keyword *const k = find_keyword(name);
         if (!k)
-            return el_js_fail(js, EL_E_UNSUPPORTED, node, "keyword '%.64s' is not known", name);
-        if (k->kind == REFUSED)
+            return unknown_keyword(js, node, name);
+        if (k->kind == REFUSED && !restricts_nothing(v))
             return el_js_fail(js, EL_E_UNSUPPORTED, node, "keyword '%s' cannot be made into a grammar", name);
     }
     return EL_OK;
@@ -155,6 +207,15 @@ const struct el_json *el_js_keyword(const struct el_js_list *list, const char *k
             return v;
     }
     return NULL;
+}
+
+uint64_t el_js_size(const struct el_js_list *list, const char *key)
+{
+    const struct el_json *v;
+    uint64_t n = 0;
+    for (uint32_t i = 0; (v = el_js_keyword(list, key, &i));)
+        n += el_json_count(v);
+    return n;
 }
 
 enum el_status el_js_count(const struct el_js *js, const struct el_js_list *list, const char *key, bool largest, uint32_t *value)
@@ -174,9 +235,10 @@ enum el_status el_js_count(const struct el_js *js, const struct el_js_list *list
     return EL_OK;
 }
 
-bool el_js_equal(const struct el_json *a, const struct el_json *b)
+bool el_js_equal(const struct el_js *js, const struct el_json *a, const struct el_json *b)
 {
-    if (el_json_type(a) != el_json_type(b))
+    uint64_t n;
+    if (el_json_type(a) != el_json_type(b) || (*js->steps += 4) > EL_MAX_SCHEMA_STEPS)
         return false;
     switch (el_json_type(a)) {
     case EL_JSON_NULL: return true;
@@ -187,15 +249,18 @@ bool el_js_equal(const struct el_json *a, const struct el_json *b)
         a = el_json_first(a);
         b = el_json_first(b);
         for (; a && b; a = el_json_next(a), b = el_json_next(b))
-            if (!el_js_equal(a, b))
+            if (!el_js_equal(js, a, b))
                 return false;
         return !a && !b;
     case EL_JSON_OBJECT:
-        if (el_json_count(a) != el_json_count(b))
+        n = el_json_count(a);
+        *js->steps += n;
+        if (n != el_json_count(b))
             return false;
         for (const struct el_json *v = el_json_first(a); v; v = el_json_next(v)) {
             const struct el_json *const w = el_json_get(b, el_json_key(v));
-            if (!w || !el_js_equal(v, w))
+            *js->steps += n;
+            if (!w || !el_js_equal(js, v, w))
                 return false;
         }
         return true;
@@ -261,7 +326,10 @@ static enum el_status resolve(const struct el_js *js, const struct el_json *ref,
         valid = next_key(&p, &key);
         v = el_json_type(v) == EL_JSON_ARRAY ? element(v, key.data) : el_json_get(v, key.data);
     }
+    const bool failed = key.failed;
     el_buf_release(&key);
+    if (failed)
+        return no_memory(js);
     if (!v || !valid)
         return el_js_fail(js, EL_E_FORMAT, ref, "'%.100s' is not in this schema", text);
     *target = v;
@@ -300,7 +368,9 @@ enum el_status el_js_add(struct el_js *js, struct el_js_list *list, const struct
     const struct el_js_item item = {node, skip};
     if (has_item(list, item))
         return EL_OK;
+    EL_TRY(el_js_work(js, list->n + 1 + 16 * el_json_count(node)));
     EL_TRY(check_keywords(js, node));
+    list->never |= excludes_all(node);
     if (list->n == EL_MAX_SCHEMA_TOGETHER)
         return el_js_fail(js, EL_E_UNSUPPORTED, node, "more than %d schemas for one value", EL_MAX_SCHEMA_TOGETHER);
     if (says_something(node)) /* so that a value and a reference to it are one and the same rule */
@@ -448,11 +518,6 @@ static struct el_js_rule *rule_at(struct el_js *js, size_t i)
     return (struct el_js_rule *)(void *)js->rules.data + i;
 }
 
-static enum el_status no_memory(const struct el_js *js)
-{
-    return el_fail(js->err, EL_E_MEMORY, "%s: out of memory", js->what);
-}
-
 /* The value's type by type, when no union is left. */
 static enum el_status write_types(struct el_js *js, const struct el_js_list *list, unsigned types, const char *hint,
                                   struct el_buf *body, bool *never)
@@ -478,12 +543,12 @@ static enum el_status write_types(struct el_js *js, const struct el_js_list *lis
             status = el_js_object(js, list, hint, &part, &none);
         else
             status = el_js_number(js, list, t == EL_JS_INTEGER, &part, &none);
+        body->failed |= part.failed;
         if (status != EL_OK || none)
             continue;
         if (any)
             el_buf_add_str(body, " | ");
         el_buf_add(body, part.data, part.nbytes);
-        body->failed |= part.failed;
         any = true;
     }
     el_buf_release(&part);
@@ -518,28 +583,29 @@ static enum el_status write_body(struct el_js *js, const struct el_js_list *list
 
 enum el_status el_js_rule_of(struct el_js *js, struct el_js_list *list, const char *hint, char name[48], bool *never)
 {
-    const struct el_js_item *const keys = (const struct el_js_item *)(const void *)js->keys.data;
-    const size_t n_rules = js->rules.nbytes / sizeof(struct el_js_rule);
     *never = list->never;
     if (list->never)
         return EL_OK;
-    for (size_t i = 0; i < n_rules; i++) {
-        const struct el_js_rule *const r = rule_at(js, i);
-        if (r->n == list->n && (r->n == 0 || memcmp(keys + r->key, list->items, r->n * sizeof *keys) == 0)) {
+    const size_t n_rules = js->rules.nbytes / sizeof(struct el_js_rule), n_list = list->n * sizeof list->items[0];
+    uint32_t *const bucket = &js->buckets[el_strmap_hash((const char *)list->items, n_list) % EL_JS_BUCKETS];
+    for (uint32_t i = *bucket; i > 0; i = rule_at(js, i - 1)->next) {
+        struct el_js_rule *const r = rule_at(js, i - 1);
+        if (r->n == list->n && memcmp(js->keys.data + r->key * sizeof list->items[0], list->items, n_list) == 0) {
             memcpy(name, r->name, sizeof r->name);
-            rule_at(js, i)->used = true;
+            r->used = true;
             *never = r->never;
             return EL_OK;
         }
     }
-    struct el_js_rule rule = {.key = (uint32_t)(js->keys.nbytes / sizeof *keys), .n = list->n};
+    struct el_js_rule rule = {.key = (uint32_t)(js->keys.nbytes / sizeof list->items[0]), .n = list->n, .next = *bucket};
     EL_TRY(el_js_new_name(js, hint, rule.name));
     if (++js->depth > EL_MAX_SCHEMA_DEPTH)
         return el_fail(js->err, EL_E_UNSUPPORTED, "%s: values nested deeper than %d", js->what, EL_MAX_SCHEMA_DEPTH);
-    el_buf_add(&js->keys, list->items, list->n * sizeof *keys);
+    el_buf_add(&js->keys, list->items, n_list);
     el_buf_add(&js->rules, &rule, sizeof rule);
     if (js->keys.failed || js->rules.failed)
         return no_memory(js);
+    *bucket = (uint32_t)n_rules + 1;
     struct el_buf body;
     el_buf_init(&body);
     const enum el_status status = write_body(js, list, hint, &body, never);
@@ -575,7 +641,8 @@ static enum el_status write_root(struct el_js *js)
 enum el_status el_json_schema_to_gbnf(const char *schema, size_t nbytes, const char *what, char **gbnf, size_t *n_gbnf,
                                       struct el_err *err)
 {
-    struct el_js js = {.what = what ? what : "JSON schema", .err = err};
+    uint64_t steps = 0;
+    struct el_js js = {.what = what ? what : "JSON schema", .steps = &steps, .err = err};
     struct el_json_doc *doc;
     *gbnf = NULL;
     *n_gbnf = 0;

@@ -15,7 +15,9 @@
 enum {
     EL_MAX_SCHEMA_TOGETHER = 64, /* schemas that one value must satisfy at once */
     EL_MAX_SCHEMA_RULES = 20000,
-    EL_MAX_SCHEMA_DEPTH = 128, /* values within values while rules are written */
+    EL_MAX_SCHEMA_DEPTH = 128,     /* values within values while rules are written */
+    EL_MAX_SCHEMA_STEPS = 1 << 25, /* of work, each about as long as comparing two names */
+    EL_JS_BUCKETS = 4096,
 };
 
 /* Types of a value; number is both of the last. */
@@ -40,6 +42,7 @@ struct el_js_list {
     struct el_js_item items[EL_MAX_SCHEMA_TOGETHER];
     uint32_t n, n_refs; /* references followed */
     bool never;         /* one of them is `false` */
+    bool several;       /* they do not all stand below the first */
 };
 
 /* Rules ready to be used, in the order of json_schema_string.c's table. */
@@ -56,12 +59,14 @@ struct el_js {
     struct el_buf rules;   /* struct el_js_rule */
     struct el_buf members; /* struct el_js_member: of the objects that are being written */
     uint32_t n_rules, depth;
-    uint32_t builtins; /* bit i: rule i of the table is written */
+    uint32_t builtins;               /* bit i: rule i of the table is written */
+    uint32_t buckets[EL_JS_BUCKETS]; /* rules by the hash of their lists: index + 1 of the first */
+    uint64_t *steps;                 /* of work so far */
     struct el_err *err;
 };
 struct el_js_rule {
     uint32_t key, n; /* items [key, key + n) */
-    uint32_t id;
+    uint32_t next;   /* of its bucket: index + 1 */
     char name[48];
     bool never; /* no value fits */
     bool used;  /* some rule refers to it */
@@ -72,6 +77,11 @@ enum el_status el_js_fail(const struct el_js *js, enum el_status status, const s
     EL_PRINTF(4, 5);
 
 /* ---- json_schema.c ---- */
+/*
+ * Says that n steps of work are about to be done, or have been. EL_E_UNSUPPORTED when they are too many: names are looked for one
+ * by one, branches compared with each other, so a long schema can take much longer than it is long.
+ */
+enum el_status el_js_work(const struct el_js *js, uint64_t n);
 /* Adds a schema to the list, with what it refers to; refuses unknown keywords by name. */
 enum el_status el_js_add(struct el_js *js, struct el_js_list *list, const struct el_json *node, uint64_t skip);
 /*
@@ -86,9 +96,12 @@ const struct el_json *el_js_keyword(const struct el_js_list *list, const char *k
 /* The types that all of them allow by "type", "nullable", "enum" and "const". */
 enum el_status el_js_types(const struct el_js *js, const struct el_js_list *list, unsigned *types);
 unsigned el_js_type_of(const struct el_json *v);
+/* Members (elements) of all values of a keyword together. */
+uint64_t el_js_size(const struct el_js_list *list, const char *key);
 /* The types that a keyword restricts, like EL_JS_STRING for "pattern"; 0: none, or all. */
 unsigned el_js_speaks_of(const char *key);
-bool el_js_equal(const struct el_json *a, const struct el_json *b);
+/* Counts its work; when that becomes too much the answer is false, and the next el_js_work fails. */
+bool el_js_equal(const struct el_js *js, const struct el_json *a, const struct el_json *b);
 /* Largest (smallest) of a keyword that counts: minLength, maxItems, ...; none: *value unchanged. EL_E_FORMAT: not a count. */
 enum el_status el_js_count(const struct el_js *js, const struct el_js_list *list, const char *key, bool largest, uint32_t *value);
 
@@ -110,9 +123,9 @@ enum el_status el_js_number_fits(const struct el_js *js, const struct el_js_list
 
 /* ---- json_schema_string.c ---- */
 enum el_status el_js_string(struct el_js *js, const struct el_js_list *list, struct el_buf *body, bool *never);
-/* Takes the strings out of values (const struct el_json *, of any type) that lack the length, pattern or format of one of the list. */
+/* Takes the strings out of values (const struct el_json *, of any type) that lack a length, pattern or format of the list. */
 enum el_status el_js_keep_strings(const struct el_js *js, const struct el_js_list *list, struct el_buf *values);
-/* json_schema_pattern.c: the JSON strings of min to max (UINT32_MAX: any number of) characters that a regular expression matches. */
+/* json_schema_pattern.c: the JSON strings of min to max characters (UINT32_MAX: no limit) that a regular expression matches. */
 enum el_status el_js_pattern(struct el_js *js, const struct el_json *node, const char *pattern, uint32_t min, uint32_t max,
                              struct el_buf *body);
 /* Names a ready rule, with all that it needs. */

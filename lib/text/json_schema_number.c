@@ -1,8 +1,8 @@
 /*
  * Numbers within bounds. A range of numbers is a set of digit strings: those of one length between two others are written digit
  * by digit, where a digit above the lower bound's and below the upper bound's frees all that follow. Bounded numbers have no
- * exponent and at most 15 digits, so that no two of them are the same double and a bound means what it says; integers may have
- * 16, for bounds have 15.
+ * exponent and at most 15 digits, so that no two of them are the same double and a bound means what it says; integers and their
+ * bounds may have 16, for the largest safe integer of JavaScript has.
  */
 #include <math.h>
 #include <stdio.h>
@@ -202,6 +202,7 @@ static bool write_magnitudes(struct el_buf *out, const struct bound *lo, const s
     n_fraction = hi->set && strlen(hi->fraction) > n_fraction ? strlen(hi->fraction) : n_fraction;
     const unsigned max_digits = integer ? MAX_DIGITS + 1 : (unsigned)(MAX_DIGITS - n_fraction);
     const char *separator = "";
+    static const char largest[] = "9999999999999999"; /* that an integer can be */
     struct bound from = *lo, to = *hi;
     if (integer) {
         if (lo->fraction[0] || lo->strict)
@@ -211,7 +212,7 @@ static bool write_magnitudes(struct el_buf *out, const struct bound *lo, const s
                 return false;
             move_whole(to.whole, -1);
         }
-        if (hi->set && compare_whole(from.whole, to.whole) > 0)
+        if (compare_whole(from.whole, hi->set ? to.whole : largest) > 0)
             return false;
         write_wholes(out, from.whole, hi->set ? to.whole : NULL, max_digits);
         return true;
@@ -223,6 +224,7 @@ static bool write_magnitudes(struct el_buf *out, const struct bound *lo, const s
                           add_fraction(&fraction, lo->fraction, lo->strict, hi->fraction, hi->strict, (unsigned)n_fraction);
         if (fits)
             el_buf_addf(out, "\"%s\"%s", lo->whole, fraction.data);
+        out->failed |= fraction.failed;
         el_buf_release(&fraction);
         return fits;
     }
@@ -232,6 +234,7 @@ static bool write_magnitudes(struct el_buf *out, const struct bound *lo, const s
         el_buf_addf(out, "\"%s\"%s", lo->whole, part.data);
         separator = " | ";
     }
+    out->failed |= part.failed;
     el_buf_reset(&part);
     move_whole(from.whole, 1);
     if (hi->set) {
@@ -242,11 +245,16 @@ static bool write_magnitudes(struct el_buf *out, const struct bound *lo, const s
         if (strcmp(to.whole, "0") != 0)
             move_whole(to.whole, -1);
     }
+    out->failed |= part.failed;
     el_buf_release(&part);
-    if (!hi->set || compare_whole(from.whole, to.whole) <= 0) {
+    if (hi->set ? compare_whole(from.whole, to.whole) <= 0 : strlen(from.whole) <= max_digits) {
         el_buf_add_str(out, separator);
         write_wholes(out, from.whole, hi->set ? to.whole : NULL, max_digits);
         (void)add_fraction(out, NULL, false, NULL, false, (unsigned)n_fraction);
+        separator = " | ";
+    }
+    if (!hi->set && max_digits < MAX_DIGITS) { /* what is longer leaves no digits for a fraction */
+        el_buf_addf(out, "%s[1-9] [0-9]{%u,%u}", separator, max_digits, (unsigned)MAX_DIGITS - 1);
         separator = " | ";
     }
     return separator[0] != '\0';
@@ -289,14 +297,15 @@ static enum el_status find_limits(const struct el_js *js, const struct el_js_lis
 }
 
 /* |v| in decimal digits, as few as tell it apart from other doubles. */
-static enum el_status to_bound(const struct el_js *js, const struct el_js_list *list, double v, bool strict, struct bound *b)
+static enum el_status to_bound(const struct el_js *js, const struct el_js_list *list, double v, bool strict, double most,
+                               struct bound *b)
 {
     struct el_buf text;
     v = fabs(v);
     *b = (struct bound){.set = true, .strict = strict};
     bool found = false;
     el_buf_init(&text);
-    for (int precision = 0; precision <= MAX_DIGITS - 1 && v < 1e15 && !found; precision++) {
+    for (int precision = 0; precision <= MAX_DIGITS - 1 && v < most && !found; precision++) {
         el_buf_reset(&text);
         el_buf_addf(&text, "%.*f", precision, v);
         found = !text.failed && el_strtod_c(text.data, NULL) == v && text.nbytes <= MAX_DIGITS + 1;
@@ -308,10 +317,13 @@ static enum el_status to_bound(const struct el_js *js, const struct el_js_list *
         if (point)
             memcpy(b->fraction, point + 1, strlen(point + 1));
     }
+    const bool failed = text.failed;
     el_buf_release(&text);
+    if (failed)
+        return el_fail(js->err, EL_E_MEMORY, "%s: out of memory", js->what);
     if (!found || (b->fraction[0] && strlen(b->whole) + strlen(b->fraction) > MAX_DIGITS))
         return el_js_fail(js, EL_E_UNSUPPORTED, list->items[0].node, "a bound of %.17g, which needs more than %d digits", v,
-                          MAX_DIGITS);
+                          most > 1e15 ? MAX_DIGITS + 1 : MAX_DIGITS);
     return EL_OK;
 }
 
@@ -338,17 +350,18 @@ enum el_status el_js_number(struct el_js *js, const struct el_js_list *list, boo
         el_js_use(js, integer ? "integer" : "number", body);
         return EL_OK;
     }
-    if (l.max >= 1e15) /* no number that is written here is so large */
+    const double most = integer ? 1e16 : 1e15; /* all that is written here is smaller */
+    if (l.max >= most)
         l.has_max = false;
-    if (l.min <= -1e15)
+    if (l.min <= -most)
         l.has_min = false;
     *never = l.has_min && l.has_max && (l.min > l.max || (l.min == l.max && (l.min_strict || l.max_strict)));
     if (*never)
         return EL_OK;
     if (l.has_min)
-        EL_TRY(to_bound(js, list, l.min, l.min_strict, &min));
+        EL_TRY(to_bound(js, list, l.min, l.min_strict, most, &min));
     if (l.has_max)
-        EL_TRY(to_bound(js, list, l.max, l.max_strict, &max));
+        EL_TRY(to_bound(js, list, l.max, l.max_strict, most, &max));
     struct el_buf part;
     el_buf_init(&part);
     bool any = false;
@@ -363,6 +376,7 @@ enum el_status el_js_number(struct el_js *js, const struct el_js_list *list, boo
             any = true;
         }
     }
+    body->failed |= part.failed;
     el_buf_reset(&part);
     if (!l.has_max || l.max >= 0) {
         const struct bound *const low = l.has_min && l.min >= 0 ? &min : &zero;

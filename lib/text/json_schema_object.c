@@ -43,15 +43,21 @@ static bool is_required(const struct el_js_list *list, const char *name)
 /* What all schemas of the list say about the member; those that do not list it say what they say about further members. */
 static enum el_status member_list(struct el_js *js, const struct el_js_list *list, const char *name, struct el_js_list *value)
 {
+    bool said = false, closed = false;
     *value = (struct el_js_list){.n = 0};
     for (uint32_t i = 0; i < list->n; i++) {
         const struct el_json *const node = list->items[i].node;
         const struct el_json *v = name ? el_json_get(el_json_get(node, "properties"), name) : NULL;
+        closed |= el_json_get(node, "unevaluatedProperties") != NULL;
         if (!v)
             v = el_json_get(node, "additionalProperties");
-        if (v)
-            EL_TRY(el_js_add(js, value, v, 0));
+        if (!v)
+            continue;
+        value->several |= said;
+        said = true;
+        EL_TRY(el_js_add(js, value, v, 0));
     }
+    value->never |= closed && !said; /* only "required" names it */
     return EL_OK;
 }
 
@@ -60,7 +66,9 @@ static enum el_status add_member(struct el_js *js, const struct el_js_list *list
     struct el_js_member m = {.name = name, .required = is_required(list, name)};
     struct el_js_list value;
     bool none;
-    if (known_name(js, first, js->members.nbytes / sizeof m - first, name))
+    const size_t n_known = js->members.nbytes / sizeof m - first;
+    EL_TRY(el_js_work(js, n_known + el_js_size(list, "required") + el_js_size(list, "properties")));
+    if (known_name(js, first, n_known, name))
         return EL_OK;
     const size_t at = js->members.nbytes;
     el_buf_add(&js->members, &m, sizeof m); /* takes its place before its value's members take theirs */
@@ -73,6 +81,24 @@ static enum el_status add_member(struct el_js *js, const struct el_js_list *list
         js->members.nbytes = at;
     } else
         memcpy(js->members.data + at, &m, sizeof m);
+    return EL_OK;
+}
+
+/*
+ * unevaluatedProperties and unevaluatedItems: only false, and only where all that the list says of members (elements) stands in
+ * the same schema or below it: what stands beside it or above it is not seen there.
+ */
+static enum el_status check_unevaluated(const struct el_js *js, const struct el_js_list *list, const char *key,
+                                        const char *instead)
+{
+    const struct el_json *v;
+    for (uint32_t i = 0; (v = el_js_keyword(list, key, &i));) {
+        if (!el_json_is(v, EL_JSON_BOOL) || el_json_bool(v))
+            return el_js_fail(js, EL_E_UNSUPPORTED, v, "%s other than false; write %s", key, instead);
+        if (i > 1 || list->several)
+            return el_js_fail(js, EL_E_UNSUPPORTED, v, "%s below or beside another schema of the same value; write %s", key,
+                              instead);
+    }
     return EL_OK;
 }
 
@@ -90,10 +116,7 @@ static enum el_status check_object(const struct el_js *js, const struct el_js_li
             if (!el_json_is(r, EL_JSON_STR))
                 return el_js_fail(js, EL_E_FORMAT, r, "expected a name");
     }
-    for (uint32_t i = 0; (v = el_js_keyword(list, "unevaluatedProperties", &i));)
-        if (!el_json_is(v, EL_JSON_BOOL) || el_json_bool(v))
-            return el_js_fail(js, EL_E_UNSUPPORTED, v, "unevaluatedProperties other than false; write additionalProperties");
-    return EL_OK;
+    return check_unevaluated(js, list, "unevaluatedProperties", "additionalProperties");
 }
 
 /* ---- names of further members ---- */
@@ -225,12 +248,47 @@ static enum el_status write_further_name(struct el_js *js, const struct el_js_li
     return status;
 }
 
+/*
+ * The names that propertyNames lists, as an enum; *names stays NULL where it allows all. The first of several counts: the others
+ * must be the same.
+ */
+static enum el_status listed_names(struct el_js *js, const struct el_js_list *list, const struct el_json **names)
+{
+    static const char *const others[] = {"const", "anyOf", "oneOf", "pattern", "format", "minLength", "maxLength"};
+    const struct el_json *v;
+    for (uint32_t i = 0; (v = el_js_keyword(list, "propertyNames", &i));) {
+        struct el_js_list of = {.n = 0};
+        unsigned types;
+        uint32_t k = 0;
+        EL_TRY(el_js_add(js, &of, v, 0));
+        EL_TRY(el_js_types(js, &of, &types));
+        bool plain = (types & EL_JS_STRING) != 0;
+        for (size_t j = 0; plain && j < sizeof others / sizeof others[0]; j++, k = 0)
+            plain = !el_js_keyword(&of, others[j], &k);
+        const struct el_json *const found = el_js_keyword(&of, "enum", &k);
+        plain = plain && !(found && el_js_keyword(&of, "enum", &k)) && !(found && *names && !el_js_equal(js, found, *names));
+        if (!plain)
+            return el_js_fail(js, EL_E_UNSUPPORTED, v, "keyword 'propertyNames' cannot be made into a grammar, but for an enum");
+        *names = found ? found : *names;
+    }
+    return EL_OK;
+}
+
+static bool is_listed(const struct el_json *names, const char *name)
+{
+    for (const struct el_json *v = el_json_first(names); v; v = el_json_next(v))
+        if (el_json_is(v, EL_JSON_STR) && strcmp(el_json_str(v), name) == 0)
+            return true;
+    return false;
+}
+
 /* ---- objects ---- */
 
 struct object {
     size_t first, n;   /* members */
     uint32_t min, max; /* how many */
     bool open;         /* there may be further members */
+    bool closed;       /* there may not, whatever additionalProperties says */
     char further[48];  /* rule of one: name and value */
 };
 
@@ -247,6 +305,7 @@ static enum el_status find_further(struct el_js *js, const struct el_js_list *li
     uint32_t i = 0;
     const bool closed = el_js_keyword(list, "unevaluatedProperties", &i) != NULL;
     o->open = asked || (o->n == 0 && !closed);
+    o->open = o->open && !o->closed;
     if (!o->open)
         return EL_OK;
     EL_TRY(member_list(js, list, NULL, &value));
@@ -264,6 +323,33 @@ static enum el_status find_further(struct el_js *js, const struct el_js_list *li
     js->out.failed |= body.failed;
     el_buf_release(&body);
     return status;
+}
+
+/* Names of an enum: members of other names go, and those of the enum take the place of further ones. */
+static enum el_status limit_names(struct el_js *js, const struct el_js_list *list, struct object *o, bool *never)
+{
+    const struct el_json *names = NULL, *v;
+    EL_TRY(listed_names(js, list, &names));
+    if (!names)
+        return EL_OK;
+    EL_TRY(el_js_work(js, o->n * (uint64_t)el_json_count(names)));
+    size_t n = 0;
+    for (size_t i = 0; i < o->n; i++) {
+        const struct el_js_member m = *member_at(js, o->first + i);
+        if (is_listed(names, m.name))
+            *member_at(js, o->first + n++) = m;
+        else
+            *never |= m.required;
+    }
+    js->members.nbytes = (o->first + n) * sizeof(struct el_js_member);
+    uint32_t i = 0;
+    if (o->n == 0 || el_js_keyword(list, "additionalProperties", &i))
+        for (v = el_json_first(names); v; v = el_json_next(v))
+            if (el_json_is(v, EL_JSON_STR))
+                EL_TRY(add_member(js, list, o->first, el_json_str(v), never));
+    o->n = js->members.nbytes / sizeof(struct el_js_member) - o->first;
+    o->closed = true;
+    return EL_OK;
 }
 
 static void write_member(struct el_js *js, const struct el_js_member *m, struct el_buf *out)
@@ -375,6 +461,7 @@ enum el_status el_js_object(struct el_js *js, const struct el_js_list *list, con
         for (const struct el_json *r = el_json_first(v); r; r = el_json_next(r))
             EL_TRY(add_member(js, list, o.first, el_json_str(r), never));
     o.n = js->members.nbytes / sizeof(struct el_js_member) - o.first;
+    EL_TRY(limit_names(js, list, &o, never));
     EL_TRY(find_further(js, list, &o));
     size_t n_required = 0;
     for (size_t i = 0; i < o.n; i++)
@@ -394,8 +481,8 @@ enum el_status el_js_object(struct el_js *js, const struct el_js_list *list, con
             el_buf_addf(body, " ( ( %s ) ", members.data);
             el_js_use(js, "space", body);
             el_buf_add_str(body, may_be_empty ? " )?" : " )");
-            body->failed |= members.failed;
         }
+        body->failed |= members.failed;
         el_buf_add_str(body, " \"}\"");
         el_buf_release(&members);
         EL_TRY(status);
@@ -422,6 +509,7 @@ static const struct el_json *rest_of(const struct el_json *node)
 
 static enum el_status element_list(struct el_js *js, const struct el_js_list *list, size_t at, struct el_js_list *value)
 {
+    bool said = false;
     *value = (struct el_js_list){.n = 0};
     for (uint32_t i = 0; i < list->n; i++) {
         const struct el_json *v = el_json_first(prefix_of(list->items[i].node));
@@ -429,8 +517,11 @@ static enum el_status element_list(struct el_js *js, const struct el_js_list *li
             v = el_json_next(v);
         if (!v)
             v = rest_of(list->items[i].node);
-        if (v)
-            EL_TRY(el_js_add(js, value, v, 0));
+        if (!v)
+            continue;
+        value->several |= said;
+        said = true;
+        EL_TRY(el_js_add(js, value, v, 0));
     }
     return EL_OK;
 }
@@ -455,10 +546,7 @@ static enum el_status check_array(const struct el_js *js, const struct el_js_lis
         if (el_json_bool(v) && max > 1)
             return el_js_fail(js, EL_E_UNSUPPORTED, v, "keyword 'uniqueItems' cannot be made into a grammar");
     }
-    for (uint32_t i = 0; (v = el_js_keyword(list, "unevaluatedItems", &i));)
-        if (!el_json_is(v, EL_JSON_BOOL) || el_json_bool(v))
-            return el_js_fail(js, EL_E_UNSUPPORTED, v, "unevaluatedItems other than false; write items");
-    return EL_OK;
+    return check_unevaluated(js, list, "unevaluatedItems", "items");
 }
 
 /* ( "," space ITEM ){min,max} */

@@ -62,6 +62,12 @@ static enum el_status wrong(const struct regex *r, const char *expected)
     return el_js_fail(r->js, EL_E_FORMAT, r->node, "found %s, expected %s", place(r).text, expected);
 }
 
+/* The character at p, which is not the end; its bytes. */
+static size_t decode(const struct regex *r, uint32_t *cp)
+{
+    return el_utf8_decode(r->p, strnlen(r->p, 4), cp); /* not strlen: for each character again, that takes long */
+}
+
 /* ---- sets of characters ---- */
 
 static void add_range(struct el_buf *set, uint32_t lo, uint32_t hi)
@@ -70,8 +76,11 @@ static void add_range(struct el_buf *set, uint32_t lo, uint32_t hi)
     el_buf_add(set, &c, sizeof c);
 }
 
-/* \d \w \s, and their opposites. White space is what is white to every reader of patterns, and not white what is so to none. */
-static bool add_class(struct el_buf *set, char letter)
+/*
+ * \d \w \s, and their opposites. White space is what is white to every reader of patterns, and not white what is so to none; the
+ * other way round where the set that it is added to is negated.
+ */
+static bool add_class(struct el_buf *set, char letter, bool negated)
 {
     static const struct el_gchars digits[] = {{'0', '9'}}, words[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}},
                                   spaces[] = {{'\t', '\r'}, {' ', ' '}},
@@ -84,8 +93,13 @@ static bool add_class(struct el_buf *set, char letter)
     case 'D': el_buf_add(set, digits, sizeof digits); break;
     case 'w':
     case 'W': el_buf_add(set, words, sizeof words); break;
-    case 's': el_buf_add(set, spaces, sizeof spaces); break;
-    case 'S': el_buf_add(set, all_spaces, sizeof all_spaces); break;
+    case 's':
+    case 'S':
+        if ((letter == 'S') != negated)
+            el_buf_add(set, all_spaces, sizeof all_spaces);
+        else
+            el_buf_add(set, spaces, sizeof spaces);
+        break;
     default: return false;
     }
     if (letter == 'D' || letter == 'W' || letter == 'S')
@@ -169,11 +183,11 @@ static enum el_status parse_hex(struct regex *r, int n, uint32_t *cp)
 }
 
 /* Behind a backslash: one character in *cp, or a class added to set (then *is_class). */
-static enum el_status parse_escape(struct regex *r, struct el_buf *set, bool *is_class, uint32_t *cp)
+static enum el_status parse_escape(struct regex *r, struct el_buf *set, bool negated, bool *is_class, uint32_t *cp)
 {
     static const char controls[] = "tnvfr";
     const char c = *r->p;
-    *is_class = add_class(set, c);
+    *is_class = add_class(set, c, negated);
     if (*is_class) {
         r->p++;
         return EL_OK;
@@ -196,12 +210,12 @@ static enum el_status parse_escape(struct regex *r, struct el_buf *set, bool *is
         return refuse(r, "a back-reference");
     if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || !c)
         return refuse(r, "an escape");
-    r->p += el_utf8_decode(r->p, strlen(r->p), cp);
+    r->p += decode(r, cp);
     return EL_OK;
 }
 
 /* One end of a range in a class. */
-static enum el_status parse_member(struct regex *r, struct el_buf *set, bool *is_class, uint32_t *cp)
+static enum el_status parse_member(struct regex *r, struct el_buf *set, bool negated, bool *is_class, uint32_t *cp)
 {
     *is_class = false;
     if (!*r->p)
@@ -213,9 +227,9 @@ static enum el_status parse_member(struct regex *r, struct el_buf *set, bool *is
             *cp = '\b';
             return EL_OK;
         }
-        return parse_escape(r, set, is_class, cp);
+        return parse_escape(r, set, negated, is_class, cp);
     }
-    r->p += el_utf8_decode(r->p, strlen(r->p), cp);
+    r->p += decode(r, cp);
     return EL_OK;
 }
 
@@ -223,23 +237,30 @@ static enum el_status parse_class(struct regex *r, struct el_buf *set)
 {
     const char *const from = r->p++;
     const bool negated = *r->p == '^';
+    unsigned spaces = 0; /* \s, \S */
     r->p += negated;
     while (*r->p != ']') {
         uint32_t lo = 0, hi = 0;
         bool is_class, hi_class = false;
-        EL_TRY(parse_member(r, set, &is_class, &lo));
-        if (is_class)
+        EL_TRY(parse_member(r, set, negated, &is_class, &lo));
+        if (is_class) {
+            spaces |= r->p[-1] == 's' ? 1u : r->p[-1] == 'S' ? 2u : 0u;
             continue;
+        }
         hi = lo;
         if (*r->p == '-' && r->p[1] && r->p[1] != ']') {
             r->p++;
-            EL_TRY(parse_member(r, set, &hi_class, &hi));
+            EL_TRY(parse_member(r, set, negated, &hi_class, &hi));
             if (hi_class || hi < lo)
                 return wrong(r, "the higher end of a range");
         }
         add_range(set, lo, hi);
     }
     r->p++;
+    if (spaces == 3)
+        add_range(set, 0, 0x10ffff);
+    if (set->failed)
+        return el_fail(r->js->err, EL_E_MEMORY, "%s: out of memory", r->js->what);
     if (el_gchars_normalise(set, 0, negated) == 0) {
         r->p = from;
         return wrong(r, "a class with characters in it");
@@ -279,6 +300,7 @@ static enum el_status parse_atom(struct regex *r, struct el_buf *body, struct sp
     bool is_class = true;
     enum el_status status = EL_OK;
     *length = (struct span){1, 1};
+    EL_TRY(el_js_work(r->js, *r->p == '[' || *r->p == '\\' || *r->p == '.' ? 2500 : 100)); /* what writing it takes */
     if (*r->p == '(')
         return parse_group(r, body, length);
     if (*r->p == '^' || *r->p == '$')
@@ -297,9 +319,9 @@ static enum el_status parse_atom(struct regex *r, struct el_buf *body, struct sp
         status = parse_class(r, &set);
     } else if (*r->p == '\\') {
         r->p++;
-        status = parse_escape(r, &set, &is_class, &cp);
+        status = parse_escape(r, &set, false, &is_class, &cp);
     } else {
-        r->p += el_utf8_decode(r->p, strlen(r->p), &cp);
+        r->p += decode(r, &cp);
         is_class = false;
     }
     if (status == EL_OK && is_class)

@@ -142,13 +142,18 @@ void el_js_char(struct el_buf *body, uint32_t cp, bool in_class)
 {
     char utf8[5] = {0};
     const size_t n = el_utf8_encode(cp, utf8);
-    if (!in_class) {
+    const bool plain = cp >= 0x80 || ((cp | 0x20) >= 'a' && (cp | 0x20) <= 'z') || (cp >= '0' && cp <= '9');
+    if (!in_class && plain) {
+        el_js_literal(body, utf8, n);
+    } else if (!in_class) {
         struct el_buf json;
         el_buf_init(&json);
         el_buf_add_json_str(&json, utf8, n);
-        el_js_literal(body, json.data + 1, json.nbytes - 2); /* without its quotes */
+        if (!json.failed)
+            el_js_literal(body, json.data + 1, json.nbytes - 2); /* without its quotes */
+        body->failed |= json.failed;
         el_buf_release(&json);
-    } else if (cp < 0x80 && !((cp | 0x20) >= 'a' && (cp | 0x20) <= 'z') && !(cp >= '0' && cp <= '9'))
+    } else if (!plain)
         el_buf_addf(body, "\\x%02X", (unsigned)cp);
     else
         el_buf_add(body, utf8, n);
@@ -213,9 +218,21 @@ static enum el_status only_one(const struct el_js *js, const struct el_js_list *
     while ((w = el_js_keyword(list, key, &i))) {
         if (!el_json_is(w, EL_JSON_STR))
             return el_js_fail(js, EL_E_FORMAT, w, "expected a string");
-        if (*v && !el_js_equal(*v, w))
+        if (*v && !el_js_equal(js, *v, w))
             return el_js_fail(js, EL_E_UNSUPPORTED, w, "two different values of '%s' for one string", key);
         *v = w;
+    }
+    return EL_OK;
+}
+
+/* Refuses a format and a pattern of two schemas: there neither says what the other means. */
+static enum el_status check_formats(const struct el_js *js, const struct el_js_list *list)
+{
+    for (uint32_t i = 0; i < list->n; i++) {
+        const struct el_json *const node = list->items[i].node, *const v = el_json_get(node, "format");
+        const struct format *const f = el_json_str(v) ? find_format(el_json_str(v)) : NULL;
+        if (v && !el_json_get(node, "pattern") && !(f && !f->rule))
+            return el_js_fail(js, EL_E_UNSUPPORTED, v, "'pattern' and 'format' of two schemas cannot be combined");
     }
     return EL_OK;
 }
@@ -234,10 +251,10 @@ enum el_status el_js_string(struct el_js *js, const struct el_js_list *list, str
     *never = min > max;
     if (*never)
         return EL_OK;
-    if (pattern && format && !(find_format(el_json_str(format)) && !find_format(el_json_str(format))->rule))
-        return el_js_fail(js, EL_E_UNSUPPORTED, pattern, "'pattern' and 'format' cannot be combined");
-    if (pattern)
+    if (pattern) { /* a format beside it is a comment, as JSON Schema has it since 2019-09; generators write both for one thing */
+        EL_TRY(check_formats(js, list));
         return el_js_pattern(js, pattern, el_json_str(pattern), min, max, body);
+    }
     if (format)
         return write_format(js, format, min, max, body);
     if (bounded)
@@ -253,7 +270,7 @@ enum el_status el_js_string(struct el_js *js, const struct el_js_list *list, str
 static enum el_status open_grammar(const struct el_js *js, const struct el_json *node, bool is_format,
                                    struct el_grammar **grammar)
 {
-    struct el_js alone = {.root = js->root, .what = js->what, .err = js->err};
+    struct el_js alone = {.root = js->root, .what = js->what, .steps = js->steps, .err = js->err};
     struct el_buf text;
     *grammar = NULL;
     el_buf_init(&alone.out);
@@ -272,15 +289,26 @@ static enum el_status open_grammar(const struct el_js *js, const struct el_json 
     return status;
 }
 
-static enum el_status is_taken(const struct el_js *js, const struct el_grammar *grammar, const char *text, bool *taken)
+/* Does the grammar take the text? Not el_grammar_accepts: m has one budget for all of the values. */
+static enum el_status is_taken(const struct el_js *js, struct el_gmatch *m, const char *text, bool *taken)
 {
     struct el_buf json;
+    uint32_t state, next;
+    size_t n = 0;
     el_buf_init(&json);
     el_buf_add_json_str(&json, text, strlen(text));
-    const enum el_status status = json.failed ? el_fail(js->err, EL_E_MEMORY, "%s: out of memory", js->what)
-                                              : el_grammar_accepts(grammar, json.data, json.nbytes, taken, NULL, js->err);
+    enum el_status status =
+        json.failed ? el_fail(js->err, EL_E_MEMORY, "%s: out of memory", js->what) : el_gmatch_start(m, &state, js->err);
+    for (; status == EL_OK && n < json.nbytes; n++, state = next) {
+        status = el_gmatch_step(m, &state, 1, (uint8_t)json.data[n], &next, js->err);
+        if (status != EL_OK || next == EL_G_DEAD)
+            break;
+    }
+    if (status == EL_OK && n < json.nbytes && el_gmatch_too_deep(m))
+        status = el_fail(js->err, EL_E_UNSUPPORTED, "more than %d rules within rules", EL_MAX_GRAMMAR_DEPTH);
+    *taken = status == EL_OK && n == json.nbytes && el_gmatch_can_end(m, state);
     el_buf_release(&json);
-    return status;
+    return status == EL_E_UNSUPPORTED ? el_fail_prefix(js->err, status, "%s: '%.40s' of enum or const", js->what, text) : status;
 }
 
 static bool has_length(const char *text, uint32_t min, uint32_t max)
@@ -292,8 +320,7 @@ static bool has_length(const char *text, uint32_t min, uint32_t max)
 }
 
 /* One filter: by the grammar, or without one by length. */
-static enum el_status keep(const struct el_js *js, const struct el_grammar *grammar, uint32_t min, uint32_t max,
-                           struct el_buf *values)
+static enum el_status keep(const struct el_js *js, struct el_gmatch *grammar, uint32_t min, uint32_t max, struct el_buf *values)
 {
     const struct el_json **const v = (const struct el_json **)(void *)values->data;
     const size_t n = values->nbytes / sizeof *v;
@@ -301,6 +328,7 @@ static enum el_status keep(const struct el_js *js, const struct el_grammar *gram
     for (size_t i = 0; i < n; i++) {
         const char *const text = el_json_is(v[i], EL_JSON_STR) ? el_json_str(v[i]) : NULL;
         bool fits = true;
+        EL_TRY(el_js_work(js, grammar ? 100 : 1));
         if (text && grammar)
             EL_TRY(is_taken(js, grammar, text, &fits));
         else if (text)
@@ -314,6 +342,7 @@ static enum el_status keep(const struct el_js *js, const struct el_grammar *gram
 
 enum el_status el_js_keep_strings(const struct el_js *js, const struct el_js_list *list, struct el_buf *values)
 {
+    enum { MAX_STEPS = 2000000, OPEN_STEPS = 1 << 18 }; /* through a grammar; as much work as to open one */
     uint32_t min = 0, max = UINT32_MAX;
     EL_TRY(el_js_count(js, list, "minLength", true, &min));
     EL_TRY(el_js_count(js, list, "maxLength", false, &max));
@@ -327,7 +356,15 @@ enum el_status el_js_keep_strings(const struct el_js *js, const struct el_js_lis
             if (k == 1 && !find_format(el_json_str(v)))
                 continue; /* "enum", say: the values are listed, so nothing is to be known of it */
             EL_TRY(open_grammar(js, v, k == 1, &grammar));
-            const enum el_status status = keep(js, grammar, 0, 0, values);
+            struct el_gmatch *m = NULL;
+            enum el_status status = el_js_work(js, OPEN_STEPS);
+            if (status == EL_OK)
+                status = el_gmatch_open(grammar, &el_gmatch_small, &m, js->err);
+            if (status == EL_OK) {
+                el_gmatch_set_budget(m, MAX_STEPS);
+                status = keep(js, m, 0, 0, values);
+                el_gmatch_close(m);
+            }
             el_grammar_close(grammar);
             EL_TRY(status);
         }

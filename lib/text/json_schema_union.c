@@ -5,7 +5,7 @@
 
 /* ---- may one value satisfy both of two schemas? ---- */
 
-enum { MAX_APART_DEPTH = 8 };
+enum { MAX_APART_DEPTH = 3 }; /* each level looks at all pairs of members */
 
 static bool required(const struct el_js_list *list, const char *name)
 {
@@ -31,7 +31,7 @@ static bool forbidden(const struct el_js_list *list, const char *name)
 }
 
 /* What the lists say of a value by enum and const: all values of one that the other allows too. */
-static bool values_meet(const struct el_js_list *a, const struct el_js_list *b, bool *known)
+static bool values_meet(const struct el_js *js, const struct el_js_list *a, const struct el_js_list *b, bool *known)
 {
     uint32_t i = 0, k = 0;
     const struct el_json *x = el_js_keyword(a, "const", &i), *y = el_js_keyword(b, "const", &k);
@@ -39,10 +39,10 @@ static bool values_meet(const struct el_js_list *a, const struct el_js_list *b, 
     const struct el_json *const xs = x ? NULL : el_js_keyword(a, "enum", &i), *const ys = y ? NULL : el_js_keyword(b, "enum", &k);
     *known = (x || xs) && (y || ys);
     for (x = x ? x : el_json_first(xs); *known && x; x = xs ? el_json_next(x) : NULL) {
-        if (!ys && el_js_equal(x, y))
+        if (!ys && el_js_equal(js, x, y))
             return true;
         for (const struct el_json *v = el_json_first(ys); v; v = el_json_next(v))
-            if (el_js_equal(x, v))
+            if (el_js_equal(js, x, v))
                 return true;
     }
     return false;
@@ -56,7 +56,9 @@ static enum el_status members_apart(struct el_js *js, const struct el_js_list *a
                                     bool *apart)
 {
     const struct el_json *v;
+    const uint64_t n_a = el_js_size(a, "required"), n_b = el_js_size(b, "required"), n_props = el_js_size(b, "properties");
     uint32_t i = 0;
+    EL_TRY(el_js_work(js, n_a * (n_props + b->n) + el_js_size(a, "properties") * (n_a + n_b + n_props)));
     while (!*apart && (v = el_js_keyword(a, "required", &i)))
         for (const struct el_json *r = el_json_first(v); r && !*apart; r = el_json_next(r))
             *apart = el_json_is(r, EL_JSON_STR) && forbidden(b, el_json_str(r));
@@ -88,7 +90,8 @@ static enum el_status are_apart(struct el_js *js, const struct el_js_list *a, co
     *apart = both == 0;
     if (*apart || depth > MAX_APART_DEPTH)
         return EL_OK;
-    const bool meet = values_meet(a, b, &known);
+    const bool meet = values_meet(js, a, b, &known);
+    EL_TRY(el_js_work(js, 16 * (uint64_t)(a->n + b->n)));
     *apart = known && !meet;
     if (both != EL_JS_OBJECT)
         return EL_OK;
@@ -124,6 +127,7 @@ static enum el_status lacks_a_member(const struct el_js *js, const struct el_js_
     const struct el_json *v;
     unsigned types;
     EL_TRY(el_js_types(js, written, &types));
+    EL_TRY(el_js_work(js, el_js_size(other, "required") * (el_js_size(written, "properties") + el_js_size(written, "required"))));
     for (uint32_t i = 0; types == EL_JS_OBJECT && !*lacks && (v = el_js_keyword(other, "required", &i));)
         for (const struct el_json *r = el_json_first(v); r && !*lacks; r = el_json_next(r))
             *lacks = el_json_is(r, EL_JSON_STR) && never_written(written, el_json_str(r));
@@ -237,15 +241,16 @@ static void write_value(struct el_js *js, const struct el_json *v, struct el_buf
     }
 }
 
-static bool allowed_by(const struct el_js_list *list, const struct el_json *v)
+/* v stands in the enum or const of item `own`. */
+static bool allowed_by(const struct el_js *js, const struct el_js_list *list, uint32_t own, const struct el_json *v)
 {
     for (uint32_t i = 0; i < list->n; i++) {
         const struct el_json *const value = el_json_get(list->items[i].node, "const");
         const struct el_json *const values = el_json_get(list->items[i].node, "enum");
-        bool in = !values;
+        bool in = !values || (i == own && !value);
         for (const struct el_json *w = el_json_first(values); w && !in; w = el_json_next(w))
-            in = el_js_equal(v, w);
-        if (!in || (value && !el_js_equal(v, value)))
+            in = el_js_equal(js, v, w);
+        if (!in || (value && !el_js_equal(js, v, value)))
             return false;
     }
     return true;
@@ -274,7 +279,8 @@ static enum el_status collect_values(const struct el_js *js, const struct el_js_
     const struct el_json *v = value ? value : el_json_first(el_json_get(list->items[i].node, "enum"));
     for (; v; v = value ? NULL : el_json_next(v)) {
         bool fits;
-        if (!(types & el_js_type_of(v)) || !allowed_by(list, v))
+        EL_TRY(el_js_work(js, 16 * list->n));
+        if (!(types & el_js_type_of(v)) || !allowed_by(js, list, i, v))
             continue;
         EL_TRY(fits_others(js, list, v, &fits));
         if (fits)

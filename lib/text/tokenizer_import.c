@@ -121,6 +121,32 @@ static const char *merge_text(struct el_import *im, const struct el_json *m)
     return el_vocab_keep(&im->v, text);
 }
 
+/*
+ * A list of merges is "a b" in metadata, where tokens that hold spaces themselves may be split in more than one way, and the
+ * first that gives tokens is taken. Is that another than the file's?
+ */
+static bool splits_elsewhere(const struct el_import *im, const struct el_json *m, const char *text)
+{
+    enum { MAX_SPACES = 16 };
+    const struct el_strmap *const ids = &im->v.ids;
+    const char *const left = el_json_str(el_json_first(m));
+    const size_t n = strlen(text), n_left = left ? strlen(left) : 0;
+    char joined[8192];
+    size_t n_spaces = 0;
+    for (size_t i = 1; i < n_left; i++) {
+        if (text[i] != ' ')
+            continue;
+        if (++n_spaces > MAX_SPACES || n > sizeof joined)
+            return true; /* not looked at further */
+        memcpy(joined, text, i);
+        memcpy(joined + i, text + i + 1, n - i - 1);
+        if (el_strmap_get(ids, text, i, -1) >= 0 && el_strmap_get(ids, text + i + 1, n - i - 1, -1) >= 0 &&
+            el_strmap_get(ids, joined, n - 1, -1) >= 0)
+            return true;
+    }
+    return false;
+}
+
 static enum el_status import_merges(struct el_import *im)
 {
     const struct el_json *const list = el_json_get(im->model, "merges");
@@ -137,6 +163,11 @@ static enum el_status import_merges(struct el_import *im)
         if (!*text)
             return el_fail(im->err, EL_E_FORMAT, "tokenizer.json: model.merges[%zu]: must be \"a b\" or [\"a\", \"b\"]",
                            im->n_merges);
+        if (splits_elsewhere(im, m, text))
+            return el_fail(im->err, EL_E_UNSUPPORTED,
+                           "tokenizer.json: model.merges[%zu] '%.80s': tokens with spaces in them, so that it cannot be told "
+                           "where the first ends",
+                           im->n_merges, text);
         im->merges[im->n_merges++] = text;
     }
     return EL_OK;

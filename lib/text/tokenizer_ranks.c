@@ -11,8 +11,10 @@
 #include "base/utf8.h"
 #include "text/tokenizer_impl.h"
 
-/* The squares of the lengths of all tokens: looking up every split costs that much. */
-#define MAX_WORK ((uint64_t)1 << 30)
+/* The squares of the lengths of all tokens: looking up every split costs that much. 200,000 words of 10 bytes come to 2e7. */
+#define MAX_WORK ((uint64_t)1 << 28)
+/* Bytes of the merges for each byte of the tokens, beside MIN_MERGES: two splits of a token are usual, a run has thousands. */
+enum { MAX_MERGES_PER_BYTE = 32, MIN_MERGES = 4 << 20 };
 
 void el_ranks_init(struct el_ranks *r)
 {
@@ -113,8 +115,15 @@ static enum el_status write_merges(const struct el_ranks *r, struct el_buf *out,
     if (!splits)
         return el_fail(err, EL_E_MEMORY, "out of memory for the merges");
     bool any = false;
+    enum el_status status = EL_OK;
+    const size_t most = out->nbytes + MAX_MERGES_PER_BYTE * r->bytes.nbytes + MIN_MERGES; /* the tokens are at most EL_MAX_JSON */
     el_buf_add_str(out, "\"merges\": [");
-    for (size_t i = 0; i < r->n && !out->failed; i++) {
+    for (size_t i = 0; i < r->n && !out->failed && status == EL_OK; i++) {
+        if (out->nbytes > most)
+            status = el_fail(err, EL_E_UNSUPPORTED,
+                             "the merges that tokens of %zu bytes come to are more than %d bytes for each of these: "
+                             "its tokens can be split in too many ways",
+                             r->bytes.nbytes, (int)MAX_MERGES_PER_BYTE);
         const struct el_rank *const t = &r->list[i];
         const char *const bytes = r->bytes.data + t->at;
         size_t n = 0;
@@ -137,7 +146,7 @@ static enum el_status write_merges(const struct el_ranks *r, struct el_buf *out,
     }
     el_buf_add_str(out, "\n]");
     el_free(splits);
-    return EL_OK;
+    return status;
 }
 
 void el_ranks_write_rules(const char *const *patterns, const char *bos, const struct el_strmap *ids, struct el_buf *out)

@@ -1,7 +1,7 @@
 /*
- * Tokenizer files that are no tokenizer.json: the first byte picks SentencePiece, tiktoken, vocab.txt, or vocab.json and
- * merges.txt (a NUL between them). Property 1: no crash. Property 2: an accepted tokenizer gives ids in range and valid UTF-8,
- * from the file, from metadata alone, and through the tokenizer.json that is written for it.
+ * Tokenizer files that are no tokenizer.json: the first byte picks SentencePiece, tiktoken, vocab.txt, vocab.json and merges.txt
+ * (a NUL between them), or tekken.json. Property 1: no crash. Property 2: an accepted tokenizer gives ids in range and valid
+ * UTF-8, from the file, from metadata alone, and through the tokenizer.json that is written for it.
  */
 #include <string.h>
 
@@ -43,6 +43,8 @@ static enum el_status import(struct el_meta *meta, unsigned kind, const char *da
     const struct el_tokenizer_texts texts = {.config = config, .config_nbytes = sizeof config - 1};
     const struct el_tokenizer_texts *const with = kind & 4 ? &texts : NULL;
     const char *const nul = memchr(data, '\0', nbytes);
+    if (kind & 16)
+        return el_tokenizer_import_tekken(meta, data, nbytes, with, 0, NULL);
     switch (kind & 3) {
     case 0: return el_tokenizer_import_sentencepiece(meta, (const uint8_t *)data, nbytes, with, 0, NULL);
     case 1: return el_tokenizer_import_tiktoken(meta, kind & 8 ? "qwen" : "cl100k_base", data, nbytes, with, 0, NULL);
@@ -59,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
         return 0;
     (void)el_is_sentencepiece(data + 1, nbytes - 1);
     (void)el_is_tiktoken(data + 1, nbytes - 1);
+    (void)el_is_tekken((const char *)data + 1, nbytes - 1);
     struct el_meta *const meta = el_meta_new();
     if (import(meta, data[0], (const char *)data + 1, nbytes - 1) == EL_OK) {
         use(meta);

@@ -124,3 +124,22 @@ TEST(bad_npz, cut_anywhere)
     }
     el_buf_release(&z.b);
 }
+
+/* The same bytes in two entries: of a small file any number of large arrays could be made. */
+TEST(bad_npz, entries_that_overlap)
+{
+    struct torch_zip z = {.n = 0};
+    add(&z, "x.npy", arrays[0].header, 24);
+    add(&z, "y.npy", arrays[0].header, 24);
+    z.offsets[1] = z.offsets[0];
+    torch_zip_end(&z);
+    expect("one place", &z, EL_E_FORMAT, "zip entries 'x.npy' and 'y.npy' both begin at byte 0");
+    el_buf_release(&z.b);
+    z = (struct torch_zip){.n = 0};
+    add(&z, "x.npy", arrays[0].header, 24);
+    add(&z, "y.npy", arrays[0].header, 24);
+    z.nbytes[0]++;
+    torch_zip_end(&z);
+    expect("into the next", &z, EL_E_FORMAT, "the next entry begins at byte");
+    el_buf_release(&z.b);
+}

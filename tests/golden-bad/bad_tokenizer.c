@@ -1,6 +1,7 @@
-/* Damaged tokenizer files that are no tokenizer.json: SentencePiece, tiktoken, vocab.txt, vocab.json with merges.txt. */
+/* Damaged tokenizer files: SentencePiece, tiktoken, tekken.json, vocab.txt, vocab.json with merges.txt. */
 #include <sys/stat.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "edgellm.h"
 #include "test.h"
@@ -155,6 +156,99 @@ TEST(bad_tokenizer, tiktoken)
 {
     for (size_t i = 0; i < sizeof ranks / sizeof ranks[0]; i++)
         refused(ranks[i].name, ranks[i].file, ranks[i].data, strlen(ranks[i].data), ranks[i].code, ranks[i].says);
+}
+
+/* Tokens that are runs of one byte split everywhere: their merges would be thousands of times the file. */
+TEST(bad_tokenizer, tiktoken_of_runs)
+{
+    struct el_buf file;
+    char run[400];
+    el_buf_init(&file);
+    memset(run, 'a', sizeof run);
+    for (size_t n = 1; n <= sizeof run; n++) {
+        el_base64_encode(run, n, &file);
+        el_buf_addf(&file, " %zu\n", n - 1);
+    }
+    refused("merges", "cl100k_base.tiktoken", file.data, file.nbytes, EL_E_UNSUPPORTED,
+            "are more than 32 bytes for each of these: its tokens can be split in too many ways");
+    for (size_t n = sizeof run + 1; n <= 1000; n++) { /* found out before any merge is looked for */
+        char longer[1000];
+        memset(longer, 'a', sizeof longer);
+        el_base64_encode(longer, n, &file);
+        el_buf_addf(&file, " %zu\n", n - 1);
+    }
+    refused("squares", "cl100k_base.tiktoken", file.data, file.nbytes, EL_E_UNSUPPORTED, "the squares of the tokens' lengths");
+    el_buf_release(&file);
+}
+
+/* ---- tekken.json ---- */
+
+#define TEKKEN(config, vocab, special) "{\"config\": {" config "}, \"vocab\": [" vocab "]" special "}"
+#define TEKKEN_CONFIG                                                                                                            \
+    "\"pattern\": \"\\\\S+|\\\\s+\", \"default_vocab_size\": 4, \"default_num_special_tokens\": 2, \"version\": \"v3\""
+#define TEKKEN_VOCAB                                                                                                             \
+    "{\"rank\": 0, \"token_bytes\": \"YQ==\", \"token_str\": \"\\u0000\"}, {\"rank\": 1, \"token_bytes\": \"Yg==\"}"
+
+TEST(bad_tokenizer, tekken)
+{
+    static const struct {
+        const char *name, *data;
+        enum el_status code;
+        const char *says;
+    } files[] = {
+        {"good", TEKKEN(TEKKEN_CONFIG, TEKKEN_VOCAB, ""), EL_OK, ""},
+        {"more tokens than are used",
+         TEKKEN("\"pattern\": \"a\", \"default_vocab_size\": 3, \"default_num_special_tokens\": 2, \"version\": \"v7\"",
+                TEKKEN_VOCAB, ""),
+         EL_OK, ""},
+        {"special tokens of its own",
+         TEKKEN(TEKKEN_CONFIG, TEKKEN_VOCAB, ", \"special_tokens\": [{\"rank\": 1, \"token_str\": \"<s>\"}]"), EL_OK, ""},
+        {"cut off", "{\"default_num_special_tokens\": 1, \"vocab\": [{\"token_bytes\": ", EL_E_FORMAT, "tekken: not valid JSON"},
+        {"no pattern", TEKKEN("\"default_vocab_size\": 4, \"default_num_special_tokens\": 2", TEKKEN_VOCAB, ""), EL_E_FORMAT,
+         "no config.pattern"},
+        {"pattern that is none",
+         TEKKEN("\"pattern\": \"(\", \"default_vocab_size\": 4, \"default_num_special_tokens\": 2, \"version\": \"v3\"",
+                TEKKEN_VOCAB, ""),
+         EL_E_FORMAT, "missing closing parenthesis"},
+        {"size 0", TEKKEN("\"pattern\": \"a\", \"default_vocab_size\": 0, \"default_num_special_tokens\": 2", TEKKEN_VOCAB, ""),
+         EL_E_FORMAT, "config.default_vocab_size must be 1 to"},
+        {"huge size",
+         TEKKEN("\"pattern\": \"a\", \"default_vocab_size\": 1e15, \"default_num_special_tokens\": 2", TEKKEN_VOCAB, ""),
+         EL_E_FORMAT, "config.default_vocab_size must be 1 to"},
+        {"as many special tokens as tokens",
+         TEKKEN("\"pattern\": \"a\", \"default_vocab_size\": 2, \"default_num_special_tokens\": 2", TEKKEN_VOCAB, ""),
+         EL_E_FORMAT, "config.default_num_special_tokens must be 0 to 65536, and below default_vocab_size, 2"},
+        {"too many special tokens",
+         TEKKEN("\"pattern\": \"a\", \"default_vocab_size\": 4000000, \"default_num_special_tokens\": 65537", TEKKEN_VOCAB, ""),
+         EL_E_FORMAT, "config.default_num_special_tokens must be 0 to 65536"},
+        {"too few tokens",
+         TEKKEN("\"pattern\": \"a\", \"default_vocab_size\": 5, \"default_num_special_tokens\": 2", TEKKEN_VOCAB, ""),
+         EL_E_FORMAT, "vocab has 2 tokens, config makes it at least 3"},
+        {"vocab is an object", "{\"config\": {" TEKKEN_CONFIG "}, \"vocab\": {\"token_bytes\": 0}}", EL_E_FORMAT,
+         "vocab is not an array"},
+        {"ranks out of order",
+         TEKKEN(TEKKEN_CONFIG, "{\"rank\": 1, \"token_bytes\": \"YQ==\"}, {\"rank\": 0, \"token_bytes\": \"Yg==\"}", ""),
+         EL_E_FORMAT, "vocab[0]: must have a string token_bytes and the rank 0"},
+        {"token that is no base64",
+         TEKKEN(TEKKEN_CONFIG, "{\"rank\": 0, \"token_bytes\": \"YQ==\"}, {\"rank\": 1, \"token_bytes\": \"Y\"}", ""),
+         EL_E_FORMAT, "vocab[1]: must be base64 of one byte or more"},
+        {"token twice",
+         TEKKEN(TEKKEN_CONFIG, "{\"rank\": 0, \"token_bytes\": \"YQ==\"}, {\"rank\": 1, \"token_bytes\": \"YQ==\"}", ""),
+         EL_E_FORMAT, "ranks 0 and 1 are the same token"},
+        {"special token twice",
+         TEKKEN(TEKKEN_CONFIG, TEKKEN_VOCAB,
+                ", \"special_tokens\": [{\"rank\": 0, \"token_str\": \"<s>\"}, {\"rank\": 1, \"token_str\": \"<s>\"}]"),
+         EL_E_FORMAT, "special token '<s>' is there twice"},
+        {"special token with an id of a rank",
+         TEKKEN(TEKKEN_CONFIG, TEKKEN_VOCAB, ", \"special_tokens\": [{\"rank\": 2, \"token_str\": \"<s>\"}]"), EL_E_FORMAT,
+         "special_tokens: each must have a token_str and a rank of its own, 0 to 1"},
+        {"no special tokens in a later version",
+         TEKKEN("\"pattern\": \"a\", \"default_vocab_size\": 4, \"default_num_special_tokens\": 2, \"version\": \"v11\"",
+                TEKKEN_VOCAB, ""),
+         EL_E_FORMAT, "no special_tokens, which only versions v3 and v7 may lack"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        refused(files[i].name, "tekken.json", files[i].data, strlen(files[i].data), files[i].code, files[i].says);
 }
 
 /* ---- vocab.txt ---- */

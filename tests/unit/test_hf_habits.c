@@ -110,6 +110,75 @@ TEST(hf_habits, idle_biases)
     }
 }
 
+/* A safetensors file with an output matrix of the bytes of the embedding, but that byte `changed` is another (SIZE_MAX: none). */
+static void add_output(struct el_buf *file, size_t changed)
+{
+    struct el_buf b;
+    struct el_err err;
+    struct el_json_doc *doc = NULL;
+    uint64_t n_header;
+    int64_t from = 0, to = 0;
+    memcpy(&n_header, file->data, sizeof n_header);
+    const char *const header = file->data + sizeof n_header, *const data = header + n_header;
+    REQUIRE_OK(el_json_parse(header, (size_t)n_header, "header", &doc, &err), err);
+    const struct el_json *const embd = el_json_get(el_json_root(doc), "model.embed_tokens.weight");
+    const struct el_json *const shape = el_json_first(el_json_get(embd, "shape"));
+    const struct el_json *const at = el_json_first(el_json_get(embd, "data_offsets"));
+    REQUIRE(el_json_int(at, &from) && el_json_int(el_json_next(at), &to) && from < to);
+    const size_t n_data = file->nbytes - sizeof n_header - (size_t)n_header, n = (size_t)(to - from);
+    size_t n_text = (size_t)n_header;
+    while (header[n_text - 1] != '}')
+        n_text--;
+    el_buf_init(&b);
+    el_buf_add(&b, header, n_text - 1);
+    el_buf_addf(&b, ",\"lm_head.weight\":{\"dtype\":\"%s\",\"shape\":[%.0f,%.0f],\"data_offsets\":[%zu,%zu]}}",
+                el_json_str(el_json_get(embd, "dtype")), el_json_num(shape), el_json_num(el_json_next(shape)), n_data,
+                n_data + n);
+    const uint64_t n_new = b.nbytes;
+    el_buf_add(&b, data, n_data);
+    for (size_t i = 0; i < n; i++)
+        el_buf_add_byte(&b, (uint8_t)data[(size_t)from + i] ^ (i == changed % n && changed != SIZE_MAX));
+    el_buf_reset(file);
+    el_buf_add(file, &n_new, sizeof n_new);
+    el_buf_add(file, b.data, b.nbytes);
+    el_buf_release(&b);
+    el_json_free(doc);
+}
+
+/* config.json ties the output: a copy of the embedding is left out, another matrix is kept, and written as one. */
+TEST(hf_habits, an_output_that_is_tied_and_there)
+{
+    static const struct {
+        const char *folder;
+        size_t changed;
+        bool kept;
+    } cases[] = {{"tied-copy", SIZE_MAX, false}, {"tied-first", 0, true}, {"tied-middle", 5000, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char to[4200];
+        struct el_err err;
+        struct el_buf b;
+        struct el_source *s = NULL;
+        const char *const folder = test_tmp(cases[i].folder);
+        el_buf_init(&b);
+        REQUIRE(mkdir(folder, 0777) == 0);
+        read_into(&b, test_data("fixtures/qwen2-tied/config.json"));
+        snprintf(to, sizeof to, "%.4000s/config.json", folder);
+        REQUIRE(test_write(to, b.data, b.nbytes));
+        el_buf_reset(&b);
+        read_into(&b, test_data("fixtures/qwen2-tied/model.safetensors"));
+        add_output(&b, cases[i].changed);
+        snprintf(to, sizeof to, "%.4000s/model.safetensors", folder);
+        REQUIRE(test_write(to, b.data, b.nbytes));
+        REQUIRE_OK(el_source_open(folder, NULL, &s, &err), err);
+        bool kept = false;
+        for (size_t k = 0; k < s->n_tensors; k++)
+            kept = kept || strcmp(s->tensors[k].name, "output.weight") == 0;
+        CHECK_EQ_INT(kept, cases[i].kept);
+        el_source_close(s);
+        el_buf_release(&b);
+    }
+}
+
 TEST(hf_habits, weights_of_another_name)
 {
     char to[4200];

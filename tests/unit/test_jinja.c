@@ -244,6 +244,9 @@ TEST(jinja, hostile_templates_end)
         "{% set ns = namespace(d={}) %}{% for i in range(99999) %}{% set ns.d = {'a': ns.d, 'b': ns.d} %}{% endfor %}{{ ns.d }}",
         "{% set ns = namespace(d=[]) %}{% for i in range(64) %}{% set ns.d = [ns.d, ns.d] %}{% endfor %}{{ ns.d == [ns.d] or "
         "ns.d | tojson }}",
+        "{% set s = 'a' * 200000 %}{% for i in range(99999) %}{% set x = s[::-1] %}{% endfor %}",
+        "{% set s = '\xc3\xa9' * 100000 %}{% for i in range(99999) %}{% set x = s[::-1] %}{% endfor %}",
+        "{% set s = 'x' * 200000 %}{% for i in range(99999) %}{% set x = s | title %}{% endfor %}",
         /* patterns that ask for too much */
         "{{ '%999999999d' % 1 }}",
         "{{ '%.999999999f' % 1 }}",

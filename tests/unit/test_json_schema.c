@@ -29,7 +29,7 @@ static void refuses(const char *schema, enum el_status status, const char *messa
     CHECK_EQ_INT(el_grammar_from_json_schema(schema, strlen(schema), NULL, NULL, &g, &err), status);
     CHECK(g == NULL);
     if (!strstr(err.text, message))
-        test_fail(__FILE__, __LINE__, "%s: got '%s', want '%s'", schema, err.text, message);
+        test_fail(__FILE__, __LINE__, "%.300s: got '%s', want '%s'", schema, err.text, message);
 }
 
 TEST(json_schema, any_value)
@@ -142,6 +142,34 @@ TEST(json_schema, lengths_beside_patterns_and_formats)
     check("{\"format\": \"uuid4\"}", "\"123e4567-e89b-42d3-a456-426614174000\"\0", "\"x\"\0");
 }
 
+TEST(json_schema, what_generators_write)
+{
+    /* zod: an optional member, a record, a pattern and the format that it is of. */
+    check("{\"properties\": {\"a\": {\"anyOf\": [{\"not\": {}}, {\"const\": 1}]}, \"b\": {\"not\": true}}}", "{\"a\":1}\0{}\0",
+          "{\"b\":1}\0{\"a\":2}\0");
+    check("{\"type\": \"object\", \"propertyNames\": {\"type\": \"string\", \"title\": \"x\"}, \"additionalProperties\": "
+          "{\"type\": \"null\"}}",
+          "{\"a\":null}\0", "{\"a\":1}\0");
+    /* A record whose names are an enum: zod lists them as required, pydantic does not. */
+    check("{\"propertyNames\": {\"type\": \"string\", \"enum\": [\"a\", \"b\"]}, \"additionalProperties\": {\"type\": "
+          "\"integer\"}, "
+          "\"required\": [\"a\", \"b\"]}",
+          "{\"a\":1,\"b\":2}\0", "{\"a\":1}\0{\"a\":1,\"b\":2,\"c\":3}\0{\"a\":1,\"b\":null}\0");
+    check("{\"$defs\": {\"n\": {\"enum\": [\"a\", \"b\", 3]}}, \"propertyNames\": {\"$ref\": \"#/$defs/n\"}, "
+          "\"additionalProperties\": {\"type\": \"integer\"}}",
+          "{}\0{\"b\":1}\0{\"a\":1,\"b\":2}\0", "{\"c\":1}\0{\"a\":1,\"a\":1}\0{\"3\":1}\0");
+    check("{\"propertyNames\": {\"enum\": [\"a\"]}}", "{}\0{\"a\":[]}\0", "{\"b\":1}\0");
+    check("{\"propertyNames\": {\"enum\": [\"a\"]}, \"properties\": {\"a\": {\"const\": 1}, \"b\": {\"const\": 2}}}",
+          "{}\0{\"a\":1}\0", "{\"a\":1,\"b\":2}\0{\"b\":2}\0");
+    check("{\"format\": \"uuid\", \"pattern\": \"^[0-9a-f]{2}-[1-8]$\"}", "\"a0-1\"\0", "\"a0-9\"\0");
+    check("{\"format\": \"ulid\", \"pattern\": \"^[0-7][A-Z]$\"}", "\"0A\"\0", "\"8A\"\0");
+    refuses("{\"pattern\": \"^a\", \"allOf\": [{\"format\": \"uuid\"}]}", EL_E_UNSUPPORTED,
+            "'pattern' and 'format' of two schemas");
+    check("{\"const\": 1, \"not\": false, \"propertyNames\": true, \"patternProperties\": {}, \"dependentRequired\": {}, "
+          "\"markdownDescription\": \"x\", \"enumNames\": [\"x\"], \"propertyOrdering\": [\"x\"]}",
+          "1\0", "2\0");
+}
+
 TEST(json_schema, listed_values_beside_other_keywords)
 {
     check("{\"type\": \"string\", \"enum\": [\"\", \"a\", \"\xc3\xa9\xc3\xa9\", \"abc\"], \"minLength\": 1, \"maxLength\": 2}",
@@ -215,16 +243,27 @@ TEST(json_schema, what_cannot_be_followed_is_refused_with_its_place)
     refuses("3", EL_E_FORMAT, "'#': expected a schema: an object, true or false");
     refuses("false", EL_E_FORMAT, "no value satisfies the schema");
     refuses("{\"type\": \"strin\"}", EL_E_FORMAT, "'#/type': expected the name of a type: null, boolean");
-    refuses("{\"properties\": {\"a\": {\"items\": {\"not\": {}}}}}", EL_E_UNSUPPORTED,
+    refuses("{\"properties\": {\"a\": {\"items\": {\"not\": {\"type\": \"null\"}}}}}", EL_E_UNSUPPORTED,
             "'#/properties/a/items': keyword 'not' cannot be made into a grammar");
-    static const char *const keywords[] = {
-        "if", "then", "else", "dependentRequired", "patternProperties", "propertyNames", "contains", "$dynamicRef"};
+    static const char *const keywords[] = {"if",       "then",       "else", "dependentRequired", "patternProperties",
+                                           "contains", "$dynamicRef"};
     for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
         char schema[64];
-        snprintf(schema, sizeof schema, "{\"%s\": {}}", keywords[i]);
+        snprintf(schema, sizeof schema, "{\"%s\": {\"a\": true}}", keywords[i]);
         refuses(schema, EL_E_UNSUPPORTED, keywords[i]);
     }
     refuses("{\"minlength\": 3}", EL_E_UNSUPPORTED, "'#': keyword 'minlength' is not known");
+    refuses("{\"propertyNames\": {\"type\": \"string\", \"pattern\": \"^a\"}}", EL_E_UNSUPPORTED, "propertyNames");
+    refuses("{\"propertyNames\": false}", EL_E_UNSUPPORTED, "propertyNames");
+    refuses("{\"propertyNames\": {\"type\": \"integer\"}}", EL_E_UNSUPPORTED, "propertyNames");
+    refuses("{\"propertyNames\": {\"enum\": [\"a\"]}, \"required\": [\"b\"], \"type\": \"object\"}", EL_E_FORMAT, "no value");
+    refuses("{\"allOf\": [{\"propertyNames\": {\"enum\": [\"a\"]}}, {\"propertyNames\": {\"enum\": [\"b\"]}}]}", EL_E_UNSUPPORTED,
+            "propertyNames");
+    refuses("{\"not\": 3}", EL_E_UNSUPPORTED, "keyword 'not'");
+    refuses("{\"not\": {}}", EL_E_FORMAT, "no value satisfies the schema");
+    refuses("{\"name\": \"x\", \"strict\": true, \"schema\": {\"type\": \"null\"}}", EL_E_UNSUPPORTED,
+            "keyword 'name' is not known; is the schema what stands at 'schema'?");
+    refuses("{\"items\": {\"name\": \"x\", \"schema\": {}}}", EL_E_UNSUPPORTED, "'#/items': keyword 'name' is not known");
     refuses("{\"uniqueItems\": true}", EL_E_UNSUPPORTED, "keyword 'uniqueItems'");
     refuses("{\"type\": \"integer\", \"multipleOf\": 5}", EL_E_UNSUPPORTED, "'#/multipleOf': keyword 'multipleOf'");
     refuses("{\"format\": \"color\"}", EL_E_UNSUPPORTED, "'#/format': format 'color' has no grammar, there are date, time,");
@@ -232,7 +271,6 @@ TEST(json_schema, what_cannot_be_followed_is_refused_with_its_place)
             "minLength and maxLength cannot be put into this pattern");
     refuses("{\"pattern\": \"^(ab)*$\", \"maxLength\": 5}", EL_E_UNSUPPORTED, "cannot be put into this pattern");
     refuses("{\"pattern\": \"^a+$|^bb$\", \"minLength\": 3}", EL_E_UNSUPPORTED, "cannot be put into this pattern");
-    refuses("{\"pattern\": \"^a\", \"format\": \"date\"}", EL_E_UNSUPPORTED, "'pattern' and 'format' cannot be combined");
     refuses("{\"format\": \"email\", \"maxLength\": 100}", EL_E_UNSUPPORTED,
             "'#/format': format 'email' cannot be combined with these");
     refuses("{\"format\": \"uri\", \"maxLength\": 299}", EL_E_UNSUPPORTED, "cannot be combined with these lengths");
@@ -267,4 +305,152 @@ TEST(json_schema, what_cannot_be_followed_is_refused_with_its_place)
     refuses("{\"properties\": {\"a\": false}, \"required\": [\"a\"]}", EL_E_FORMAT, "no value satisfies the schema");
     refuses("{\"type\": \"object\", \"minProperties\": 2}", EL_E_UNSUPPORTED, "'minProperties'");
     refuses("{\"minimum\": 0.12345678901234567}", EL_E_UNSUPPORTED, "which needs more than 15 digits");
+}
+
+TEST(json_schema, numbers_near_the_most_digits)
+{
+    /* The bounds that are written for JavaScript's safe integers, which have 16 digits. */
+    check("{\"type\": \"integer\", \"minimum\": -9007199254740991, \"maximum\": 9007199254740991}",
+          "9007199254740991\0-9007199254740991\0009007199254740989\0"
+          "0\0",
+          "9007199254740992\0-9007199254740992\0009709005407699980\0");
+    check("{\"type\": \"integer\", \"minimum\": 9007199254740991}", "9007199254740991\0009999999999999999\0",
+          "9007199254740990\0"
+          "10000000000000000\0");
+    check("{\"type\": \"integer\", \"exclusiveMinimum\": 9999999999999998}", "9999999999999999\0", "9999999999999998\0");
+    refuses("{\"type\": \"integer\", \"minimum\": 1e16}", EL_E_UNSUPPORTED, "which needs more than 16 digits");
+    check("{\"type\": \"number\", \"minimum\": 999999999}", "999999999\0999999999.5\0001000000000\0999999999999999\0",
+          "999999998\0");
+    check("{\"type\": \"number\", \"minimum\": 999999999999999}", "999999999999999\0", "999999999999998\0");
+    /* Milliseconds since 1970: what has no digits left for a fraction may still be written. */
+    check("{\"type\": \"number\", \"minimum\": 0}", "1700000000000\0001.5\0999999999999999\0", "-1\0001700000000000.5\0");
+    check("{\"type\": \"number\", \"maximum\": 0}", "-1700000000000\0", "1\0");
+}
+
+TEST(json_schema, white_space_in_classes)
+{
+    /* What only some readers of patterns call white space is in neither \\s nor [^\\s]. */
+    check("{\"pattern\": \"^[^\\\\s]$\"}", "\"a\"\0", "\" \"\0\"\xc2\xa0\"\0\"\xef\xbb\xbf\"\0\"\\u001d\"\0");
+    check("{\"pattern\": \"^[^\\\\S]$\"}", "\" \"\0", "\"a\"\0\"\xc2\x85\"\0");
+    check("{\"pattern\": \"^[\\\\s\\\\S]$\"}", "\"a\"\0\" \"\0\"\xc2\xa0\"\0\"\\n\"\0", "\"ab\"\0");
+}
+
+TEST(json_schema, unevaluated_members_and_elements)
+{
+    check("{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, \"unevaluatedProperties\": false}",
+          "{}\0{\"a\":null}\0", "{\"b\":null}\0");
+    check(
+        "{\"type\": \"object\", \"allOf\": [{\"properties\": {\"a\": {\"type\": \"null\"}}}], \"unevaluatedProperties\": false}",
+        "{\"a\":null}\0", "{\"b\":null}\0");
+    refuses("{\"type\": \"object\", \"required\": [\"a\"], \"unevaluatedProperties\": false}", EL_E_FORMAT,
+            "no value satisfies the schema");
+    check("{\"type\": \"object\", \"required\": [\"a\"], \"additionalProperties\": {\"type\": \"null\"}, "
+          "\"unevaluatedProperties\": false}",
+          "{\"a\":null}\0", "{}\0");
+    /* A schema does not see what stands beside it. */
+    refuses("{\"properties\": {\"a\": {}}, \"allOf\": [{\"unevaluatedProperties\": false}]}", EL_E_UNSUPPORTED,
+            "'#/allOf/0/unevaluatedProperties': unevaluatedProperties below or beside another schema");
+    refuses("{\"items\": {\"type\": \"null\"}, \"anyOf\": [{\"unevaluatedItems\": false}]}", EL_E_UNSUPPORTED,
+            "unevaluatedItems below or beside another schema of the same value; write items");
+    refuses("{\"properties\": {\"a\": {\"type\": \"object\", \"unevaluatedProperties\": false}}, "
+            "\"allOf\": [{\"properties\": {\"a\": {\"properties\": {\"x\": {}}}}}]}",
+            EL_E_UNSUPPORTED, "beside another schema");
+}
+
+/* head, n items with commas between, in which # is their number, tail. */
+static char *repeated(const char *head, const char *item, unsigned n, const char *tail)
+{
+    struct el_buf b;
+    size_t nbytes;
+    el_buf_init(&b);
+    el_buf_add_str(&b, head);
+    for (unsigned i = 0; i < n; i++) {
+        el_buf_add_str(&b, i ? ", " : "");
+        for (const char *c = item; *c; c++) {
+            if (*c == '#')
+                el_buf_addf(&b, "%u", i);
+            else
+                el_buf_add_byte(&b, (uint8_t)*c);
+        }
+    }
+    el_buf_add_str(&b, tail);
+    return el_buf_detach(&b, &nbytes);
+}
+
+TEST(json_schema, work_is_bounded)
+{
+    static const struct {
+        const char *head, *item;
+        unsigned n;
+        const char *tail, *message;
+    } rows[] = {
+        {"{\"properties\": {", "\"p#\": {}", 100000, "}}", "takes more than 33554432 steps"},
+        {"{\"required\": [", "\"p#\"", 100000, "]}", "takes more than 33554432 steps"},
+        {"{\"properties\": {", "\"p#\": {\"minimum\": #}", 10000, "}, \"required\": [\"p0\"]}", "takes more than 33554432 steps"},
+        {"{\"oneOf\": [", "{\"const\": #}", 5000, "]}", "takes more than 33554432 steps"},
+        {"{\"pattern\": \"^(", "[a-z]#", 200000, ")$\"}", "takes more than 33554432 steps"},
+        {"{\"allOf\": [", "{\"anyOf\": [{\"minLength\": #}, {\"maxLength\": #}]}", 15, "], \"type\": \"string\"}",
+         "needs more than 20000 rules"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *const schema = repeated(rows[i].head, rows[i].item, rows[i].n, rows[i].tail);
+        REQUIRE(schema);
+        refuses(schema, EL_E_UNSUPPORTED, rows[i].message);
+        el_free(schema);
+    }
+    /* Long lists of values are no such work. */
+    char values_of_a[401];
+    memset(values_of_a, 'a', 400);
+    values_of_a[400] = '\0';
+    struct el_err err;
+    struct el_grammar *g = NULL;
+    char *const values = repeated("{\"enum\": [", "\"v#\"", 50000, "]}");
+    REQUIRE(values);
+    CHECK_OK(el_grammar_from_json_schema(values, strlen(values), NULL, NULL, &g, &err), err);
+    el_grammar_close(g);
+    el_free(values);
+    /* Values of a pattern that can be read in very many ways: all of them together have a limit. */
+    struct el_buf b;
+    el_buf_init(&b);
+    el_buf_add_str(&b, "{\"pattern\": \"^(");
+    for (int i = 1; i <= 200; i++)
+        el_buf_addf(&b, "%s%.*s", i > 1 ? "|" : "", i, values_of_a);
+    el_buf_addf(&b, ")*$\", \"enum\": [\"%s%s%s\"]}", values_of_a, values_of_a, values_of_a);
+    refuses(b.data, EL_E_UNSUPPORTED, "of enum or const: the grammar is too ambiguous here");
+    el_buf_release(&b);
+    /* Two schemas that hold themselves in every member: to compare them member by member would take 8^9 steps. */
+    refuses("{\"$defs\": {\"n\": {\"type\": \"object\", \"required\": [\"a\", \"b\", \"c\", \"d\"], \"properties\": {\"a\": "
+            "{\"$ref\": \"#/$defs/n\"}, "
+            "\"b\": {\"$ref\": \"#/$defs/n\"}, \"c\": {\"$ref\": \"#/$defs/n\"}, \"d\": {\"$ref\": \"#/$defs/n\"}}}, "
+            "\"m\": {\"type\": \"object\", \"required\": [\"a\", \"b\", \"c\", \"d\"], \"properties\": {\"a\": {\"$ref\": "
+            "\"#/$defs/m\"}, "
+            "\"b\": {\"$ref\": \"#/$defs/m\"}, \"c\": {\"$ref\": \"#/$defs/m\"}, \"d\": {\"$ref\": \"#/$defs/m\"}}}}, "
+            "\"oneOf\": [{\"$ref\": \"#/$defs/n\"}, {\"$ref\": \"#/$defs/m\"}]}",
+            EL_E_UNSUPPORTED, "branches 0 and 1 may hold at once");
+}
+
+TEST(json_schema, every_allocation_may_fail)
+{
+    static const char schema[] =
+        "{\"properties\": {\"a\": {\"pattern\": \"^[a-c]\\\\s\\\"-{2}$\"}, \"b\": {\"enum\": [1, \"x\", [0.5]]}, \"c\": "
+        "{\"minimum\": 0.5}}, "
+        "\"additionalProperties\": {\"anyOf\": [{\"format\": \"date\"}, {\"items\": {\"maximum\": 7}}]}, \"required\": [\"b\"]}";
+    struct el_err err;
+    char *whole, *gbnf;
+    size_t n_whole, nbytes;
+    const uint64_t before = el_mem_count();
+    REQUIRE_OK(el_json_schema_to_gbnf(schema, sizeof schema - 1, NULL, &whole, &n_whole, &err), err);
+    const uint64_t n = el_mem_count() - before;
+    for (uint64_t i = 1; i <= n; i++) {
+        el_mem_fail_after(i);
+        const enum el_status status = el_json_schema_to_gbnf(schema, sizeof schema - 1, NULL, &gbnf, &nbytes, &err);
+        el_mem_fail_after(0);
+        if (status != EL_E_MEMORY && (status != EL_OK || strcmp(gbnf, whole) != 0))
+            test_fail(__FILE__, __LINE__, "allocation %u of %u: %.400s", (unsigned)i, (unsigned)n,
+                      status == EL_OK ? gbnf : err.text);
+        if (status == EL_OK)
+            el_free(gbnf);
+    }
+    CHECK(n > 50);
+    el_free(whole);
 }

@@ -323,6 +323,19 @@ TEST(tokenizer_import, refuses_models)
                     EL_E_UNSUPPORTED, "##");
 }
 
+/* A merge is "a b" in metadata: where tokens hold spaces, that may be another merge than the file's. */
+TEST(tokenizer_import, refuses_merges_that_cannot_be_told_apart)
+{
+#define SPACES "\"vocab\":{\"a\":0,\"b\":1,\"a b\":2,\" \":3,\"  \":4,\"   \":5,\"b \":6,\"a b  \":7,\"b  \":8}"
+    refused_section("model", "{\"type\":\"BPE\"," SPACES ",\"merges\":[[\" \",\" \"],[\" \",\"  \"],[\"b\",\" \"]]}", EL_OK, "");
+    refused_section("model", "{\"type\":\"BPE\"," SPACES ",\"merges\":[[\" \",\" \"],[\"  \",\" \"]]}", EL_E_UNSUPPORTED,
+                    "model.merges[1] '    ': tokens with spaces in them, so that it cannot be told where the first ends");
+    refused_section("model", "{\"type\":\"BPE\"," SPACES ",\"merges\":[[\"b\",\" \"],[\"b \",\" \"]]}", EL_E_UNSUPPORTED,
+                    "model.merges[1] 'b   '");
+    refused_section("model", "{\"type\":\"BPE\"," SPACES ",\"merges\":[[\"a b\",\"  \"]]}", EL_OK, "");
+#undef SPACES
+}
+
 TEST(tokenizer_import, refuses_added_tokens)
 {
     refused_section("added_tokens", "[{\"id\":3}]", EL_E_FORMAT, "integer id and a string content");
