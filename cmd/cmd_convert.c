@@ -54,11 +54,25 @@ static const char *format_of(unsigned to, const char *out)
     return ends_with(out, ".safetensors") ? "safetensors" : "hf";
 }
 
+/* A folder called model.bin is not what was meant. */
+static enum el_status check_name(const char *out, struct el_err *err)
+{
+    static const char *const read_only[] = {".bin", ".pth", ".pt", ".ckpt", ".npz"};
+    for (size_t i = 0; i < sizeof read_only / sizeof read_only[0]; i++)
+        if (ends_with(out, read_only[i]))
+            return cmd_fail(err, EL_E_USAGE,
+                            "'%s': files of the kind %s are read, not written; name a .gguf, .safetensors or folder (see --to)",
+                            out, read_only[i]);
+    return EL_OK;
+}
+
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
     static const char *const types[] = {"COPY", "COPY", "F32", "F16", "BF16"};
     const struct convert_args *const a = args;
     const char *const format = format_of(a->to, words.v[1]);
+    if (a->to == TO_AUTO)
+        CMD_TRY(check_name(words.v[1], err));
     /* Into safetensors goes what the file has, under its names. */
     char *const folder = strcmp(format, "safetensors") == 0 ? NULL : model_io_folder(words.v[0]);
     const struct pack_job job = {
@@ -88,12 +102,19 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     return status;
 }
 
+/* Of convert_hf_to_gguf.py. */
+static const struct opt_other others[] = {
+    {"outfile", "the output is the second argument"},
+    {NULL, NULL},
+};
+
 const struct command cmd_convert = {
     .name = "convert",
     .about = "Write a model as GGUF, Hugging Face folder or safetensors file",
     .details = "Smaller types are written by quantize, which reads the same models.",
     .usage = "[options] IN OUT",
     .opts = convert_opts,
+    .others = others,
     .args_nbytes = sizeof(struct convert_args),
     .min_words = 2,
     .max_words = 2,

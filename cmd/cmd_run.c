@@ -174,12 +174,29 @@ out:
     return status;
 }
 
+/* Of llama.cpp's programs and of transformers. */
+static const struct opt_other others[] = {
+    {"ngl|gpu-layers|n-gpu-layers|dev|device|sm|split-mode|ts|tensor-split", "nothing is offloaded, all runs on the CPU"},
+    {"fa|flash-attn|no-warmup|mlock|no-mmap|no-perf|simple-io|no-context-shift", "leave it out"},
+    {"color|co|log-disable|log-colors", "leave it out, the text alone goes to standard output"},
+    {"jinja", "leave it out, chat templates are Jinja"},
+    {"i|interactive|if|interactive-first|mli|multiline-input", "see --chat"},
+    {"in-prefix|in-suffix|in-prefix-bos", "see --chat-template"},
+    {"max-tokens|max-new-tokens|max-length", "see --n-predict"},
+    {"ub|ubatch-size", "see --batch-size"},
+    {"tb|threads-batch", "see --threads"},
+    {"sp|special", "see --parse-special for the prompt; control tokens have no text"},
+    {"hf|hfr|hf-repo|hff|hf-file|mu|model-url", "models are not downloaded, --model names a file or folder"},
+    {NULL, NULL},
+};
+
 const struct command cmd_run = {
     .name = "run",
     .about = "Continue a prompt, token by token",
     .details = "The prompt comes from PROMPT, --prompt, --file or standard input; with --chat it is what the user says.",
     .usage = "[options] -m FILE [PROMPT]",
     .opts = run_opts,
+    .others = others,
     .args_nbytes = sizeof(struct run_args),
     .defaults = &run_defaults,
     .min_words = 0,

@@ -105,7 +105,8 @@ static enum el_status check(struct verify *v, struct el_err *err)
     if (status != EL_OK && v->n_errors == 0 && v->a->json)
         on_problem(v, 'e', err->text); /* as text it comes on standard error */
     if (status == EL_OK && v->a->strict && v->n)
-        status = cmd_fail(err, EL_E_FORMAT, "'%s': %zu warnings, none allowed with --strict", v->path, v->n);
+        status =
+            cmd_fail(err, EL_E_FORMAT, "'%s': %zu warning%s, none allowed with --strict", v->path, v->n, v->n == 1 ? "" : "s");
     el_source_close(source);
     el_log_set(NULL, NULL);
     return status;

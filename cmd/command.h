@@ -15,13 +15,14 @@ struct words {
 };
 
 struct command {
-    const char *name;       /* "quantize", "eval ppl": one or two words */
-    const char *about;      /* under 70 characters, capital, no full stop */
-    const char *details;    /* more lines for --help; NULL: none */
-    const char *usage;      /* what follows the name: "[options] IN [OUT] TYPE [THREADS]" */
-    const struct opt *opts; /* ended by OPT_END */
-    size_t args_nbytes;     /* the command's settings: a struct that the options write to */
-    const void *defaults;   /* its initial value */
+    const char *name;               /* "quantize", "eval ppl": one or two words */
+    const char *about;              /* under 70 characters, capital, no full stop */
+    const char *details;            /* more lines for --help; NULL: none */
+    const char *usage;              /* what follows the name: "[options] IN [OUT] TYPE [THREADS]" */
+    const struct opt *opts;         /* ended by OPT_END */
+    const struct opt_other *others; /* NULL, or options of other programs, ended by one without names */
+    size_t args_nbytes;             /* the command's settings: a struct that the options write to */
+    const void *defaults;           /* its initial value */
     size_t min_words, max_words;
     /* Fills *err on failure; what it returns is the exit code. */
     enum el_status (*run)(const void *args, struct words words, struct el_err *err);

@@ -141,6 +141,7 @@ static const char *hint(enum el_reason reason)
     case EL_REASON_NONE: break;
     case EL_REASON_EXISTS: return " (--force replaces it)";
     case EL_REASON_NOT_STORED: return " (see --type)";
+    case EL_REASON_NO_CHAT: return " (--chat-template names one, see 'edgellm list chat-templates')";
     }
     return "";
 }

@@ -232,6 +232,9 @@ static enum el_status unknown(const struct command *cmd, const char *word, size_
     (void)snprintf(given, sizeof given, "%.*s", (int)nbytes, word);
     if (isdigit((unsigned char)given[1]))
         return cmd_fail(err, EL_E_USAGE, "unknown option '%s': a word that begins with '-' goes behind '--'", given);
+    for (const struct opt_other *o = cmd->others; o && o->names; o++)
+        if (spells(o->names, given + strspn(given, "-"), strlen(given + strspn(given, "-"))))
+            return cmd_fail(err, EL_E_USAGE, "unknown option '%s': %s", given, o->advice);
     if (!other_spelling(cmd->opts, given, best, sizeof best) && !other_spelling(common_opts, given, best, sizeof best)) {
         size_t distance = strlen(given + strspn(given, "-")) / 3 + 1; /* further away is no help */
         nearest(cmd->opts, given, best, sizeof best, &distance);

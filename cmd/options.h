@@ -49,11 +49,17 @@ struct opt {
 
 /* Rows that several commands share. T is the struct of the settings. */
 /* clang-format off */
+/* An option that people know from another program, and what to do here: it ends "unknown option '-x': ". */
+struct opt_other {
+    const char *names; /* without dashes, between '|' */
+    const char *advice;
+};
+
 #define OPT_END {.name = NULL}
 #define OPT_MODEL(T) {OPT_STR, "m", "model", "FILE", "model file or folder", offsetof(T, model), 0, 0, NULL}
 #define OPT_TOKENIZER(T)                                                                                                         \
-    {OPT_STR, NULL, "tokenizer", "FILE", "tokenizer file, when it is not in or beside the model", offsetof(T, tokenizer), 0, 0,  \
-     NULL}
+    {OPT_STR, NULL, "tokenizer", "FILE", "tokenizer file or folder, when it is not in or beside the model",                      \
+     offsetof(T, tokenizer), 0, 0, NULL}
 #define OPT_THREADS(T)                                                                                                           \
     {OPT_UINT, "t", "threads", "N", "threads (0 or -1: all cores); results do not depend on it", offsetof(T, n_threads), -1,     \
      1024, NULL}

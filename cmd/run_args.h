@@ -28,6 +28,7 @@ struct run_args {
     bool prompt_cache_ro, prompt_cache_all;
 
     bool chat, single_turn;
+    const char *tools; /* of a line of --jsonl: a JSON array */
     const char *chat_template, *chat_template_file, *chat_kwargs, *system_prompt, *system_file, *messages;
 
     const char *jsonl;

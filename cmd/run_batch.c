@@ -119,8 +119,8 @@ static enum el_status render(struct batch *b, const struct job *job, const char 
 {
     if (!b->chat)
         CMD_TRY(chat_open(b->a, b->io, &b->chat, err));
-    return job->r.messages ? chat_render_messages(b->chat, b->a, job->r.messages, what, text, nbytes, err)
-                           : chat_render_user(b->chat, b->a, job->r.prompt, text, nbytes, err);
+    return job->r.messages ? chat_render_messages(b->chat, &job->r.a, job->r.messages, what, text, nbytes, err)
+                           : chat_render_user(b->chat, &job->r.a, job->r.prompt, text, nbytes, err);
 }
 
 /* Reads a line as far as needs no session: its tokens say how long the context must be. */

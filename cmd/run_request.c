@@ -49,8 +49,8 @@ static const struct {
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
 
 /* Members that are no options, or of other types. */
-static const char *const own_members[] = {"id",         "prompt",  "messages",    "stop",    "dry_sequence_breakers",
-                                          "logit_bias", "grammar", "json_schema", "samplers"};
+static const char *const own_members[] = {"id",      "prompt",      "messages", "stop",  "dry_sequence_breakers", "logit_bias",
+                                          "grammar", "json_schema", "samplers", "tools", "chat_template_kwargs"};
 enum { N_OWN_MEMBERS = sizeof own_members / sizeof own_members[0] };
 
 static void with_dashes(const char *key, char out[MAX_NAME])
@@ -233,6 +233,21 @@ static enum el_status set_grammar(struct run_request *r, const struct el_json *v
     return EL_OK;
 }
 
+/* What the template sees beside the messages. */
+static enum el_status set_seen(struct run_request *r, const struct el_json *v, const char *what, struct el_err *err)
+{
+    const bool tools = strcmp(el_json_key(v), "tools") == 0;
+    size_t nbytes = 0;
+    if (!el_json_is(v, tools ? EL_JSON_ARRAY : EL_JSON_OBJECT))
+        return cmd_fail(err, EL_E_USAGE, "%s: '%s' is no %s", what, el_json_key(v), tools ? "array" : "object");
+    CMD_TRY(el_json_print(v, tools ? &r->tools : &r->kwargs, &nbytes, err));
+    if (tools)
+        r->a.tools = r->tools;
+    else
+        r->a.chat_kwargs = r->kwargs;
+    return EL_OK;
+}
+
 static enum el_status set_member(struct run_request *r, const struct el_json *v, const char *what, struct el_err *err)
 {
     const char *const key = el_json_key(v), *const option = option_of(key);
@@ -258,6 +273,8 @@ static enum el_status set_member(struct run_request *r, const struct el_json *v,
         return set_biases(r, v, what, err);
     } else if (strcmp(key, "grammar") == 0 || strcmp(key, "json_schema") == 0) {
         return set_grammar(r, v, key[0] == 'j', what, err);
+    } else if (strcmp(key, "tools") == 0 || strcmp(key, "chat_template_kwargs") == 0) {
+        return set_seen(r, v, what, err);
     } else if (option) {
         return set_option(r, v, option, what, err);
     } else {
@@ -282,6 +299,9 @@ enum el_status run_request_read(struct run_request *r, const struct run_args *a,
         CMD_TRY(set_member(r, v, what, err));
     if (!r->prompt == !r->messages)
         return cmd_fail(err, EL_E_USAGE, "%s: one of 'prompt' and 'messages' is needed", what);
+    if ((r->tools || r->kwargs) && !r->messages && !a->chat)
+        return cmd_fail(err, EL_E_USAGE, "%s: '%s' is for a conversation, of 'messages'", what,
+                        r->tools ? "tools" : "chat_template_kwargs");
     return run_args_check(&r->a, err);
 }
 
@@ -293,5 +313,7 @@ void run_request_close(struct run_request *r)
     free(r->samplers);
     free(r->biases);
     el_free(r->schema);
+    el_free(r->tools);
+    el_free(r->kwargs);
     *r = (struct run_request){.doc = NULL};
 }

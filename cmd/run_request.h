@@ -19,6 +19,7 @@ struct run_request {
     char *samplers;        /* likewise */
     const char **biases;   /* likewise, with its texts behind it */
     char *schema;          /* owned: a's schema when the line has one that is not a string */
+    char *tools, *kwargs;  /* likewise: what the template sees */
     bool has_own_grammar;  /* the line says what the text may be */
 };
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "cmd/text_out.h"
 #include "cmd/util.h"
@@ -80,7 +80,9 @@ enum el_status prompt_cache_load(struct prompt_cache *c, const struct run_args *
 {
     c->n_loaded = 0;
     CMD_TRY(hash_model(a, io, c->model, err));
-    if (access(a->prompt_cache, F_OK) != 0)
+    struct stat st;
+    /* A file without a byte, as mktemp makes them, holds nothing that could be lost. */
+    if (stat(a->prompt_cache, &st) != 0 || (S_ISREG(st.st_mode) && st.st_size == 0))
         return EL_OK;
     CMD_TRY(el_session_load(io->session, 0, a->prompt_cache, c->model, ids, n_ids, &c->n_loaded, err));
     if (c->n_loaded == n_ids)

@@ -57,6 +57,7 @@ enum el_reason {
     EL_REASON_NONE = 0,
     EL_REASON_EXISTS = 1,     /* something has the output's name, and overwriting was not asked for */
     EL_REASON_NOT_STORED = 2, /* the output's format has no place for this encoding: another type or format is needed */
+    EL_REASON_NO_CHAT = 3,    /* the model has no chat template: one can be given, by name or as text */
 };
 
 struct el_err {
@@ -425,8 +426,8 @@ struct el_chat_opts {
 };
 /*
  * source gives the template and the texts of BOS, EOS and other special tokens; it is not needed after the call. It may be NULL
- * with a name or text. opts may be NULL. EL_E_USAGE: no such name; EL_E_UNSUPPORTED: the model has no template (the error lists
- * the names), or a statement that is not supported; EL_E_FORMAT: a template that is not valid.
+ * with a name or text. opts may be NULL. EL_E_USAGE: no such name; EL_E_UNSUPPORTED: the model has no template (with
+ * EL_REASON_NO_CHAT), or a statement that is not supported; EL_E_FORMAT: a template that is not valid.
  */
 EL_API EL_MUST_CHECK enum el_status el_chat_open(const struct el_source *source, const struct el_chat_opts *opts,
                                                  struct el_chat **chat, struct el_err *err);

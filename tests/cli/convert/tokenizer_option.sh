@@ -15,6 +15,13 @@ has out 'tokenizer.ggml.tokens'
 el verify --tokenizer t.bin m.bin
 el run -m m.bin --tokenizer t.bin --temp 0 -n 8 "Once upon a time"
 is "$(cat out)" ", there was a little girl"
+# A tokenizer of another kind: the file that tokenizer.bin was made of.
+cp "$S/tok512.model" t.model
+el run -m m.bin --tokenizer t.model --temp 0 -n 8 "Once upon a time"
+is "$(cat out)" ", there was a little girl"
+el convert --tokenizer t.model m.bin p.gguf
+el tokenize -m p.gguf --add-special "Once upon a time"
+is "$(cat out)" "1 403 407 261 378"
 el eval ppl -m m.bin --tokenizer t.bin --protocol documents -f "$S/../../text/tinystories/tinystories_sample.txt" --json -ctk f32 -ctv f32
 near "$(json nll)" 1.2664 0.00005
 is "$(json n_tokens)" 1804

@@ -18,6 +18,14 @@ unknown -s=7 "did you mean '-s 7'?"
 unknown --ctx "did you mean '--ctx-size'?"
 unknown --n_predict "did you mean '--n-predict'?"
 unknown -1 "unknown option '-1': a word that begins with '-' goes behind '--'"
-for o in -ngl -fa --jinja -x; do
+for o in -zz --no-such-thing -x; do
     unknown $o "unknown option '$o' (see 'edgellm run --help')"
 done
+# What people know from other programs.
+unknown -ngl "unknown option '-ngl': nothing is offloaded, all runs on the CPU"
+unknown --jinja "unknown option '--jinja': leave it out, chat templates are Jinja"
+unknown --max-new-tokens=5 "unknown option '--max-new-tokens': see --n-predict"
+unknown --hf-repo "unknown option '--hf-repo': models are not downloaded"
+rc 2 "$EDGELLM" convert --outfile a.gguf folder
+one_line err
+has err "unknown option '--outfile': the output is the second argument"

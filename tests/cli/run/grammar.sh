@@ -37,7 +37,7 @@ rc 3 "$EDGELLM" run -m "$M" --grammar-file bad.gbnf x
 has err "bad.gbnf: line 2, column 1: rule 'root' is defined for the second time"
 rc 3 "$EDGELLM" run -m "$M" --grammar 'root ::= root "a" | "b"' x
 has err "left recursion"
-rc 8 "$EDGELLM" run -m "$M" -j '{"properties": {"a": {"not": {}}}}' x
+rc 8 "$EDGELLM" run -m "$M" -j '{"properties": {"a": {"not": {"type": "null"}}}}' x
 has err "'#/properties/a': keyword 'not' cannot be made into a grammar"
 rc 3 "$EDGELLM" run -m "$M" -j '{"type": "strin"}' x
 has err "'#/type'"

@@ -54,9 +54,13 @@ cp c0 c1; printf '\377' | dd of=c1 bs=1 seek=8 conv=notrunc 2> /dev/null
 refuse 8 "version 255, known is" -m "$M" -n 1
 head -c 100 c0 > c1; refuse 3 "100 bytes, at least" -m "$M" -n 1
 head -c 5 c0 > c1; refuse 3 "not a prompt cache" -m "$M" -n 1
-: > c1; refuse 3 "not a prompt cache" -m "$M" -n 1
 cp "$M" c1; refuse 3 "not a prompt cache" -m "$M" -n 1
 cp c0 c1; echo x >> c1; refuse 7 "SHA-256" -m "$M" -n 1
+# An empty file is as good as none.
+: > c1
+go --prompt-cache c1 "$p"
+is "$(json text) $(json n_cached)" "$want 0"
+same c0 c1
 # A file that cannot be written is said when the text is out.
 go "$p"
 for o in "" --prompt-cache-all; do

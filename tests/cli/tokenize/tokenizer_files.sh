@@ -37,6 +37,27 @@ is "$(cat out)" "2 7 4 5 6 8 15 3"
 echo '{"do_lower_case": false}' > folder/tokenizer_config.json
 el tokenize -m folder --add-special "The river"
 is "$(cat out)" "2 1 4 3"
+# A folder of a tokenizer alone stands for the file in it; one with weights is a model without its config.json.
+mkdir alone
+cp folder/vocab.txt folder/tokenizer_config.json alone
+el tokenize -m alone --add-special "The river"
+is "$(cat out)" "2 1 4 3"
+el convert alone alone.gguf
+el tokenize -m alone.gguf --add-special "The river"
+is "$(cat out)" "2 1 4 3"
+rc 2 "$EDGELLM" convert --force alone alone
+el tokenize -m plain.gguf --tokenizer alone --add-special "The river"
+is "$(cat out)" "2 1 4 3"
+el tokenize -m "$EL_TEST_DATA/fixtures/llama" --tokenizer alone --add-special "The river"
+is "$(cat out)" "2 1 4 3"
+cp folder/model.safetensors alone
+rc 3 "$EDGELLM" tokenize -m alone x
+has err "'alone': is a folder without config.json"
+mkdir nothing
+rc 3 "$EDGELLM" tokenize -m plain.gguf --tokenizer nothing x
+has err "'nothing': no tokenizer in the folder"
+ln -s . nothing/tokenizer.json
+rc 4 "$EDGELLM" tokenize -m plain.gguf --tokenizer nothing x
 # A tokenizer of another size than the model's is refused.
 rc 3 "$EDGELLM" tokenize -m folder --tokenizer "$D/unigram.model" x
 has err "the tokenizer has 500 tokens, the model 288"
