@@ -246,7 +246,7 @@ const struct el_arch *el_arch_of_meta(const struct el_meta *meta, struct el_err 
 /* By config.json ("architectures"[0], else "model_type"). */
 const struct el_arch *el_arch_of_config(const struct el_json *config, struct el_err *err);
 
-/* Does this config.json tie the output to the embedding? Then a lm_head.weight in the folder is a copy to be skipped. */
+/* Does this config.json tie the output to the embedding? It may be wrong: a folder may hold a lm_head.weight of its own. */
 bool el_arch_config_tied(const struct el_arch *arch, const struct el_json *config);
 
 /* Hyperparameters from canonical metadata: the family's hparams on a cleared hp. */

@@ -281,17 +281,29 @@ static enum el_status long_from_config(const struct el_arch *arch, const struct 
     return factors_from_config(scaling, "long_factor", el_arch_key(arch, "%s.rope.scaling.long_factor", key), meta, err);
 }
 
+/* May the layers with a window have another base of RoPE? */
+static bool has_local_base(const struct el_arch *arch)
+{
+    for (const struct el_field *f = arch->fields; f->gguf; f++)
+        if (strcmp(f->gguf, "%s.rope.freq_base_swa") == 0)
+            return true;
+    return false;
+}
+
 /*
  * The object that says how RoPE is scaled: "rope_parameters" (transformers 5, where one per kind of layer may lie within it) or
  * "rope_scaling"; NULL: neither. Layers with a window may have a base of their own, but no scaling.
  */
-static enum el_status rope_object(const struct el_json *config, const struct el_json **scaling, struct el_err *err)
+static enum el_status rope_object(const struct el_arch *arch, const struct el_json *config, const struct el_json **scaling,
+                                  struct el_err *err)
 {
     static const char *const plain[] = {"default", NULL};
     const struct el_json *const now = json_find(config, "rope_parameters"), *const old = json_find(config, "rope_scaling");
     const struct el_json *const local = json_find(config, "rope_parameters.sliding_attention");
     if (now && old)
         return el_fail(err, EL_E_UNSUPPORTED, "rope_parameters and rope_scaling: only one of them is read");
+    if (!has_local_base(arch) && (local || json_find(config, "rope_parameters.full_attention")))
+        return el_fail(err, EL_E_UNSUPPORTED, "rope_parameters for each kind of layer: all layers of this family rotate alike");
     *scaling = now ? json_find(config, "rope_parameters.full_attention|rope_parameters") : old;
     if (*scaling && !el_json_is(*scaling, EL_JSON_OBJECT))
         return el_fail(err, EL_E_FORMAT, "%s is not an object", now ? "rope_parameters" : "rope_scaling");
@@ -310,11 +322,14 @@ enum el_status el_arch_rope_from_config(const struct el_arch *arch, const struct
     double theta = 0, factor = 0, partial = 0;
     int kind = -1;
     const struct el_json *scaling = NULL;
-    EL_TRY(rope_object(config, &scaling, err));
-    EL_TRY(rope_number(config, "rope_parameters.full_attention.rope_theta|rope_parameters.rope_theta|rope_theta",
+    EL_TRY(rope_object(arch, config, &scaling, err));
+    EL_TRY(rope_number(config,
+                       "rope_parameters.full_attention.rope_theta|rope_parameters.rope_theta|rope_scaling.rope_theta|rope_theta",
                        arch->hf_rope_theta != 0 ? arch->hf_rope_theta : 10000.0, &theta, err));
     EL_TRY(el_meta_set_f32(meta, el_arch_key(arch, "%s.rope.freq_base", key), (float)theta, err));
-    EL_TRY(rope_number(config, "rope_parameters.partial_rotary_factor|partial_rotary_factor|rope_pct",
+    EL_TRY(rope_number(config,
+                       "rope_parameters.full_attention.partial_rotary_factor|rope_parameters.partial_rotary_factor|"
+                       "rope_scaling.partial_rotary_factor|partial_rotary_factor|rope_pct",
                        arch->hf_partial_rotary != 0 ? arch->hf_partial_rotary : 1.0, &partial, err));
     EL_TRY(set_partial(arch, partial, meta, err));
     if (!scaling)
@@ -449,14 +464,20 @@ enum el_status el_arch_heads_from_config(const struct el_arch *arch, struct el_m
 
 /* ---- writing ---- */
 
+/* The first alternative that is a member of config.json itself. */
 static bool plain_path(const char *hf, char name[64])
 {
-    const size_t n = strcspn(hf, "|");
-    if (n >= 64 || memchr(hf, '.', n))
-        return false;
-    memcpy(name, hf, n);
-    name[n] = 0;
-    return true;
+    for (;;) {
+        const size_t n = strcspn(hf, "|");
+        if (n < 64 && !memchr(hf, '.', n)) {
+            memcpy(name, hf, n);
+            name[n] = 0;
+            return true;
+        }
+        if (!hf[n])
+            return false;
+        hf += n + 1;
+    }
 }
 
 static enum el_status add_field(const struct el_arch *arch, const struct el_field *f, const struct el_meta *meta,

@@ -13,7 +13,7 @@ static const struct el_field fields[] = {
     EL_FIELDS_HEADS(4, 256),
     EL_FIELD_RMS_EPS(1e-6),
     {"%s.attention.sliding_window", "sliding_window", EL_FIELD_U32, false, 4096},
-    {"%s.rope.freq_base_swa", "rope_local_base_freq|rope_parameters.sliding_attention.rope_theta", EL_FIELD_F32, false, 10000},
+    {"%s.rope.freq_base_swa", "rope_parameters.sliding_attention.rope_theta|rope_local_base_freq", EL_FIELD_F32, false, 10000},
     EL_FIELDS_END,
 };
 
@@ -37,6 +37,9 @@ static enum el_status hparams(const struct el_arch *arch, const struct el_meta *
 static enum el_status from_config(const struct el_arch *arch, const struct el_json *config, struct el_meta *meta,
                                   struct el_err *err)
 {
+    const struct el_json *const cap = el_json_get(config, "attn_logit_softcapping");
+    if (cap && !el_json_is(cap, EL_JSON_NULL)) /* transformers has the name for it, and passes over it */
+        return el_fail(err, EL_E_UNSUPPORTED, "attn_logit_softcapping is not null: Gemma 3 has norms of q and k in its place");
     return el_gemma_from_config(arch, config, &usual, meta, err);
 }
 

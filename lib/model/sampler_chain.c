@@ -382,13 +382,13 @@ void el_sample_temperature(struct el_sampler *s)
         keep_best(s);
         return;
     }
-    if (!s->sorted) {
-        for (size_t i = 0; i < s->n; i++)
-            s->c[i].logit = (float)((double)s->c[i].logit / temp);
-        return;
+    float best = s->c[0].logit;
+    for (size_t i = 1; i < s->n && !s->sorted; i++)
+        best = s->c[i].logit > best ? s->c[i].logit : best;
+    /* Where a small temperature would make infinities of all, relative to the best: then the others become minus infinity. */
+    const bool relative = !(fabs((double)best / temp) < 1e30);
+    for (size_t i = 0; i < s->n; i++) {
+        const float logit = s->c[i].logit;
+        s->c[i].logit = (float)(relative ? (logit == best ? 0.0 : ((double)logit - (double)best) / temp) : (double)logit / temp);
     }
-    /* Relative to the best, so that a small temperature overflows to minus infinity and not to both. */
-    const double best = (double)s->c[0].logit;
-    for (size_t i = 0; i < s->n; i++)
-        s->c[i].logit = (double)s->c[i].logit == best ? 0.0f : (float)(((double)s->c[i].logit - best) / temp);
 }

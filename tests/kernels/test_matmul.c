@@ -22,8 +22,9 @@ struct problem {
 
 enum { EXACT, REAL };
 
-static const char *const types[] = {"F32",   "F16",    "BF16",  "Q8_0",    "Q4_0",   "Q5_0",   "Q4_K",   "Q5_K",    "Q6_K",
-                                    "G2_32", "G3_64Z", "G4_32", "G4_128Z", "G5_32Z", "G6_ROW", "G7_128", "G8_ROWZ", "G8_32"};
+static const char *const types[] = {"F32",    "F16",    "BF16",   "Q8_0",    "Q4_0",  "Q5_0",    "Q4_K",
+                                    "Q5_K",   "Q6_K",   "G2_32",  "G3_64Z",  "G4_32", "G4_128Z", "G4_ROWZ",
+                                    "G5_32Z", "G6_ROW", "G7_128", "G8_ROWZ", "G8_32"};
 enum { N_TYPES = sizeof types / sizeof types[0], N_SINGLE = 9 }; /* the first N_SINGLE have one part */
 
 static void put_f16(uint8_t *p, float v)

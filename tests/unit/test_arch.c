@@ -462,7 +462,8 @@ static const char *const configs[] = {
                     "\"layer_types\": [\"sliding_attention\", \"sliding_attention\"], \"head_dim\": 16}",
     GEMMA("Gemma3") "}",
     GEMMA("Gemma3") ", \"sliding_window_pattern\": 2, \"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\", "
-                    "\"factor\": 8, \"rope_theta\": 2e6}, \"sliding_attention\": {\"rope_theta\": 3e4}}}",
+                    "\"factor\": 8, \"rope_theta\": 2e6}, \"sliding_attention\": {\"rope_theta\": 3e4}}, "
+                    "\"rope_local_base_freq\": 5e4}",
 };
 
 TEST(config, read_write_read_is_the_same)
@@ -564,6 +565,8 @@ TEST(config, order_of_alternatives)
         {KV("Mixtral", "null") "}", 1e6f, 4, 16},
         {KV("Mixtral", "1") ", \"rope_theta\": 5}", 5, 1, 16},
         {STABLELM ", \"partial_rotary_factor\": 1, \"rope_parameters\": {\"partial_rotary_factor\": 0.5}}", 10000, 2, 8},
+        {MISTRAL ", \"rope_theta\": 5, \"rope_scaling\": {\"rope_type\": \"default\", \"rope_theta\": 7}}", 7, 2, 16},
+        {STABLELM ", \"rope_scaling\": {\"rope_type\": \"default\", \"partial_rotary_factor\": 0.5}}", 10000, 2, 8},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct el_arch *arch = NULL;
@@ -661,6 +664,9 @@ TEST(config, refused)
         {LLAMA LLAMA_REST ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 8}, \"rope_parameters\": {\"rope_theta\": 5}}",
          EL_E_UNSUPPORTED, "rope_parameters and rope_scaling: only one of them is read"},
         {LLAMA LLAMA_REST ", \"rope_parameters\": 3}", EL_E_FORMAT, "rope_parameters is not an object"},
+        {LLAMA LLAMA_REST ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}}}", EL_E_UNSUPPORTED,
+         "rope_parameters for each kind of layer: all layers of this family rotate alike"},
+        {GEMMA("Gemma3") ", \"attn_logit_softcapping\": 50}", EL_E_UNSUPPORTED, "attn_logit_softcapping is not null"},
         {GEMMA("Gemma3") ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}, \"sliding_attention\": "
                          "{\"rope_type\": "
                          "\"linear\", \"factor\": 8}}}",

@@ -60,6 +60,44 @@ TEST(sampler_chain, order_is_read_and_matters)
     }
 }
 
+/* The logits are divided and not moved, whatever stood before: a repetition penalty goes by their sign. */
+TEST(sampler_chain, penalties_behind_the_temperature)
+{
+    static const char *const orders[] = {"te", "kte", "pte"};
+    const float logits[] = {6, 5};
+    struct el_sampler_opts opts = plain();
+    opts.temp = 2;
+    opts.top_k = 1 << 20;
+    opts.top_p = 0.9999f;
+    opts.repeat_penalty = 3;
+    opts.penalty_last_n = 4;
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        opts.order = orders[i];
+        struct el_sampler *const s = open_sampler(&opts, 2);
+        REQUIRE(s);
+        int n = 0;
+        el_sampler_accept(s, 0);
+        for (int k = 0; k < 4000; k++)
+            n += el_sampler_pick(s, logits) == 1;
+        el_sampler_close(s);
+        CHECK(n > 3150 && n < 3400); /* 6 / 2 / 3 against 5 / 2: e^1.5 to 1, 3270 of 4000 */
+    }
+}
+
+TEST(sampler_chain, tiny_temperatures_take_the_best)
+{
+    const float logits[] = {4, 5, -5};
+    struct el_sampler_opts opts = plain();
+    opts.temp = 1e-39f;
+    opts.order = "t";
+    CHECK_EQ_INT(seen(&opts, logits, 3), 0x2);
+    opts.order = "pt";
+    opts.top_p = 0.9999f;
+    CHECK_EQ_INT(seen(&opts, logits, 3), 0x2);
+    opts.temp = 0.001f;
+    CHECK_EQ_INT(seen(&opts, logits, 3), 0x2);
+}
+
 TEST(sampler_chain, steps_have_names_and_letters)
 {
     static const char *const names[] = {"penalties", "dry",   "top_n_sigma", "top_k",      "typ_p",

@@ -1,4 +1,7 @@
-/* AVX2: decoding the encodings of blocks of 32, and of ternary blocks. Layouts are in the encodings' own files. */
+/*
+ * AVX2: decoding the encodings of blocks of 32, of ternary blocks, and those of one and two bits. Layouts are in the encodings'
+ * own files.
+ */
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -23,6 +26,8 @@ enum {
     TQ1_0_NARROW = 32,
     TQ1_0_LAST = 48,
     TQ1_0_D = 52,
+    Q1_0_NBYTES = 18,
+    Q2_0_NBYTES = 18,
 };
 
 EL_INLINE EL_AVX2 void q8_0_block(const uint8_t *p, float *out)
@@ -119,6 +124,26 @@ EL_INLINE EL_AVX2 void tq1_0_block(const uint8_t *p, float *out)
     _mm256_storeu_ps(out + 5 * TQ1_0_LAST + 8, ternary_values(_mm256_extracti128_si256(digits, 1), d));
 }
 
+EL_INLINE EL_AVX2 void q1_0_block(const uint8_t *p, float *out)
+{
+    const __m256 d = _mm256_set1_ps(el_scale_avx2(p));
+    EL_UNROLL
+    for (int k = 0; k < 16; k++)
+        el_put_signed(d, (uint32_t)~p[2 + k], out + 8 * k);
+}
+
+EL_INLINE EL_AVX2 void q2_0_block(const uint8_t *p, float *out)
+{
+    const __m256 d = _mm256_set1_ps(el_scale_avx2(p));
+    const __m256i shift = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    EL_UNROLL
+    for (int k = 0; k < 8; k++) {
+        const __m256i q = _mm256_srlv_epi32(_mm256_set1_epi32(el_block_u16(p + 2 + 2 * k)), shift);
+        const __m256i v = _mm256_sub_epi32(_mm256_and_si256(q, _mm256_set1_epi32(3)), _mm256_set1_epi32(1));
+        _mm256_storeu_ps(out + 8 * k, _mm256_mul_ps(_mm256_cvtepi32_ps(v), d));
+    }
+}
+
 EL_DEFINE_DECODE_AVX2(decode_q8_0, q8_0_block, 32, EL_Q8_0_NBYTES)
 EL_DEFINE_DECODE_AVX2(decode_q4_0, q4_0_block, 32, EL_Q4_0_NBYTES)
 EL_DEFINE_DECODE_AVX2(decode_q4_1, q4_1_block, 32, Q4_1_NBYTES)
@@ -128,6 +153,8 @@ EL_DEFINE_DECODE_AVX2(decode_iq4_nl, iq4_nl_block, 32, IQ4_NL_NBYTES)
 EL_DEFINE_DECODE_AVX2(decode_mxfp4, mxfp4_block, 32, MXFP4_NBYTES)
 EL_DEFINE_DECODE_AVX2(decode_tq2_0, tq2_0_block, 256, TQ2_0_NBYTES)
 EL_DEFINE_DECODE_AVX2(decode_tq1_0, tq1_0_block, 256, TQ1_0_NBYTES)
+EL_DEFINE_DECODE_AVX2(decode_q1_0, q1_0_block, 128, Q1_0_NBYTES)
+EL_DEFINE_DECODE_AVX2(decode_q2_0, q2_0_block, 64, Q2_0_NBYTES)
 
 void el_decode_init_avx2(struct el_kernels *k)
 {
@@ -140,5 +167,7 @@ void el_decode_init_avx2(struct el_kernels *k)
     k->decode[EL_ENC_IDX_mxfp4] = decode_mxfp4;
     k->decode[EL_ENC_IDX_tq2_0] = decode_tq2_0;
     k->decode[EL_ENC_IDX_tq1_0] = decode_tq1_0;
+    k->decode[EL_ENC_IDX_q1_0] = decode_q1_0;
+    k->decode[EL_ENC_IDX_q2_0] = decode_q2_0;
 }
 #endif

@@ -77,6 +77,13 @@ EL_INLINE EL_AVX2 void el_put_32(__m256i q, float s, const float *m, float *out)
     el_put_16(_mm256_extracti128_si256(q, 1), s, m, out + 16);
 }
 
+/* out[0..8) = v, negative where signs has a 1. */
+EL_INLINE EL_AVX2 void el_put_signed(__m256 v, uint32_t signs, float *out)
+{
+    const __m256i top = _mm256_sllv_epi32(_mm256_set1_epi32((int)signs), _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24));
+    _mm256_storeu_ps(out, _mm256_xor_ps(v, _mm256_and_ps(_mm256_castsi256_ps(top), _mm256_set1_ps(-0.0f))));
+}
+
 /* Defines the decoder NAME of rows of blocks, NBYTES for N columns each, by the inline function BLOCK(p, out). */
 #define EL_DEFINE_DECODE_AVX2(NAME, BLOCK, N, NBYTES)                                                                            \
     EL_AVX2 static void NAME(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)                              \

@@ -42,13 +42,6 @@ EL_INLINE EL_AVX2 __m256 iq2_levels(float s)
     return _mm256_mul_ps(_mm256_set1_ps(s), _mm256_setr_ps(8, 25, 43, 0, 8, 25, 43, 0));
 }
 
-/* out[0..8) = v, negative where signs has a 1. */
-EL_INLINE EL_AVX2 void put_signed(__m256 v, uint32_t signs, float *out)
-{
-    const __m256i top = _mm256_sllv_epi32(_mm256_set1_epi32((int)signs), _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24));
-    _mm256_storeu_ps(out, _mm256_xor_ps(v, _mm256_and_ps(_mm256_castsi256_ps(top), _mm256_set1_ps(-0.0f))));
-}
-
 /* What eight digits of two bits choose from the levels of each half. */
 EL_INLINE EL_AVX2 __m256 choose_2(uint16_t entry, __m256 levels)
 {
@@ -72,7 +65,7 @@ EL_INLINE EL_AVX2 void iq2_xxs_block(const uint8_t *p, float *out)
         const __m256 levels = iq2_levels(d * (0.5f + (float)(rest >> 28)) * 0.25f);
         EL_UNROLL
         for (int k = 0; k < 4; k++)
-            put_signed(choose_2(el_iq2xxs_grid[p[k]], levels), el_iq_signs(rest >> (7 * k) & 127), out + 8 * k);
+            el_put_signed(choose_2(el_iq2xxs_grid[p[k]], levels), el_iq_signs(rest >> (7 * k) & 127), out + 8 * k);
     }
 }
 
@@ -82,7 +75,7 @@ EL_INLINE EL_AVX2 void iq2_xs_block(const uint8_t *p, float *out)
     for (int k = 0; k < 32; k++) {
         const uint32_t q = el_block_u16(p + 2 + 2 * k);
         const __m256 levels = iq2_levels(d * (0.5f + (float)(p[IQ2_XS_SCALES + k / 4] >> (k / 2 % 2 * 4) & 15)) * 0.25f);
-        put_signed(choose_2(el_iq2xs_grid[q & 511], levels), el_iq_signs(q >> 9), out + 8 * k);
+        el_put_signed(choose_2(el_iq2xs_grid[q & 511], levels), el_iq_signs(q >> 9), out + 8 * k);
     }
 }
 
@@ -92,7 +85,7 @@ EL_INLINE EL_AVX2 void iq2_s_block(const uint8_t *p, float *out)
     for (int k = 0; k < 32; k++) {
         const __m256 levels = iq2_levels(d * (0.5f + (float)(p[IQ2_S_SCALES + k / 4] >> (k / 2 % 2 * 4) & 15)) * 0.25f);
         const int entry = p[2 + k] | (p[IQ2_S_HIGH + k / 4] >> (k % 4 * 2) & 3) << 8;
-        put_signed(choose_2(el_iq2s_grid[entry], levels), p[IQ2_S_SIGNS + k], out + 8 * k);
+        el_put_signed(choose_2(el_iq2s_grid[entry], levels), p[IQ2_S_SIGNS + k], out + 8 * k);
     }
 }
 
@@ -106,8 +99,8 @@ EL_INLINE EL_AVX2 void iq3_xxs_block(const uint8_t *p, float *out)
             _mm256_mul_ps(_mm256_set1_ps(d * (0.5f + (float)(rest >> 28)) * 0.5f), _mm256_setr_ps(4, 12, 20, 28, 36, 44, 52, 62));
         EL_UNROLL
         for (int k = 0; k < 4; k++)
-            put_signed(choose_3(el_iq3xxs_grid[q[2 * k]], el_iq3xxs_grid[q[2 * k + 1]], levels),
-                       el_iq_signs(rest >> (7 * k) & 127), out + 8 * k);
+            el_put_signed(choose_3(el_iq3xxs_grid[q[2 * k]], el_iq3xxs_grid[q[2 * k + 1]], levels),
+                          el_iq_signs(rest >> (7 * k) & 127), out + 8 * k);
     }
 }
 
@@ -124,7 +117,7 @@ EL_INLINE EL_AVX2 void iq3_s_block(const uint8_t *p, float *out)
             const int at = 8 * g + 2 * k;
             const uint16_t first = el_iq3s_grid[low[at] | (high >> (2 * k) & 1) << 8],
                            second = el_iq3s_grid[low[at + 1] | (high >> (2 * k + 1) & 1) << 8];
-            put_signed(choose_3(first, second, levels), signs[4 * g + k], out + 8 * (4 * g + k));
+            el_put_signed(choose_3(first, second, levels), signs[4 * g + k], out + 8 * (4 * g + k));
         }
     }
 }

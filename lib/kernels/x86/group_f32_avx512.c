@@ -1,8 +1,9 @@
 /*
  * AVX-512: the group encoding for float32 activations, sixteen codes at a time: decoding, and the product with one token, which
  * needs no decoded row in memory. Sixteen codes fill 2 * bits bytes; a byte shuffle brings two bytes with the code into a lane of
- * its own, a shift makes it the lowest bits. Up to four bits, a permutation that ignores what is above them takes the weight from
- * a register with the sixteen that the group has. w = scale (q - zero) as enc_group.c computes it, columns as stored.
+ * its own, a shift makes it the lowest bits. Up to four bits, eight codes lie in one lane already, which is only shifted, and a
+ * permutation that ignores what is above them takes the weight from a register with the sixteen that the group has.
+ * w = scale (q - zero) as enc_group.c computes it, columns as stored.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -13,12 +14,13 @@
 #if EL_X86
 #include <immintrin.h>
 
+#include "kernels/blocks.h"
 #include "kernels/x86/decode_avx2.h"
 #include "kernels/x86/group_codes.h"
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/simd_avx512.h"
 
-enum { LANES = 16, MAX_ROWS = 4, REACH = 16 /* bytes that a load takes */ };
+enum { LANES = 16, MAX_ROWS = 4, REACH = 16 /* bytes that a load takes */, PREFETCH = 64 /* columns at a time */ };
 
 /* How codes of a width are unpacked. */
 struct unpack {
@@ -33,14 +35,18 @@ EL_INLINE EL_AVX512 struct unpack unpack_of(unsigned bits)
     for (unsigned i = 0; i < LANES; i++) {
         const unsigned at = i * bits / 8, next = at + 1 < REACH ? at + 1 : 0xff;
         shuffle[i] = (int32_t)(0xffff0000u | next << 8 | at);
-        shift[i] = (int32_t)(i * bits % 8);
+        shift[i] = (int32_t)(bits <= 4 ? i % 8 * bits : i * bits % 8);
     }
     return (struct unpack){_mm512_loadu_si512(shuffle), _mm512_loadu_si512(shift), _mm512_set1_epi32((1 << bits) - 1), bits};
 }
 
-/* Codes from the REACH bytes at p; above their bits, other bits. */
-EL_INLINE EL_AVX512 __m512i codes(const uint8_t *p, const struct unpack *u)
+/* Codes from the REACH bytes at p, `few`: of at most four bits. Above their bits, other bits. */
+EL_INLINE EL_AVX512 __m512i codes(bool few, const uint8_t *p, const struct unpack *u)
 {
+    if (few) {
+        const __m512i first = _mm512_set1_epi32((int)el_block_u32(p));
+        return _mm512_srlv_epi32(_mm512_mask_set1_epi32(first, 0xff00, (int)el_block_u32(p + u->bits)), u->shift);
+    }
     const __m512i bytes = _mm512_broadcast_i32x4(el_load_16(p));
     return _mm512_srlv_epi32(_mm512_shuffle_epi8(bytes, u->shuffle), u->shift);
 }
@@ -66,20 +72,20 @@ EL_INLINE EL_AVX512 struct group group_of(const struct el_matrix *m, const struc
     return g;
 }
 
-/* Sixteen weights from the REACH bytes at p; `few`: of at most four bits. */
+/* Sixteen weights from the REACH bytes at p. */
 EL_INLINE EL_AVX512 __m512 weights(bool few, const uint8_t *p, const struct unpack *u, const struct group *g)
 {
-    const __m512i q = codes(p, u);
+    const __m512i q = codes(few, p, u);
     return few ? _mm512_permutexvar_ps(q, g->table) : weights_of(q, u, g);
 }
 
 /* The same from column i on where loads might leave the row, or a group end: 0 where `left` has none. */
-EL_INLINE EL_AVX512 __m512 last_weights(const struct el_matrix *m, const struct el_group_row *row, uint64_t i, __mmask16 left,
-                                        const struct unpack *u, const struct group *g)
+EL_INLINE EL_AVX512 __m512 last_weights(bool few, const struct el_matrix *m, const struct el_group_row *row, uint64_t i,
+                                        __mmask16 left, const struct unpack *u, const struct group *g)
 {
     uint8_t buffer[REACH];
     const uint8_t *const p = el_group_last(row->codes, i / 8 * u->bits, m->row_nbytes[0], REACH, buffer);
-    return _mm512_maskz_mov_ps(left, weights_of(codes(p, u), u, g));
+    return _mm512_maskz_mov_ps(left, weights_of(codes(few, p, u), u, g));
 }
 
 EL_INLINE EL_AVX512 void decode_rows(bool few, const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
@@ -96,7 +102,7 @@ EL_INLINE EL_AVX512 void decode_rows(bool few, const struct el_matrix *m, uint64
                 _mm512_storeu_ps(out + i, weights(few, row.codes + i / 8 * u.bits, &u, &g));
             for (; i < end; i += LANES) {
                 const __mmask16 left = el_left_avx512(end - i);
-                _mm512_mask_storeu_ps(out + i, left, last_weights(m, &row, i, left, &u, &g));
+                _mm512_mask_storeu_ps(out + i, left, last_weights(few, m, &row, i, left, &u, &g));
             }
         }
     }
@@ -125,7 +131,8 @@ EL_INLINE EL_AVX512 void rows_one(bool few, unsigned n_rows, const struct el_mat
             EL_UNROLL
             for (unsigned r = 0; r < n_rows; r++) {
                 const uint8_t *const p = row[r].codes + i / 8 * u.bits;
-                el_prefetch_next(p, n_rows, m->row_nbytes[0]);
+                if (i % PREFETCH == 0)
+                    el_prefetch_next(p, n_rows, m->row_nbytes[0]);
                 acc[r] = _mm512_fmadd_ps(weights(few, p, &u, &g[r]), xi, acc[r]);
             }
         }
@@ -134,7 +141,7 @@ EL_INLINE EL_AVX512 void rows_one(bool few, unsigned n_rows, const struct el_mat
             const __m512 xi = _mm512_maskz_loadu_ps(left, x + i);
             EL_UNROLL
             for (unsigned r = 0; r < n_rows; r++)
-                acc[r] = _mm512_fmadd_ps(last_weights(m, &row[r], i, left, &u, &g[r]), xi, acc[r]);
+                acc[r] = _mm512_fmadd_ps(last_weights(few, m, &row[r], i, left, &u, &g[r]), xi, acc[r]);
         }
     }
     EL_UNROLL
