@@ -32,7 +32,7 @@ BEGIN {
     spec["ternary"] = "model=Model=%s;weights=Weights=%s;type=Type=%s;tensors=tensors=%d;differ=with other bytes=%d"
     spec["quantize_ppl"] = "type=Type=%s;edgellm_nbytes=bytes=%d;edgellm_file=perplexity, edgellm=%.4f;" \
         "llama_cpp_file=perplexity, llama-quantize=%.4f;percent=difference=%+.3f %%"
-    spec["grammar_speed"] = "grammar=Grammar=%s;tokens=tokens=%d;ms_without=ms a token without=%.3f;ms_with=with=%.3f;cost_percent=cost=%+.1f %%"
+    spec["grammar_speed"] = "grammar=Grammar=%s;texts=texts=%d;tokens=tokens=%d;ms_without=ms a token without=%.3f;ms_with=with=%.3f;cost_percent=cost=%+.1f %%"
     spec["parallel"] = "file=File=%s;prompts=prompts=%d;tokens=tokens=%d;seconds_alone=one by one, s=%.2f;seconds_together=together, s=%.2f;" \
         "times=times as fast=%.2f;texts_differ=texts that differ=%d"
     spec["speed"] = "model=Model=%s;what=Test=%s;type=File=%s;unit=Unit=%s;edgellm=edgellm=%.4g;llama_cpp=llama.cpp=%.4g"
