@@ -478,6 +478,7 @@ struct el_model_opts {
      * are), or NULL: as the metadata edgellm.activations says, which a GPTQ or AWQ folder sets to f32, else int8.
      */
     const char *activations;
+    unsigned n_threads; /* that read the weights; 0: all cores */
 };
 /* Binds the tensors of source, which must stay open as long as the model. Names all that miss or do not fit. opts may be NULL. */
 EL_API EL_MUST_CHECK enum el_status el_model_open(struct el_source *source, const struct el_model_opts *opts,

@@ -40,7 +40,33 @@ enum {
     EL_Q6_K_QH = 128,
     EL_Q6_K_SCALES = 192,
     EL_Q6_K_D = 208,
+    EL_Q4_1_NBYTES = 20,
+    EL_Q4_1_M = 2,
+    EL_Q4_1_QS = 4,
+    EL_Q5_1_NBYTES = 24,
+    EL_Q5_1_M = 2,
+    EL_Q5_1_QH = 4,
+    EL_Q5_1_QS = 8,
+    EL_Q2_K_NBYTES = 84,
+    EL_Q2_K_QS = 16,
+    EL_Q2_K_D = 80,
+    EL_Q2_K_DMIN = 82,
+    EL_Q3_K_NBYTES = 110,
+    EL_Q3_K_QS = 32,
+    EL_Q3_K_SCALES = 96,
+    EL_Q3_K_D = 108,
+    EL_IQ4_NL_NBYTES = 18, /* as Q4_0 */
+    EL_IQ4_XS_NBYTES = 136,
+    EL_IQ4_XS_HIGH = 2,
+    EL_IQ4_XS_LOW = 4,
+    EL_IQ4_XS_QS = 8,
+    EL_MXFP4_NBYTES = 17,
+    EL_MXFP4_QS = 1,
 };
+
+/* What a code of IQ4_NL and IQ4_XS stands for; and one of MXFP4, doubled. */
+static const int8_t el_block_iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static const int8_t el_block_mxfp4_levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 static inline uint16_t el_block_u16(const uint8_t *p)
 {

@@ -23,20 +23,9 @@ static void init_ref(struct el_kernels *k)
     k->matmul[EL_ENC_IDX_f32].fn = el_matmul_f32_ref;
     k->matmul[EL_ENC_IDX_f16].fn = el_matmul_f16_ref;
     k->matmul[EL_ENC_IDX_bf16].fn = el_matmul_bf16_ref;
-    k->matmul[EL_ENC_IDX_q8_0].fn = el_matmul_q8_0_ref;
-    k->matmul[EL_ENC_IDX_q4_0].fn = el_matmul_q4_0_ref;
-    k->matmul[EL_ENC_IDX_q5_0].fn = el_matmul_q5_0_ref;
-    k->matmul[EL_ENC_IDX_q4_k].fn = el_matmul_q4_k_ref;
-    k->matmul[EL_ENC_IDX_q5_k].fn = el_matmul_q5_k_ref;
-    k->matmul[EL_ENC_IDX_q6_k].fn = el_matmul_q6_k_ref;
     k->matmul[EL_ENC_IDX_group].fn = el_matmul_group_ref;
-    k->matmul[EL_ENC_IDX_q8_0].form = EL_ACT_Q8;
-    k->matmul[EL_ENC_IDX_q4_0].form = EL_ACT_Q8;
-    k->matmul[EL_ENC_IDX_q5_0].form = EL_ACT_Q8;
-    k->matmul[EL_ENC_IDX_q4_k].form = EL_ACT_Q8;
-    k->matmul[EL_ENC_IDX_q5_k].form = EL_ACT_Q8;
-    k->matmul[EL_ENC_IDX_q6_k].form = EL_ACT_Q8;
     k->matmul[EL_ENC_IDX_group].form = EL_ACT_Q8;
+    el_products_init_ref(k);
     k->quantize_act = el_quantize_act_ref;
     k->attn = el_attn_ref;
     k->rmsnorm = el_rmsnorm_ref;
@@ -60,8 +49,10 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
         el_kernels_init_avx2(k);
     if (level >= EL_CPU_AVX512)
         el_kernels_init_avx512(k);
-    if (level >= EL_CPU_AVX512VNNI)
-        el_kernels_init_avx512vnni(k);
+    if (level >= EL_CPU_AVX512VNNI) {
+        el_matmul_group_init_vnni(k);
+        el_laid_init_avx512vnni(k);
+    }
 #endif
     k->level = level;
 }
@@ -83,10 +74,10 @@ const struct el_kernels *el_kernels(void)
 
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in)
 {
-    /* Four rows decoded; or sixteen rows as bytes, with a scale and a min of each 32 columns (x86/matmul_kquant_vnni.c). */
-    enum { WIDE_ROWS = 16, WIDE_NBYTES = WIDE_ROWS + WIDE_ROWS * 2 * 4 / 32 };
+    /* Four rows decoded; or two strips unpacked, of which each 32 columns take 8 vectors of codes and at most 3 more. */
+    enum { STRIPS = 2, PANEL_NBYTES = STRIPS * 64 * (8 + 3) / 32 };
     const uint64_t decoded = DECODE_ROWS * sizeof(float);
-    return (decoded > WIDE_NBYTES ? decoded : WIDE_NBYTES) * ((n_in + 63) / 64 * 64);
+    return (decoded > PANEL_NBYTES ? decoded : PANEL_NBYTES) * ((n_in + 63) / 64 * 64);
 }
 
 /* The kernels read scales in f16 and columns as they lie: what is wide or permuted is decoded. */

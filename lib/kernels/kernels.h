@@ -11,6 +11,7 @@
 
 #include "base/cpu.h"
 #include "tensor/encoding.h"
+#include "tensor/layout.h"
 
 enum { EL_ACT_BLOCK = 32 }; /* columns per scale of an int8 activation */
 
@@ -18,7 +19,7 @@ enum { EL_ACT_BLOCK = 32 }; /* columns per scale of an int8 activation */
  * A batch of activation rows [n, n_in] and its derived forms, made once and shared by every linear that reads it.
  *   f32    [n, n_in], row stride f32_stride elements
  *   q8     [n, n_pad] int8, n_pad = n_in rounded up to EL_ACT_BLOCK, zero filled; scale [n, n_pad / 32] f32: x ~ scale * q8
- *   sum    [n, n_pad / 16] int32: sum of q8 over each 16 columns (mins, zero points and unsigned weights need it)
+ *   sum    [n, n_pad / 16] int16: sum of q8 over each 16 columns (mins, zero points and unsigned weights need it)
  * Rule, the same for every batch size and CPU level, to the bit: scale = max|x| / 127 over the block, q = round to nearest even
  * of x / scale, held within +-127 (a subnormal scale is coarse); all 0 when scale is 0. A block with a NaN or an infinity has
  * scale NaN and q 0, so that the product is NaN and nothing hides it.
@@ -29,7 +30,7 @@ struct el_act {
     uint64_t f32_stride;
     const int8_t *q8;
     const float *scale;
-    const int32_t *sum;
+    const int16_t *sum;
 };
 
 enum el_act_form { EL_ACT_F32, EL_ACT_Q8 };
@@ -41,6 +42,13 @@ enum el_act_form { EL_ACT_F32, EL_ACT_Q8 };
  */
 typedef void el_matmul_fn(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
                           uint64_t y_stride, void *scratch);
+
+/*
+ * The same product of a re-laid matrix with int8 activations; row0 a multiple of EL_STRIP_ROWS. The bits are those of the reference
+ * on the matrix as it lay before (product_ref.c).
+ */
+typedef void el_laid_fn(const struct el_laid *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
+                        uint64_t y_stride, void *scratch);
 
 /* out [n_rows, m->n_in] f32 = rows row0 .. row0 + n_rows; nothing else is written, and nothing outside the matrix read. */
 typedef void el_decode_fn(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
@@ -77,6 +85,8 @@ struct el_kernels {
         el_matmul_fn *fn;
         enum el_act_form form;
     } matmul[EL_ENC_COUNT];
+    /* NULL: re-laying does not pay at this level, matmul is used. */
+    el_laid_fn *laid[EL_ENC_COUNT];
 
     /*
      * What el_matrix_decode does, to the bit, for matrices that are not permuted; NULL: it is called. Products with float
@@ -87,7 +97,7 @@ struct el_kernels {
     el_decode_dot_fn *decode_dot[EL_ENC_COUNT];
 
     /* q8, scale, sum of n rows, as said at struct el_act. */
-    void (*quantize_act)(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int32_t *sum);
+    void (*quantize_act)(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int16_t *sum);
 
     el_attn_fn *attn;
 

@@ -10,22 +10,12 @@ void el_matmul_f16_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows
                        uint64_t y_stride, void *scratch);
 void el_matmul_bf16_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
                         uint64_t y_stride, void *scratch);
-void el_matmul_q8_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
-                        uint64_t y_stride, void *scratch);
-void el_matmul_q4_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
-                        uint64_t y_stride, void *scratch);
-void el_matmul_q5_0_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
-                        uint64_t y_stride, void *scratch);
-void el_matmul_q4_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
-                        uint64_t y_stride, void *scratch);
-void el_matmul_q5_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
-                        uint64_t y_stride, void *scratch);
-void el_matmul_q6_k_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
-                        uint64_t y_stride, void *scratch);
 void el_matmul_group_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
                          uint64_t y_stride, void *scratch);
+/* Quantized weights times int8 activations: product_ref.c. */
+void el_products_init_ref(struct el_kernels *k);
 
-void el_quantize_act_ref(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int32_t *sum);
+void el_quantize_act_ref(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int16_t *sum);
 void el_attn_ref(const struct el_attn_args *a);
 void el_rmsnorm_ref(const float *x, const float *gain, float eps, uint64_t n, uint64_t d, float *y);
 void el_layernorm_ref(const float *x, const float *gain, const float *bias, float eps, uint64_t n, uint64_t d, float *y);

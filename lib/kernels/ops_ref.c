@@ -7,7 +7,7 @@
 #include "kernels/kernels.h"
 #include "kernels/kernels_ref.h"
 
-static void quantize_block(const float *x, uint64_t n, int8_t *q8, float *scale, int32_t *sum)
+static void quantize_block(const float *x, uint64_t n, int8_t *q8, float *scale, int16_t *sum)
 {
     float max = 0;
     bool finite = true;
@@ -25,11 +25,11 @@ static void quantize_block(const float *x, uint64_t n, int8_t *q8, float *scale,
             q = q > 127 ? 127 : q < -127 ? -127 : q;
         }
         q8[i] = (int8_t)q;
-        sum[i / 16] += q8[i];
+        sum[i / 16] = (int16_t)(sum[i / 16] + q8[i]);
     }
 }
 
-void el_quantize_act_ref(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int32_t *sum)
+void el_quantize_act_ref(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int16_t *sum)
 {
     for (uint64_t t = 0; t < n; t++) {
         for (uint64_t i = 0; i < n_in; i += EL_ACT_BLOCK) {

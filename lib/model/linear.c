@@ -19,8 +19,11 @@ void el_activation_changed(struct el_run *run, enum el_buffer b)
 
 void el_weight_row(const struct el_weight *w, uint64_t row, float *out)
 {
-    assert(row < w->m.n_rows);
-    el_matrix_decode(&w->m, row, 1, out);
+    assert(row < w->m.n_rows && w->n_experts == 1);
+    if (w->laid.data)
+        el_laid_decode_row(&w->laid, row, out);
+    else
+        el_matrix_decode(&w->m, row, 1, out);
 }
 
 bool el_run_observe(struct el_run *run, el_observe_fn *fn, void *user)
@@ -128,9 +131,23 @@ struct products {
  */
 static uint64_t chunk_rows(uint64_t n_out)
 {
-    enum { MIN_ROWS = 16, N_CHUNKS = 64 };
+    enum { MIN_ROWS = 2 * EL_STRIP_ROWS, N_CHUNKS = 64 };
     const uint64_t rows = (n_out / N_CHUNKS + MIN_ROWS - 1) / MIN_ROWS * MIN_ROWS;
     return rows < MIN_ROWS ? MIN_ROWS : rows;
+}
+
+/* y [n, n_rows] = x times rows row0 .. of an expert. */
+static void product(const struct el_run *run, const struct el_weight *w, uint32_t expert, uint64_t row0, uint64_t n_rows,
+                    const struct el_act *x, float *y, uint64_t y_stride, void *scratch)
+{
+    if (!w->laid.data) {
+        const struct el_matrix m = el_matrix_as_stored(&w->m);
+        el_matmul(run->kernels, &m, expert * w->n_out + row0, n_rows, x, y, y_stride, scratch);
+        return;
+    }
+    struct el_laid laid = w->laid;
+    laid.data += expert * ((w->n_out + EL_STRIP_ROWS - 1) / EL_STRIP_ROWS) * laid.strip_nbytes;
+    run->kernels->laid[laid.index](&laid, row0, n_rows, x, y, y_stride, scratch);
 }
 
 static void multiply(void *arg, uint64_t begin, uint64_t end, unsigned thread)
@@ -146,9 +163,7 @@ static void multiply(void *arg, uint64_t begin, uint64_t end, unsigned thread)
         const uint64_t row0 = (c - p->first_chunk) * p->chunk;
         const uint64_t n_rows = w->n_out - row0 < p->chunk ? w->n_out - row0 : p->chunk;
         float *const y = p->y->f32 + row0;
-        const struct el_matrix m = el_matrix_as_stored(&w->m);
-        el_matmul(run->kernels, &m, p->job->expert * w->n_out + row0, n_rows, &ps->x, y, p->y->stride,
-                  run->scratch + thread * run->scratch_nbytes);
+        product(run, w, p->job->expert, row0, n_rows, &ps->x, y, p->y->stride, run->scratch + thread * run->scratch_nbytes);
         for (uint64_t t = 0; w->bias && t < ps->x.n; t++)
             run->kernels->add(y + t * p->y->stride, w->bias + row0, n_rows);
     }

@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/threads.h"
 
 static void switch_off(struct el_hparams *hp, unsigned off)
 {
@@ -70,6 +71,18 @@ static enum el_status choose_activations(struct el_model *m, const char *wanted,
     return el_fail(err, EL_E_FORMAT, "metadata '%s': '%.64s', must be f32 or int8", key, wanted ? wanted : "no string");
 }
 
+static enum el_status bind_weights(struct el_model *m, const struct el_model_opts *opts, struct el_err *err)
+{
+    struct el_pool *pool;
+    m->kernels = el_kernels();
+    EL_TRY(el_pool_open(opts->n_threads, &pool, err));
+    /* Weights that see float activations are decoded from where they lie. */
+    const struct el_bind_opts bind = {opts->no_mmap, m->off, m->f32_activations ? NULL : m->kernels, pool};
+    const enum el_status status = el_weights_bind(&m->weights, m->arch, &m->hp, m->source, &bind, err);
+    el_pool_close(pool);
+    return status;
+}
+
 static enum el_status open_model(struct el_model *m, const struct el_model_opts *opts, struct el_err *err)
 {
     const struct el_meta *const meta = m->source->meta;
@@ -83,7 +96,7 @@ static enum el_status open_model(struct el_model *m, const struct el_model_opts 
     EL_TRY(el_arch_hparams(m->arch, meta, &m->hp, err));
     if (m->source->n_tensors == 0)
         return el_fail(err, EL_E_FORMAT, "no tensors: a vocabulary, not a model");
-    EL_TRY(el_weights_bind(&m->weights, m->arch, &m->hp, m->source, opts->no_mmap, m->off, err));
+    EL_TRY(bind_weights(m, opts, err));
     switch_off(&m->hp, m->off);
     count(m);
     return EL_OK;

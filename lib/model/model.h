@@ -10,6 +10,7 @@ struct el_model {
     const struct el_arch *arch;
     struct el_hparams hp; /* features that are off already taken out */
     struct el_source *source;
+    const struct el_kernels *kernels; /* of the CPU level at opening: weights are laid out for it */
     struct el_weights weights;
     bool f32_activations; /* no activation is rounded to int8 */
     unsigned off; /* enum el_features */

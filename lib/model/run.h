@@ -48,7 +48,7 @@ struct el_activation {
     bool has_q8;
     int8_t *q8;
     float *scale;
-    int32_t *sum;
+    int16_t *sum;
 };
 
 /*

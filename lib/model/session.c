@@ -101,7 +101,7 @@ static void lay_out(struct arena *a, struct el_session *s)
     run->act.permuted = take(a, run->weights->any_perm ? n : 0, widest, sizeof(float));
     run->act.q8 = take(a, n, n_pad, 1);
     run->act.scale = take(a, n, n_pad / EL_ACT_BLOCK, sizeof(float));
-    run->act.sum = take(a, n, n_pad / 16, sizeof(int32_t));
+    run->act.sum = take(a, n, n_pad / 16, sizeof(int16_t));
     run->routing.start = take(a, (uint64_t)hp->n_experts + 1, 1, sizeof(uint32_t));
     run->routing.row = take(a, n, hp->n_experts_used, sizeof(uint32_t));
     run->routing.p = take(a, n, hp->n_experts_used, sizeof(float));
@@ -170,9 +170,9 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     s->run.weights = &m->weights;
     s->run.off = m->off;
     s->run.ops = &el_ops_cpu;
-    s->run.kernels = el_kernels();
+    s->run.kernels = m->kernels;
     if (m->f32_activations) {
-        s->kernels = *el_kernels();
+        s->kernels = *m->kernels;
         el_kernels_without_q8(&s->kernels);
         s->run.kernels = &s->kernels;
     }

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/strmap.h"
+#include "model/relay.h"
 
 /* ---- features ---- */
 
@@ -121,8 +122,9 @@ struct binding {
     struct el_source *source;
     struct el_strmap by_name; /* name to index of tensor */
     size_t *tensor_of;        /* [slots]: index, SIZE_MAX for none; NULL when only checking */
-    bool own;
-    unsigned off;
+    const struct el_bind_opts *opts;
+    struct el_relay_item *relay; /* [n_relay] matrices that are re-laid; room for every slot */
+    size_t n_relay;
 };
 
 static size_t slot_at(const struct el_weights *w, const struct el_tensor_rule *rule, uint32_t layer)
@@ -270,7 +272,7 @@ static enum el_status load_matrix(struct binding *b, const struct el_tensor *t, 
     struct el_source *const s = b->source;
     uint8_t *out[EL_MAX_PARTS] = {NULL};
     *m = (struct el_matrix){.enc = t->enc, .n_rows = t->n_rows, .n_in = t->n_in};
-    bool in_place = !b->own && el_row_order_equal(&t->order, &canonical);
+    bool in_place = !b->opts->own && el_row_order_equal(&t->order, &canonical);
     for (uint32_t p = 0; p < t->n_parts; p++) {
         m->row_nbytes[p] = t->parts[p].row_nbytes;
         m->data[p] = in_place ? s->ops->map(s, t, p) : NULL;
@@ -334,6 +336,16 @@ static enum el_status load_vector(struct binding *b, const struct el_tensor *t, 
     return EL_OK;
 }
 
+/* A matrix that products read, at a level that reads it better re-laid. Tables of rows are only looked up. */
+static bool is_relaid(const struct binding *b, const struct el_tensor_rule *rule, const struct el_tensor *t)
+{
+    const size_t output = (size_t)b->w->n_layers * EL_R_COUNT + EL_R_OUTPUT;
+    const bool tied = b->tensor_of[output] == SIZE_MAX || b->opts->off & EL_OFF_OUTPUT;
+    if (!b->opts->kernels || rule->role == EL_R_POS_EMBD || (rule->role == EL_R_TOKEN_EMBD && !tied))
+        return false;
+    return el_relay_pays(b->opts->kernels, &t->enc);
+}
+
 static enum el_status load_slot(struct binding *b, const struct el_tensor_rule *rule, uint32_t layer, struct el_err *err)
 {
     const size_t slot = slot_at(b->w, rule, layer);
@@ -349,10 +361,14 @@ static enum el_status load_slot(struct binding *b, const struct el_tensor_rule *
     w->n_out = n_dims == 1 ? dims[0] : dims[n_dims - 2];
     w->n_experts = n_dims == 3 ? (uint32_t)dims[0] : 1;
     if (n_dims == 1 || rule->flags & EL_TF_VECTORS)
-        EL_TRY(load_vector(b, t, rule->flags & EL_TF_PLUS_ONE && b->off & EL_OFF_NORM_OFFSET ? 1.0f : 0.0f, &w->vec, err));
+        EL_TRY(load_vector(b, t, rule->flags & EL_TF_PLUS_ONE && b->opts->off & EL_OFF_NORM_OFFSET ? 1.0f : 0.0f, &w->vec, err));
+    else if (is_relaid(b, rule, t))
+        b->relay[b->n_relay++] = (struct el_relay_item){w, t};
     else
         EL_TRY(load_matrix(b, t, &w->m, err));
-    if (n_dims > 1)
+    if (b->n_relay && b->relay[b->n_relay - 1].w == w)
+        w->m = (struct el_matrix){.enc = t->enc, .n_rows = t->n_rows, .n_in = t->n_in};
+    else if (n_dims > 1)
         EL_TRY(load_perm(b, t, (uint32_t)(slot / EL_R_COUNT), w, err));
     w->role = rule->role;
     return EL_OK;
@@ -454,18 +470,19 @@ static enum el_status bind(struct binding *b, struct el_err *err)
                 return el_fail(err, EL_E_INTERRUPTED, "interrupted");
             EL_TRY(load_slot(b, rule, l, err));
         }
+    EL_TRY(el_relay_run(b->source, b->relay, b->n_relay, b->opts->pool, &b->w->arena, err));
     EL_TRY(check_rope_freqs(b->w, err));
     for (uint32_t l = 0; l <= b->hp->n_layers; l++)
-        finish_layer(b->w, l, b->off);
-    finish_global(b->w, b->off);
+        finish_layer(b->w, l, b->opts->off);
+    finish_global(b->w, b->opts->off);
     return EL_OK;
 }
 
 enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp,
-                               struct el_source *source, bool own, unsigned off, struct el_err *err)
+                               struct el_source *source, const struct el_bind_opts *opts, struct el_err *err)
 {
     const size_t n_slots = ((size_t)hp->n_layers + 1) * EL_R_COUNT;
-    struct binding b = {.w = w, .arch = arch, .hp = hp, .source = source, .own = own, .off = off};
+    struct binding b = {.w = w, .arch = arch, .hp = hp, .source = source, .opts = opts};
     enum el_status status = EL_OK;
     const uint64_t n_q = el_dim_size(EL_D_Q, hp), n_ones = n_q > hp->n_embd ? n_q : hp->n_embd;
     el_strmap_init(&b.by_name);
@@ -475,7 +492,8 @@ enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch,
     w->owned = el_alloc_array(source->n_tensors * (EL_MAX_PARTS + 1), sizeof *w->owned);
     w->ones = el_alloc_array(n_ones, sizeof *w->ones);
     b.tensor_of = el_alloc_array(n_slots, sizeof *b.tensor_of);
-    if (!w->slots || !w->owned || !w->ones || !b.tensor_of) {
+    b.relay = el_alloc_array(n_slots, sizeof *b.relay);
+    if (!w->slots || !w->owned || !w->ones || !b.tensor_of || !b.relay) {
         status = el_fail(err, EL_E_MEMORY, "out of memory for the weights of %u layers", hp->n_layers);
         goto out;
     }
@@ -489,6 +507,7 @@ enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch,
 out:
     el_strmap_release(&b.by_name);
     el_free(b.tensor_of);
+    el_free(b.relay);
     if (status != EL_OK)
         el_weights_release(w);
     return status;
@@ -498,6 +517,7 @@ void el_weights_release(struct el_weights *w)
 {
     for (size_t i = 0; i < w->n_owned; i++)
         el_free_aligned(w->owned[i]);
+    el_free_aligned(w->arena);
     el_free(w->owned);
     el_free(w->slots);
     el_free(w->ones);

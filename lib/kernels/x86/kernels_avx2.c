@@ -33,13 +33,13 @@ EL_INLINE EL_AVX2 void store(float *p, uint64_t n, __m256 v)
 }
 
 /* Sums of lanes 0-7 and 8-15 of four vectors of eight integers. */
-EL_INLINE EL_AVX2 void sum_halves(const __m256i q[4], int32_t *sum)
+EL_INLINE EL_AVX2 void sum_halves(const __m256i q[4], int16_t *sum)
 {
     const __m256i pairs = _mm256_hadd_epi32(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3]));
     const __m256i fours = _mm256_hadd_epi32(pairs, pairs);
     const __m128i both = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
-    sum[0] = _mm_cvtsi128_si32(both);
-    sum[1] = _mm_extract_epi32(both, 1);
+    sum[0] = (int16_t)_mm_cvtsi128_si32(both);
+    sum[1] = (int16_t)_mm_extract_epi32(both, 1);
 }
 
 EL_INLINE EL_AVX2 uint32_t max_u32(__m256i v)
@@ -50,7 +50,7 @@ EL_INLINE EL_AVX2 uint32_t max_u32(__m256i v)
     return (uint32_t)_mm_cvtsi128_si32(m);
 }
 
-EL_AVX2 static void quantize_block(const float *x, int8_t *q8, float *scale, int32_t *sum)
+EL_AVX2 static void quantize_block(const float *x, int8_t *q8, float *scale, int16_t *sum)
 {
     __m256 v[4];
     __m256i max = _mm256_setzero_si256();
@@ -80,7 +80,7 @@ EL_AVX2 static void quantize_block(const float *x, int8_t *q8, float *scale, int
 }
 
 EL_AVX2 static void quantize_act_avx2(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale,
-                                      int32_t *sum)
+                                      int16_t *sum)
 {
     for (uint64_t t = 0; t < n; t++) {
         for (uint64_t i = 0; i < n_in; i += EL_ACT_BLOCK) {
@@ -215,7 +215,7 @@ EL_AVX2 static void f16_to_f32_avx2(const uint16_t *x, uint64_t n, float *y)
 void el_kernels_init_avx2(struct el_kernels *k)
 {
     el_matmul_init_avx2(k);
-    el_matmul_q_init_avx2(k);
+    el_laid_init_avx2(k);
     el_matmul_group_init_avx2(k);
     el_attn_init_avx2(k);
     el_decode_init_avx2(k);

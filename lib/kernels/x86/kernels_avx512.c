@@ -17,7 +17,7 @@
 
 enum { LANES = 16 };
 
-EL_AVX512 static void quantize_block(const float *x, uint64_t n, int8_t *q8, float *scale, int32_t *sum)
+EL_AVX512 static void quantize_block(const float *x, uint64_t n, int8_t *q8, float *scale, int16_t *sum)
 {
     const __mmask16 m0 = el_left_avx512(n), m1 = n > LANES ? el_left_avx512(n - LANES) : 0;
     const __m512 x0 = _mm512_maskz_loadu_ps(m0, x), x1 = _mm512_maskz_loadu_ps(m1, x + LANES);
@@ -34,12 +34,12 @@ EL_AVX512 static void quantize_block(const float *x, uint64_t n, int8_t *q8, flo
     }
     _mm_storeu_si128((__m128i *)(void *)q8, _mm512_cvtepi32_epi8(q0));
     _mm_storeu_si128((__m128i *)(void *)(q8 + LANES), _mm512_cvtepi32_epi8(q1));
-    sum[0] = _mm512_reduce_add_epi32(q0);
-    sum[1] = _mm512_reduce_add_epi32(q1);
+    sum[0] = (int16_t)_mm512_reduce_add_epi32(q0);
+    sum[1] = (int16_t)_mm512_reduce_add_epi32(q1);
 }
 
 EL_AVX512 static void quantize_act_avx512(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale,
-                                          int32_t *sum)
+                                          int16_t *sum)
 {
     for (uint64_t t = 0; t < n; t++) {
         for (uint64_t i = 0; i < n_in; i += EL_ACT_BLOCK) {

@@ -25,11 +25,10 @@ EL_INLINE void el_prefetch_next(const uint8_t *p, unsigned n_rows, uint64_t row_
 
 void el_kernels_init_avx2(struct el_kernels *k);
 void el_kernels_init_avx512(struct el_kernels *k);
-void el_kernels_init_avx512vnni(struct el_kernels *k);
 
 /* The parts of a level that lie in files of their own. */
 void el_matmul_init_avx2(struct el_kernels *k);
-void el_matmul_q_init_avx2(struct el_kernels *k);
+void el_laid_init_avx2(struct el_kernels *k);
 void el_matmul_group_init_avx2(struct el_kernels *k);
 void el_attn_init_avx2(struct el_kernels *k);
 void el_decode_init_avx2(struct el_kernels *k);
@@ -40,7 +39,7 @@ void el_matmul_init_avx512(struct el_kernels *k);
 void el_attn_init_avx512(struct el_kernels *k);
 void el_group_f32_init_avx512(struct el_kernels *k);
 void el_matmul_group_init_vnni(struct el_kernels *k);
-void el_matmul_kquant_init_vnni(struct el_kernels *k);
+void el_laid_init_avx512vnni(struct el_kernels *k);
 #endif
 
 #endif

@@ -63,7 +63,7 @@ EL_INLINE EL_AVX2 void step(const struct job *job, unsigned n_rows, unsigned n_t
         EL_UNROLL
         for (unsigned i = 0; i < n_tokens; i++) {
             const int8_t *const xq = x->q8 + (job->t + i) * x->n_pad + b * 32;
-            const int32_t *const sum = x->sum + (job->t + i) * (x->n_pad / 16) + b * 2;
+            const int16_t *const sum = x->sum + (job->t + i) * (x->n_pad / 16) + b * 2;
             const __m256i less = _mm256_zextsi128_si256(_mm_cvtsi32_si128(zero * (sum[0] + sum[1])));
             const __m256i dot = _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_cvtepi8_epi16(load_16(xq))),
                                                  _mm256_madd_epi16(high, _mm256_cvtepi8_epi16(load_16(xq + 16))));

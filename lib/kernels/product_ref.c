@@ -1,0 +1,246 @@
+/*
+ * Reference products of quantized weights with int8 activations: what every kernel, of every layout and level, gives to the bit.
+ *
+ * An encoding is, for each 32 columns of a row, exact integers q with a float32 scale ws for all of them or for each half of 16, and
+ * for some an offset: w = ws q + wo, or w = ws q - wd m with an integer m per 16 columns. Row times activations, in column order:
+ *
+ *     s = ws * (float)sum(q x8)                                 over 32 columns, or
+ *     s = fma(ws[1], (float)sum(q x8 of the second half), ws[0] * (float)sum(q x8 of the first half))
+ *     s = fma(wo, (float)sum(x8), s)                            with an offset, or
+ *     s = fma(-wd, (float)(m[0] sum(x8 of the first half) + m[1] sum(x8 of the second half)), s)
+ *     y = fma(s, scale of the activations, y)
+ *
+ * The sums are exact: at most 32 x 255 x 127. fma rounds once (C11 7.12.13.1), as the instructions of every level do.
+ */
+#include <math.h>
+#include <stdint.h>
+
+#include "base/f16.h"
+#include "kernels/blocks.h"
+#include "kernels/kernels.h"
+#include "kernels/kernels_ref.h"
+
+enum { MAX_COLUMNS = 256, GROUP = 32, MAX_GROUPS = MAX_COLUMNS / GROUP };
+
+/* A block as integers and scales. */
+struct exact {
+    int32_t q[MAX_COLUMNS];
+    float ws[MAX_GROUPS][2];  /* [1] with halves only */
+    float wo[MAX_GROUPS];     /* EXACT_OFFSET */
+    float wd;                 /* EXACT_MINS */
+    int32_t m[MAX_GROUPS][2]; /* EXACT_MINS */
+};
+
+enum { EXACT_HALVES = 1, EXACT_OFFSET = 2, EXACT_MINS = 4 };
+
+typedef void exact_fn(const uint8_t *block, struct exact *e);
+
+static void exact_q8_0(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block);
+    for (uint32_t i = 0; i < 32; i++)
+        e->q[i] = (int8_t)block[EL_Q8_0_QS + i];
+}
+
+/* 32 codes of four bits in 16 bytes, each plus 16 times its bit of `high`. */
+static void nibbles(const uint8_t *qs, uint32_t high, int32_t *q)
+{
+    for (uint32_t i = 0; i < 32; i++)
+        q[i] = (int32_t)((uint32_t)(qs[i % 16] >> (i / 16 * 4) & 15) | (high >> i & 1u) << 4);
+}
+
+static void exact_q4_0(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block);
+    nibbles(block + EL_Q4_0_QS, 0, e->q);
+    for (uint32_t i = 0; i < 32; i++)
+        e->q[i] -= 8;
+}
+
+static void exact_q4_1(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block);
+    e->wo[0] = el_block_f16(block + EL_Q4_1_M);
+    nibbles(block + EL_Q4_1_QS, 0, e->q);
+}
+
+static void exact_q5_0(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block);
+    nibbles(block + EL_Q5_0_QS, el_block_u32(block + EL_Q5_0_QH), e->q);
+    for (uint32_t i = 0; i < 32; i++)
+        e->q[i] -= 16;
+}
+
+static void exact_q5_1(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block);
+    e->wo[0] = el_block_f16(block + EL_Q5_1_M);
+    nibbles(block + EL_Q5_1_QS, el_block_u32(block + EL_Q5_1_QH), e->q);
+}
+
+static void exact_q45_k(const uint8_t *block, const uint8_t *qs, const uint8_t *qh, struct exact *e)
+{
+    const float d = el_block_f16(block), dmin = el_block_f16(block + EL_Q4_K_DMIN);
+    uint64_t scales, mins;
+    el_q4_k_scales(block + EL_Q4_K_SCALES, &scales, &mins);
+    for (uint32_t j = 0; j < 8; j++) {
+        e->ws[j][0] = d * (float)(scales >> (8 * j) & 63);
+        e->wo[j] = -(dmin * (float)(mins >> (8 * j) & 63));
+        for (uint32_t i = 0; i < 32; i++)
+            e->q[j * 32 + i] = (qs[j / 2 * 32 + i] >> (j % 2 * 4) & 15) | (qh ? (qh[i] >> j & 1) << 4 : 0);
+    }
+}
+
+static void exact_q4_k(const uint8_t *block, struct exact *e)
+{
+    exact_q45_k(block, block + EL_Q4_K_QS, NULL, e);
+}
+
+static void exact_q5_k(const uint8_t *block, struct exact *e)
+{
+    exact_q45_k(block, block + EL_Q5_K_QS, block + EL_Q5_K_QH, e);
+}
+
+static void exact_q6_k(const uint8_t *block, struct exact *e)
+{
+    const float d = el_block_f16(block + EL_Q6_K_D);
+    for (uint32_t j = 0; j < 16; j++) {
+        /* 16 columns: within a half of 128, quarter j / 2 % 4 has its own nibble and bit pair. */
+        const uint32_t half = j / 8, quarter = j / 2 % 4, at = j % 2 * 16;
+        const uint8_t *const ql = block + half * 64 + quarter % 2 * 32 + at;
+        const uint8_t *const qh = block + EL_Q6_K_QH + half * 32 + at;
+        e->ws[j / 2][j % 2] = d * (float)(int8_t)block[EL_Q6_K_SCALES + j];
+        for (uint32_t i = 0; i < 16; i++)
+            e->q[j * 16 + i] = ((ql[i] >> (quarter / 2 * 4) & 15) | (qh[i] >> (quarter * 2) & 3) << 4) - 32;
+    }
+}
+
+/* The scale is part of the integers: at most 3 times 15. */
+static void exact_q2_k(const uint8_t *block, struct exact *e)
+{
+    e->wd = el_block_f16(block + EL_Q2_K_DMIN);
+    for (uint32_t j = 0; j < 16; j++) {
+        const uint8_t *const qs = block + EL_Q2_K_QS + j / 8 * 32 + j % 2 * 16;
+        e->ws[j / 2][0] = el_block_f16(block + EL_Q2_K_D);
+        e->m[j / 2][j % 2] = block[j] >> 4;
+        for (uint32_t i = 0; i < 16; i++)
+            e->q[j * 16 + i] = (qs[i] >> (j / 2 % 4 * 2) & 3) * (block[j] & 15);
+    }
+}
+
+static void exact_q3_k(const uint8_t *block, struct exact *e)
+{
+    const float d = el_block_f16(block + EL_Q3_K_D);
+    const uint8_t *const scales = block + EL_Q3_K_SCALES;
+    for (uint32_t j = 0; j < 16; j++) {
+        const uint8_t *const low = block + EL_Q3_K_QS + j / 8 * 32 + j % 2 * 16, *const high = block + j % 2 * 16;
+        const int scale = (scales[j % 8] >> (j / 8 * 4) & 15) | (scales[8 + j % 4] >> (j / 4 * 2) & 3) << 4;
+        e->ws[j / 2][j % 2] = d * (float)(scale - 32);
+        for (uint32_t i = 0; i < 16; i++)
+            e->q[j * 16 + i] = ((low[i] >> (j / 2 % 4 * 2) & 3) | (high[i] >> (j / 2) & 1) << 2) - 4;
+    }
+}
+
+static void exact_iq4_nl(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block);
+    nibbles(block + EL_Q4_0_QS, 0, e->q);
+    for (uint32_t i = 0; i < 32; i++)
+        e->q[i] = el_block_iq4_levels[e->q[i]];
+}
+
+static void exact_iq4_xs(const uint8_t *block, struct exact *e)
+{
+    const float d = el_block_f16(block);
+    const uint32_t high = el_block_u16(block + EL_IQ4_XS_HIGH), low = el_block_u32(block + EL_IQ4_XS_LOW);
+    for (uint32_t j = 0; j < 8; j++) {
+        const int scale = (int)((low >> (4 * j) & 15) | (high >> (2 * j) & 3) << 4);
+        e->ws[j][0] = d * (float)(scale - 32);
+        nibbles(block + EL_IQ4_XS_QS + j * 16, 0, e->q + j * 32);
+        for (uint32_t i = 0; i < 32; i++)
+            e->q[j * 32 + i] = el_block_iq4_levels[e->q[j * 32 + i]];
+    }
+}
+
+static void exact_mxfp4(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_f32_from_bits(block[0] < 2 ? 0x00200000u << block[0] : (uint32_t)(block[0] - 1) << 23);
+    nibbles(block + EL_MXFP4_QS, 0, e->q);
+    for (uint32_t i = 0; i < 32; i++)
+        e->q[i] = el_block_mxfp4_levels[e->q[i]];
+}
+
+static float dot(const int32_t *q, const int8_t *x, uint32_t n)
+{
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += q[i] * x[i];
+    return (float)sum;
+}
+
+/* What 32 columns add, in units of the activations' scale: group j of a block. */
+static float group(const struct exact *e, unsigned flags, uint32_t j, const int8_t *x, const int16_t *sum)
+{
+    const int32_t *const q = e->q + j * GROUP;
+    float s = e->ws[j][0] * dot(q, x, flags & EXACT_HALVES ? GROUP / 2 : GROUP);
+    if (flags & EXACT_HALVES)
+        s = fmaf(e->ws[j][1], dot(q + GROUP / 2, x + GROUP / 2, GROUP / 2), s);
+    if (flags & EXACT_OFFSET)
+        s = fmaf(e->wo[j], (float)(sum[0] + sum[1]), s);
+    if (flags & EXACT_MINS)
+        s = fmaf(-e->wd, (float)(e->m[j][0] * sum[0] + e->m[j][1] * sum[1]), s);
+    return s;
+}
+
+static void product(const struct el_matrix *w, uint64_t row, const struct el_act *x, exact_fn *exact, unsigned flags, float *y,
+                    uint64_t y_stride)
+{
+    const uint32_t block_n = w->enc.e->block_n, block_nbytes = w->enc.e->block_nbytes;
+    for (uint64_t t = 0; t < x->n; t++)
+        y[t * y_stride] = 0;
+    for (uint64_t b = 0; b < w->n_in / block_n; b++) {
+        struct exact e;
+        exact(w->data[0] + row * w->row_nbytes[0] + b * block_nbytes, &e);
+        for (uint64_t t = 0; t < x->n; t++)
+            for (uint32_t j = 0; j < block_n / GROUP; j++) {
+                const uint64_t g = b * (block_n / GROUP) + j;
+                const float s = group(&e, flags, j, x->q8 + t * x->n_pad + g * GROUP, x->sum + t * (x->n_pad / 16) + g * 2);
+                y[t * y_stride] = fmaf(s, x->scale[t * (x->n_pad / GROUP) + g], y[t * y_stride]);
+            }
+    }
+}
+
+#define PRODUCT(id, flags)                                                                                                       \
+    static void matmul_##id##_ref(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,   \
+                                  uint64_t y_stride, void *scratch)                                                              \
+    {                                                                                                                            \
+        (void)scratch;                                                                                                           \
+        for (uint64_t r = 0; r < n_rows; r++)                                                                                    \
+            product(w, row0 + r, x, exact_##id, flags, y + r, y_stride);                                                         \
+    }
+#define PRODUCTS(X)                                                                                                              \
+    X(q8_0, 0)                                                                                                                   \
+    X(q4_0, 0)                                                                                                                   \
+    X(q4_1, EXACT_OFFSET)                                                                                                        \
+    X(q5_0, 0)                                                                                                                   \
+    X(q5_1, EXACT_OFFSET)                                                                                                        \
+    X(q2_k, EXACT_MINS)                                                                                                          \
+    X(q3_k, EXACT_HALVES)                                                                                                        \
+    X(q4_k, EXACT_OFFSET)                                                                                                        \
+    X(q5_k, EXACT_OFFSET)                                                                                                        \
+    X(q6_k, EXACT_HALVES)                                                                                                        \
+    X(iq4_nl, 0)                                                                                                                 \
+    X(iq4_xs, 0)                                                                                                                 \
+    X(mxfp4, 0)
+
+PRODUCTS(PRODUCT)
+
+void el_products_init_ref(struct el_kernels *k)
+{
+#define SET(id, flags)                                                                                                           \
+    k->matmul[EL_ENC_IDX_##id].fn = matmul_##id##_ref;                                                                           \
+    k->matmul[EL_ENC_IDX_##id].form = EL_ACT_Q8;
+    PRODUCTS(SET)
+#undef SET
+}
