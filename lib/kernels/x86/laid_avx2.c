@@ -29,12 +29,16 @@ struct laid_vf {
 };
 
 /* Eight of the sixteen registers hold the sums of a tile; its results stay in memory. */
-enum { LAID_FEW = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_SIGNED_FROM = 129 };
+enum { LAID_FEW = 4, LAID_TOGETHER = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_AHEAD = 8192, LAID_SIGNED_FROM = 129 };
 
 LAID_FN VI v_load(const void *p)
 {
     const __m256i *const v = p;
     return (VI){_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)};
+}
+LAID_FN void v_prefetch(const uint8_t *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 LAID_FN void v_store(void *p, VI v)
 {

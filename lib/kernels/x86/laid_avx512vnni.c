@@ -17,11 +17,15 @@
 #define VF          __m512
 
 /* 12 sums and 12 results of a tile, or 16 of the few tokens, and what they are made of fit 32 registers. */
-enum { LAID_FEW = 8, LAID_STRIPS = 2, LAID_TOKENS = 6 };
+enum { LAID_FEW = 8, LAID_TOGETHER = 8, LAID_STRIPS = 2, LAID_TOKENS = 6, LAID_AHEAD = 8192 };
 
 LAID_FN VI v_load(const void *p)
 {
     return _mm512_loadu_si512(p);
+}
+LAID_FN void v_prefetch(const uint8_t *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 LAID_FN void v_store(void *p, VI v)
 {
