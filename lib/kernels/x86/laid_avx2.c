@@ -29,7 +29,7 @@ struct laid_vf {
 };
 
 /* Eight of the sixteen registers hold the sums of a tile; its results stay in memory. */
-enum { LAID_FEW = 4, LAID_TOGETHER = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_AHEAD = 8192, LAID_SIGNED_FROM = 129 };
+enum { LAID_FEW = 4, LAID_TOGETHER = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_MANY = 8, LAID_AHEAD = 8192, LAID_SIGNED_FROM = 129 };
 
 LAID_FN VI v_load(const void *p)
 {
@@ -75,6 +75,10 @@ LAID_FN VI v_or(VI x, VI y)
 LAID_FN VI v_xor(VI x, VI y)
 {
     return (VI){_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)};
+}
+LAID_FN VI v_add(VI x, VI y)
+{
+    return (VI){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
 }
 LAID_FN VI v_sub(VI x, VI y)
 {

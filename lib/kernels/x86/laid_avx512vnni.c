@@ -17,7 +17,7 @@
 #define VF          __m512
 
 /* 12 sums and 12 results of a tile, or 16 of the few tokens, and what they are made of fit 32 registers. */
-enum { LAID_FEW = 8, LAID_TOGETHER = 8, LAID_STRIPS = 2, LAID_TOKENS = 6, LAID_AHEAD = 8192 };
+enum { LAID_FEW = 8, LAID_TOGETHER = 8, LAID_STRIPS = 2, LAID_TOKENS = 6, LAID_MANY = 32, LAID_AHEAD = 8192 };
 
 LAID_FN VI v_load(const void *p)
 {
@@ -54,6 +54,10 @@ LAID_FN VI v_or(VI a, VI b)
 LAID_FN VI v_xor(VI a, VI b)
 {
     return _mm512_xor_si512(a, b);
+}
+LAID_FN VI v_add(VI a, VI b)
+{
+    return _mm512_add_epi32(a, b);
 }
 LAID_FN VI v_sub(VI a, VI b)
 {
