@@ -501,7 +501,7 @@ struct el_session_opts {
     uint32_t n_ctx;      /* positions per sequence; 0: the model's */
     uint32_t n_seqs;     /* sequences; 0: 1 */
     uint32_t n_batch;    /* rows per el_session_decode; 0: 512 */
-    const char *kv_type_k, *kv_type_v; /* "f32", "f16"; NULL: "f16" */
+    const char *kv_type_k, *kv_type_v; /* "f32", "f16", "q8_0" (heads of a multiple of 32); NULL: "f16" */
     unsigned n_threads;  /* 0: all cores */
 };
 EL_API EL_MUST_CHECK enum el_status el_session_open(const struct el_model *model, const struct el_session_opts *opts,

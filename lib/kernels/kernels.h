@@ -10,6 +10,7 @@
 #define EL_KERNELS_KERNELS_H
 
 #include "base/cpu.h"
+#include "kernels/attn.h"
 #include "tensor/encoding.h"
 #include "tensor/layout.h"
 
@@ -55,28 +56,6 @@ typedef void el_decode_fn(const struct el_matrix *m, uint64_t row0, uint64_t n_r
 /* y[r - row0] = sum_k W[r, k] x[k] for r in [row0, row0 + n_rows), x [n_in] f32 */
 typedef void el_decode_dot_fn(const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const float *x, float *y);
 
-/*
- * Attention of one query row for one head over its visible positions: out = sum_p softmax(scale q K^T)_p V_p. Online softmax
- * (Milakov and Gimelshein 2018, arXiv:1805.02867) over chunks of EL_ATTN_CHUNK positions: no more scores than that exist at a
- * time.
- */
-enum { EL_ATTN_CHUNK = 256 };
-struct el_attn_args {
-    const float *q;                            /* [d] f32, already rotated */
-    const void *k, *v;                         /* first visible position; rows of d elements of kv type */
-    uint64_t k_stride_nbytes, v_stride_nbytes; /* between positions */
-    uint64_t n_pos;                            /* visible positions, >= 1 */
-    uint32_t d;
-    float scale;       /* of scores */
-    float cap;         /* not 0: scores s become cap tanh(s / cap) */
-    bool k_f16, v_f16; /* else f32 */
-    float *out;        /* [d] f32, not overlapping the inputs */
-};
-typedef void el_attn_fn(const struct el_attn_args *a);
-
-/* x = cap tanh(x / cap), elementwise [n]    (Bello et al., arXiv:1611.09940, section 5.2) */
-void el_soft_cap(float *x, uint64_t n, float cap);
-
 struct el_kernels {
     enum el_cpu_level level;
 
@@ -99,7 +78,7 @@ struct el_kernels {
     /* q8, scale, sum of n rows, as said at struct el_act. */
     void (*quantize_act)(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int16_t *sum);
 
-    el_attn_fn *attn;
+    el_attn_fn *attn; /* see kernels/attn.h */
 
     /* y = x / sqrt(mean(x^2) + eps) * gain          rows [n, d]; y may be x */
     void (*rmsnorm)(const float *x, const float *gain, float eps, uint64_t n, uint64_t d, float *y);
@@ -111,6 +90,9 @@ struct el_kernels {
     void (*gelu_tanh)(const float *x, uint64_t n, float *y);
     void (*add)(float *y, const float *x, uint64_t n);           /* y += x */
     void (*axpy)(float *y, float a, const float *x, uint64_t n); /* y += a x */
+    /* y = a y + b x, every product and the sum rounded */
+    void (*axpby)(float *y, float a, const float *x, float b, uint64_t n);
+    void (*divide)(float *y, float by, uint64_t n); /* y /= by */
     /*
      * Rotates one head in place: pairs (x[i], x[i + n_rot/2]), i < n_rot/2, by the angles whose cos, sin [n_rot/2] are given.
      */

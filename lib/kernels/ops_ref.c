@@ -100,6 +100,18 @@ void el_axpy_ref(float *y, float a, const float *x, uint64_t n)
         y[i] += a * x[i];
 }
 
+void el_axpby_ref(float *y, float a, const float *x, float b, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        y[i] = a * y[i] + b * x[i];
+}
+
+void el_divide_ref(float *y, float by, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        y[i] /= by;
+}
+
 void el_rope_ref(float *x, const float *cos, const float *sin, uint32_t n_rot)
 {
     const uint32_t half = n_rot / 2;

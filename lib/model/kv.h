@@ -3,6 +3,7 @@
 #define EL_MODEL_KV_H
 
 #include "base/err.h"
+#include "kernels/attn.h"
 
 struct el_kv_dims {
     uint32_t n_seqs, n_layers, n_kv_heads, n_ctx, d_head;
@@ -10,7 +11,8 @@ struct el_kv_dims {
 /* One of keys or values. */
 struct el_kv_half {
     uint8_t *data;
-    bool f16; /* else f32 */
+    enum el_kv_type type;
+    bool is_key;
     uint64_t nbytes;
     uint64_t row_nbytes; /* one head at one position */
 };
@@ -26,11 +28,12 @@ struct el_kv {
     uint32_t *n_past; /* [n_seqs] positions held */
 };
 
-/* Takes all memory. EL_E_MEMORY says how much was wanted. */
-enum el_status el_kv_open(struct el_kv *kv, const struct el_kv_dims *dims, bool k_f16, bool v_f16, struct el_err *err);
+/* Takes all memory. EL_E_MEMORY says how much was wanted; EL_E_USAGE q8_0 with heads that are not a multiple of its blocks. */
+enum el_status el_kv_open(struct el_kv *kv, const struct el_kv_dims *dims, enum el_kv_type k_type, enum el_kv_type v_type,
+                          struct el_err *err);
 void el_kv_close(struct el_kv *kv);
 
-/* Position `pos` of a head; positions follow each other row_nbytes apart. */
-void *el_kv_at(const struct el_kv *kv, const struct el_kv_half *half, uint32_t seq, uint32_t layer, uint32_t head, uint32_t pos);
+/* The store of a head, tiled as kernels/attn.h says, from position 0 on. */
+void *el_kv_head(const struct el_kv *kv, const struct el_kv_half *half, uint32_t seq, uint32_t layer, uint32_t head);
 
 #endif

@@ -63,6 +63,18 @@ struct el_routing {
     float *pick_p;
 };
 
+/* How attention goes over the batch, and its memory; see model/attention.h. */
+struct el_attn_runs {
+    uint32_t *first_row; /* [n + 1] runs: rows of one sequence that follow each other */
+    uint64_t n;
+    uint8_t *scratch; /* one piece per thread */
+    uint64_t scratch_nbytes;
+    uint64_t n_pieces;         /* so many pieces of work, or more, are not split over chunks */
+    _Atomic(uint32_t) *n_done; /* [n_pieces] spans of a piece that are done */
+    uint8_t *parts;            /* [n_parts] of part_nbytes */
+    uint64_t n_parts, part_nbytes;
+};
+
 /* Called before every multiplication with a weight, in the thread that decodes: w, the expert (0 without), the rows it reads. */
 typedef void el_observe_fn(void *user, const struct el_weight *w, uint32_t expert, const struct el_act *x);
 enum { EL_MAX_OBSERVERS = 8 };
@@ -88,6 +100,7 @@ struct el_run {
     struct el_rows_buf b[EL_B_COUNT];
     struct el_activation act;
     struct el_routing routing;
+    struct el_attn_runs attn;
     struct el_rope_table {
         double *freqs;    /* [n_rot / 2] */
         float *cos, *sin; /* [n, n_rot / 2] of the batch's positions */

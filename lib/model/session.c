@@ -1,5 +1,6 @@
 /* Sessions: all memory for running sequences, taken at once, and the loop over layers. */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -72,6 +73,24 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static void take_attn(struct arena *a, struct el_session *s)
+{
+    struct el_attn_runs *const to = &s->run.attn;
+    const unsigned n_threads = el_pool_n(s->run.pool);
+    struct el_attn_sizes sizes;
+    el_attention_sizes(s->run.hp, s->kv.dims.n_ctx, s->n_batch, n_threads, &sizes);
+    to->first_row = take(a, sizes.n_runs + 1, 1, sizeof *to->first_row);
+    to->scratch_nbytes = sizes.scratch_nbytes;
+    to->scratch = take(a, n_threads, sizes.scratch_nbytes, 1);
+    to->n_pieces = sizes.n_pieces;
+    to->n_done = take(a, sizes.n_pieces, 1, sizeof *to->n_done);
+    for (uint64_t i = 0; to->n_done && i < sizes.n_pieces; i++)
+        atomic_init(&to->n_done[i], 0);
+    to->n_parts = sizes.n_parts;
+    to->part_nbytes = sizes.part_nbytes;
+    to->parts = take(a, sizes.n_parts, sizes.part_nbytes, 1);
+}
+
 static void lay_out(struct arena *a, struct el_session *s)
 {
     struct el_run *const run = &s->run;
@@ -109,6 +128,7 @@ static void lay_out(struct arena *a, struct el_session *s)
     run->routing.pick_p = take(a, n, hp->n_experts_used, sizeof(float));
     take_rope(a, &run->rope, n, hp->n_rot / 2);
     take_rope(a, &run->rope_local, n, hp->rope_theta_local != 0 ? hp->n_rot / 2 : 0);
+    take_attn(a, s);
     run->out_rows = take(a, n, 1, sizeof(uint32_t));
     s->out_of_row = take(a, n, 1, sizeof(uint32_t));
     s->next_pos = take(a, s->kv.dims.n_seqs, 1, sizeof(uint32_t));
@@ -134,12 +154,14 @@ static enum el_status make_arena(struct el_session *s, struct el_err *err)
 
 /* ---- opening ---- */
 
-static enum el_status kv_type(const char *name, const char *which, bool *f16, struct el_err *err)
+static enum el_status kv_type(const char *name, const char *which, enum el_kv_type *type, struct el_err *err)
 {
-    if (name && strcmp(name, "f16") != 0 && strcmp(name, "f32") != 0)
-        return el_fail(err, EL_E_USAGE, "%s cache type '%.64s', known are f32, f16", which, name);
-    *f16 = !name || strcmp(name, "f16") == 0;
-    return EL_OK;
+    for (int i = 0; i < EL_KV_TYPES; i++) {
+        *type = (enum el_kv_type)i;
+        if (strcmp(name ? name : "f16", el_kv_type_name(*type)) == 0)
+            return EL_OK;
+    }
+    return el_fail(err, EL_E_USAGE, "%s cache type '%.64s', known are f32, f16, q8_0", which, name);
 }
 
 static enum el_status open_session(struct el_session *s, const struct el_session_opts *opts, struct el_err *err)
@@ -148,10 +170,10 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     const bool learned_positions = el_weight_at(&m->weights, EL_R_POS_EMBD, 0) != NULL;
     struct el_kv_dims dims = {opts->n_seqs ? opts->n_seqs : 1, m->hp.n_layers, m->hp.n_kv_heads,
                               opts->n_ctx ? opts->n_ctx : m->hp.n_ctx_train, m->hp.d_head};
-    bool k_f16 = true, v_f16 = true;
+    enum el_kv_type k_type = EL_KV_F16, v_type = EL_KV_F16;
     EL_TRY(el_cpu_check_env(err));
-    EL_TRY(kv_type(opts->kv_type_k, "key", &k_f16, err));
-    EL_TRY(kv_type(opts->kv_type_v, "value", &v_f16, err));
+    EL_TRY(kv_type(opts->kv_type_k, "key", &k_type, err));
+    EL_TRY(kv_type(opts->kv_type_v, "value", &v_type, err));
     if (dims.n_seqs > MAX_SEQS)
         return el_fail(err, EL_E_USAGE, "%u sequences, at most %d", dims.n_seqs, MAX_SEQS);
     if (dims.n_ctx > EL_MAX_CTX)
@@ -179,7 +201,7 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     s->run.kv = &s->kv;
     s->run.act.of = EL_B_COUNT;
     EL_TRY(el_pool_open(opts->n_threads, &s->run.pool, err));
-    EL_TRY(el_kv_open(&s->kv, &dims, k_f16, v_f16, err));
+    EL_TRY(el_kv_open(&s->kv, &dims, k_type, v_type, err));
     EL_TRY(make_arena(s, err));
     const bool is_long = dims.n_ctx > m->hp.rope_ctx_original && el_weight_at(&m->weights, EL_R_ROPE_LONG, 0);
     const struct el_weight *factors = el_weight_at(&m->weights, EL_R_ROPE_FREQS, 0);
@@ -271,6 +293,7 @@ static void begin_batch(struct el_session *s, const struct el_row *rows, uint32_
         if (run->hp->rope_theta_local != 0)
             set_angles(run->hp, &run->rope_local, i, rows[i].pos);
     }
+    el_attention_begin(run);
 }
 
 /* All layers. With check: stops after the first step that gives a value that is not finite, and names it. */

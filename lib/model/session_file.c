@@ -7,12 +7,18 @@
 #include "base/checked.h"
 #include "base/cursor.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/sha256.h"
 #include "edgellm.h"
 #include "model/model.h"
 
 static const char magic[8] = {'E', 'D', 'G', 'E', 'L', 'L', 'M', 'S'};
-enum { LEVEL_CHARS = 16, HEADER_NBYTES = 8 + 7 * 4 + LEVEL_CHARS + EL_MODEL_HASH_CHARS + 4, HASH_CHARS = 64 };
+enum {
+    LEVEL_CHARS = 16,
+    ROWS_AT_A_TIME = 256,
+    HEADER_NBYTES = 8 + 7 * 4 + LEVEL_CHARS + EL_MODEL_HASH_CHARS + 4,
+    HASH_CHARS = 64
+};
 
 static enum el_status check_hash(const char *model_hash, struct el_err *err)
 {
@@ -54,8 +60,8 @@ static enum el_status put_header(struct writer *w, const struct el_kv *kv, const
     p = put_u32(p, kv->dims.n_layers);
     p = put_u32(p, kv->dims.n_kv_heads);
     p = put_u32(p, kv->dims.d_head);
-    p = put_u32(p, kv->k.f16);
-    p = put_u32(p, kv->v.f16);
+    p = put_u32(p, kv->k.type);
+    p = put_u32(p, kv->v.type);
     p = put_u32(p, kv->way);
     memcpy(p, level, strnlen(level, LEVEL_CHARS));
     memcpy(p + LEVEL_CHARS, model_hash, EL_MODEL_HASH_CHARS);
@@ -63,13 +69,25 @@ static enum el_status put_header(struct writer *w, const struct el_kv *kv, const
     return put(w, h, sizeof h, err);
 }
 
+/* Positions follow each other in the file: they are gathered from their tiles, a piece at a time. */
 static enum el_status put_half(struct writer *w, const struct el_kv *kv, const struct el_kv_half *half, uint32_t seq,
                                uint32_t n_ids, struct el_err *err)
 {
-    for (uint32_t l = 0; l < kv->dims.n_layers; l++)
-        for (uint32_t h = 0; h < kv->dims.n_kv_heads; h++)
-            EL_TRY(put(w, el_kv_at(kv, half, seq, l, h, 0), n_ids * half->row_nbytes, err));
-    return EL_OK;
+    uint8_t *const rows = el_alloc_array(ROWS_AT_A_TIME, half->row_nbytes);
+    if (!rows)
+        return el_fail(err, EL_E_MEMORY, "out of memory for a piece of the KV cache");
+    enum el_status status = EL_OK;
+    for (uint32_t i = 0; i < kv->dims.n_layers * kv->dims.n_kv_heads && status == EL_OK; i++) {
+        const void *const head = el_kv_head(kv, half, seq, i / kv->dims.n_kv_heads, i % kv->dims.n_kv_heads);
+        for (uint32_t pos = 0; pos < n_ids && status == EL_OK; pos += ROWS_AT_A_TIME) {
+            const uint32_t n = n_ids - pos < ROWS_AT_A_TIME ? n_ids - pos : ROWS_AT_A_TIME;
+            for (uint32_t r = 0; r < n; r++)
+                el_kv_get_row(half->type, half->is_key, kv->dims.d_head, head, pos + r, rows + r * half->row_nbytes);
+            status = put(w, rows, n * half->row_nbytes, err);
+        }
+    }
+    el_free(rows);
+    return status;
 }
 
 static enum el_status write_all(struct writer *w, const struct el_kv *kv, uint32_t seq, const char *model_hash,
@@ -127,14 +145,14 @@ static enum el_status check_number(const char *what, const char *name, uint32_t 
     return el_fail(err, EL_E_UNSUPPORTED, "%s: made with %s %u, this run has %u", what, name, found, want);
 }
 
-static enum el_status check_type(const char *what, const char *name, uint32_t found, bool f16, struct el_err *err)
+static enum el_status check_type(const char *what, const char *name, uint32_t found, enum el_kv_type want, struct el_err *err)
 {
-    if (found > 1)
-        return el_fail(err, EL_E_FORMAT, "%s: type %u of %s, known are 0 and 1", what, found, name);
-    if ((found == 1) == f16)
+    if (found >= EL_KV_TYPES)
+        return el_fail(err, EL_E_FORMAT, "%s: type %u of %s, known are 0 to %d", what, found, name, EL_KV_TYPES - 1);
+    if (found == want)
         return EL_OK;
-    return el_fail(err, EL_E_UNSUPPORTED, "%s: made with %s of type %s, this run has %s", what, name, found ? "f16" : "f32",
-                   f16 ? "f16" : "f32");
+    return el_fail(err, EL_E_UNSUPPORTED, "%s: made with %s of type %s, this run has %s", what, name,
+                   el_kv_type_name((enum el_kv_type)found), el_kv_type_name(want));
 }
 
 static enum el_status check_way(const char *what, uint32_t found, uint32_t want, struct el_err *err)
@@ -185,8 +203,8 @@ static enum el_status read_header(struct el_cursor *c, const struct el_kv *kv, c
     EL_TRY(check_number(what, "layers", n[0], kv->dims.n_layers, err));
     EL_TRY(check_number(what, "heads of keys and values", n[1], kv->dims.n_kv_heads, err));
     EL_TRY(check_number(what, "a head size of", n[2], kv->dims.d_head, err));
-    EL_TRY(check_type(what, "keys", n[3], kv->k.f16, err));
-    EL_TRY(check_type(what, "values", n[4], kv->v.f16, err));
+    EL_TRY(check_type(what, "keys", n[3], kv->k.type, err));
+    EL_TRY(check_type(what, "values", n[4], kv->v.type, err));
     EL_TRY(check_way(what, n[5], kv->way, err));
     if (strncmp((const char *)level, el_cpu_level(), LEVEL_CHARS) != 0)
         return el_fail(err, EL_E_UNSUPPORTED, "%s: made at the CPU level %.16s, this run is at %s", what, (const char *)level,
@@ -200,8 +218,9 @@ static void take_half(struct el_cursor *c, const struct el_kv *kv, const struct 
     for (uint32_t l = 0; l < kv->dims.n_layers; l++)
         for (uint32_t h = 0; h < kv->dims.n_kv_heads; h++) {
             const uint8_t *const from = el_cursor_bytes(c, n_ids * half->row_nbytes);
-            if (from && n_taken)
-                memcpy(el_kv_at(kv, half, seq, l, h, 0), from, n_taken * half->row_nbytes);
+            void *const head = el_kv_head(kv, half, seq, l, h);
+            for (uint64_t pos = 0; from && pos < n_taken; pos++)
+                el_kv_put_row(half->type, half->is_key, kv->dims.d_head, head, pos, from + pos * half->row_nbytes);
         }
 }
 

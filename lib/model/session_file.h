@@ -1,10 +1,11 @@
 /*
  * One sequence's keys and values as a file (the prompt cache). Little-endian, without padding:
  *
- *   u8[8] "EDGELLMS"   u32 version 2   u32 n_layers, n_kv_heads, d_head   u32 type of keys, of values (0 f32, 1 f16)
+ *   u8[8] "EDGELLMS"   u32 version 2   u32 n_layers, n_kv_heads, d_head   u32 type of keys, of values (0 f32, 1 f16, 2 q8_0)
  *   u32 enum el_kv_way   u8[16] CPU level, padded with NULs   u8[64] hash of the model, lower-case hex
  *   u32 n_ids   i32[n_ids] tokens
- *   keys [n_layers, n_kv_heads, n_ids, d_head]   values, the same   u8[64] SHA-256 of all before it, lower-case hex
+ *   keys [n_layers, n_kv_heads, n_ids, d_head]   values, the same (q8_0: [d_head / 32] of an f16 scale and 32 codes)
+ *   u8[64] SHA-256 of all before it, lower-case hex
  *
  * The CPU level is part of it because levels add floats in different orders: what was read back would not be what would have been
  * computed.

@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
         return 0;
     const int repair = data[0] & 1;
     uint8_t *const bytes = malloc(nbytes + 64);
-    require(bytes && el_kv_open(&kv, &dims, true, false, &err) == EL_OK, "memory", &err);
+    require(bytes && el_kv_open(&kv, &dims, EL_KV_F16, EL_KV_F32, &err) == EL_OK, "memory", &err);
     memcpy(bytes, data + 1, nbytes - 1);
     size_t n_bytes = nbytes - 1;
     if (repair) {

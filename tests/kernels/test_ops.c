@@ -42,7 +42,7 @@ static double ulps(float got, double want)
     return fabs((double)got - want) / unit;
 }
 
-TEST(ops, add_axpy_rope_have_the_bits_of_the_reference)
+TEST(ops, add_axpy_axpby_divide_rope_have_the_bits_of_the_reference)
 {
     uint64_t seed = 1;
     struct el_kernels ref;
@@ -54,9 +54,14 @@ TEST(ops, add_axpy_rope_have_the_bits_of_the_reference)
         ref.add(added, x, n);
         ref.axpy(axpied, 0.37f, x, n);
         ref.rope(roped, c, s, (uint32_t)n);
+        float *const both = copy_floats(y0, n), *const divided = copy_floats(y0, n);
+        ref.axpby(both, 1.7f, x, -0.37f, n);
+        ref.divide(divided, 0.37f, n);
         for (uint64_t i = 0; i < n; i++) {
             CHECK(added[i] == y0[i] + x[i]);
             CHECK(axpied[i] == y0[i] + 0.37f * x[i]);
+            CHECK(both[i] == 1.7f * y0[i] + -0.37f * x[i]);
+            CHECK(divided[i] == y0[i] / 0.37f);
         }
         FOR_EACH_LEVEL(k)
         {
@@ -66,6 +71,12 @@ TEST(ops, add_axpy_rope_have_the_bits_of_the_reference)
             memcpy(y, y0, n * 4);
             k.axpy(y, 0.37f, x, n);
             CHECK(same_bits(y, axpied, n));
+            memcpy(y, y0, n * 4);
+            k.axpby(y, 1.7f, x, -0.37f, n);
+            CHECK(same_bits(y, both, n));
+            memcpy(y, y0, n * 4);
+            k.divide(y, 0.37f, n);
+            CHECK(same_bits(y, divided, n));
             memcpy(y, y0, n * 4);
             k.rope(y, c, s, (uint32_t)n);
             CHECK(same_bits(y, roped, n));

@@ -184,7 +184,9 @@ TEST(session, options)
         enum el_status status;
         const char *says;
     } bad[] = {
-        {{.kv_type_k = "q8_0"}, EL_E_USAGE, "key cache type 'q8_0', known are f32, f16"},
+        {{.kv_type_k = "q8_0"}, EL_E_USAGE, "key cache type 'q8_0', which needs heads of a multiple of 32; this model's have 8"},
+        {{.kv_type_v = "q8_0"}, EL_E_USAGE, "value cache type 'q8_0', which needs heads"},
+        {{.kv_type_k = "q4_0"}, EL_E_USAGE, "key cache type 'q4_0', known are f32, f16, q8_0"},
         {{.kv_type_v = ""}, EL_E_USAGE, "value cache type ''"},
         {{.n_seqs = 1u << 20}, EL_E_USAGE, "sequences"},
         {{.n_ctx = UINT32_MAX}, EL_E_USAGE, "context of 4294967295"},

@@ -1,6 +1,6 @@
 /*
  * AVX2: everything but matrix products and attention. The last elements go through the same instructions, padded with zeros, so
- * that an element's bits do not depend on its place. add, axpy and rope round every product and every sum as the reference does.
+ * that an element's bits do not depend on its place. add, axpy, axpby and rope round every product and every sum as the reference does.
  */
 #include <float.h>
 #include <math.h>
@@ -174,6 +174,20 @@ EL_AVX2 static void axpy_avx2(float *y, float a, const float *x, uint64_t n)
         store(y + i, n - i, _mm256_add_ps(load(y + i, n - i), _mm256_mul_ps(_mm256_set1_ps(a), load(x + i, n - i))));
 }
 
+EL_AVX2 static void axpby_avx2(float *y, float a, const float *x, float b, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i += LANES) {
+        const __m256 ay = _mm256_mul_ps(_mm256_set1_ps(a), load(y + i, n - i));
+        store(y + i, n - i, _mm256_add_ps(ay, _mm256_mul_ps(_mm256_set1_ps(b), load(x + i, n - i))));
+    }
+}
+
+EL_AVX2 static void divide_avx2(float *y, float by, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i += LANES)
+        store(y + i, n - i, _mm256_div_ps(load(y + i, n - i), _mm256_set1_ps(by)));
+}
+
 EL_AVX2 static void rope_avx2(float *x, const float *cos, const float *sin, uint32_t n_rot)
 {
     const uint32_t half = n_rot / 2;
@@ -229,6 +243,8 @@ void el_kernels_init_avx2(struct el_kernels *k)
     k->gelu_tanh = gelu_tanh_avx2;
     k->add = add_avx2;
     k->axpy = axpy_avx2;
+    k->axpby = axpby_avx2;
+    k->divide = divide_avx2;
     k->rope = rope_avx2;
     k->f32_to_f16 = f32_to_f16_avx2;
     k->f16_to_f32 = f16_to_f32_avx2;

@@ -1,6 +1,7 @@
 /*
  * AVX-512: everything but matrix products and attention. The last elements go through the same instructions under a mask, so that
- * an element's bits do not depend on its place. add, axpy and rope round every product and every sum as the reference does.
+ * an element's bits do not depend on its place. add, axpy, axpby and rope
+ * round every product and every sum as the reference does.
  */
 #include <float.h>
 #include <math.h>
@@ -149,6 +150,24 @@ EL_AVX512 static void axpy_avx512(float *y, float a, const float *x, uint64_t n)
     }
 }
 
+EL_AVX512 static void axpby_avx512(float *y, float a, const float *x, float b, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i += LANES) {
+        const __mmask16 m = el_left_avx512(n - i);
+        const __m512 ay = _mm512_mul_ps(_mm512_set1_ps(a), _mm512_maskz_loadu_ps(m, y + i));
+        const __m512 bx = _mm512_mul_ps(_mm512_set1_ps(b), _mm512_maskz_loadu_ps(m, x + i));
+        _mm512_mask_storeu_ps(y + i, m, _mm512_add_ps(ay, bx));
+    }
+}
+
+EL_AVX512 static void divide_avx512(float *y, float by, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i += LANES) {
+        const __mmask16 m = el_left_avx512(n - i);
+        _mm512_mask_storeu_ps(y + i, m, _mm512_div_ps(_mm512_maskz_loadu_ps(m, y + i), _mm512_set1_ps(by)));
+    }
+}
+
 EL_AVX512 static void rope_avx512(float *x, const float *cos, const float *sin, uint32_t n_rot)
 {
     const uint32_t half = n_rot / 2;
@@ -201,6 +220,8 @@ void el_kernels_init_avx512(struct el_kernels *k)
     k->gelu_tanh = gelu_tanh_avx512;
     k->add = add_avx512;
     k->axpy = axpy_avx512;
+    k->axpby = axpby_avx512;
+    k->divide = divide_avx512;
     k->rope = rope_avx512;
     k->f32_to_f16 = f32_to_f16_avx512;
     k->f16_to_f32 = f16_to_f32_avx512;
