@@ -3,9 +3,10 @@
  *
  *     generation << 32 | OPEN | number of workers inside
  *
- * Whoever is inside takes chunks from a shared counter until none is left. The caller works too; when the counter is used up it
- * closes the door and waits for those inside only. A worker that is late (not scheduled, still waking up) finds the door closed
- * and has missed nothing: nobody waits for a thread that the operating system does not run.
+ * Each thread has a range of chunks that follow each other, so that it reads memory in one piece and touches a counter of its own;
+ * whoever is inside takes from its own range first, then from the others', until none is left. The caller works too; when all
+ * ranges are used up it closes the door and waits for those inside only. A worker that is late (not scheduled, still waking up)
+ * finds the door closed and has missed nothing: nobody waits for a thread that the operating system does not run.
  */
 #include "base/threads.h"
 
@@ -31,8 +32,11 @@
 #define CPU_RELAX() ((void)0)
 #endif
 
-/* A few tens of microseconds: longer than what lies between two matrix products, shorter than a time slice. */
-enum { SPIN_TURNS = 2000, CACHE_LINE = 64 };
+/*
+ * Some twenty microseconds of spinning, longer than what lies between two matrix products; then some two hundred, longer than what
+ * lies between two tokens, in which any other thread that wants the CPU gets it; then sleep, from which waking takes sixty.
+ */
+enum { SPIN_TURNS = 1000, YIELD_TURNS = 400, CACHE_LINE = 64 };
 
 #define STATE_OPEN       ((uint64_t)1 << 31)
 #define STATE_INSIDE     (STATE_OPEN - 1)
@@ -44,18 +48,24 @@ struct worker {
     pthread_t thread;
 };
 
+/* The chunks of a thread that nobody took, numbered through all; on a cache line of its own. */
+struct range {
+    _Alignas(CACHE_LINE) atomic_uint_fast64_t next;
+    uint64_t end;
+};
+
 struct el_pool {
     /* Written by the caller while nobody is inside. */
     el_task_fn *fn;
     void *arg;
     uint64_t n_items, chunk;
+    struct range *ranges; /* [n] */
 
     unsigned n; /* threads, the caller included */
-    unsigned spin_turns;
+    unsigned spin_turns, yield_turns;
     struct worker *workers; /* [n - 1] used */
 
     _Alignas(CACHE_LINE) atomic_uint_fast64_t state;
-    _Alignas(CACHE_LINE) atomic_uint_fast64_t next; /* first item that nobody took */
     _Alignas(CACHE_LINE) atomic_uint n_sleeping;    /* workers that wait for the next generation on `work` */
     atomic_bool caller_sleeps, stop;
     pthread_mutex_t lock;
@@ -64,23 +74,48 @@ struct el_pool {
 
 static void take_chunks(struct el_pool *p, unsigned thread)
 {
-    for (;;) {
-        const uint64_t begin = atomic_fetch_add_explicit(&p->next, p->chunk, memory_order_relaxed);
-        if (begin >= p->n_items)
-            return;
-        const uint64_t left = p->n_items - begin;
-        p->fn(p->arg, begin, begin + (left < p->chunk ? left : p->chunk), thread);
+    for (unsigned i = 0; i < p->n; i++) {
+        struct range *const from = &p->ranges[(thread + i) % p->n];
+        /* Looking first keeps the cache line where it is when nothing is left. */
+        while (atomic_load_explicit(&from->next, memory_order_relaxed) < from->end) {
+            const uint64_t c = atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed);
+            if (c >= from->end)
+                break;
+            const uint64_t begin = c * p->chunk, left = p->n_items - begin;
+            p->fn(p->arg, begin, begin + (left < p->chunk ? left : p->chunk), thread);
+        }
     }
+}
+
+static void deal_chunks(struct el_pool *p)
+{
+    const uint64_t n = (p->n_items + p->chunk - 1) / p->chunk, each = n / p->n, more = n % p->n;
+    uint64_t at = 0;
+    for (unsigned i = 0; i < p->n; i++) {
+        atomic_store_explicit(&p->ranges[i].next, at, memory_order_relaxed);
+        at += each + (i < more);
+        p->ranges[i].end = at;
+    }
+}
+
+/* One turn of waiting, the i-th; false when it is time to sleep. */
+static bool wait_a_turn(const struct el_pool *p, unsigned i)
+{
+    if (i < p->spin_turns)
+        CPU_RELAX();
+    else if (i < p->spin_turns + p->yield_turns)
+        sched_yield();
+    else
+        return false;
+    return true;
 }
 
 /* Waits until there is a generation other than `seen`; false when the pool closes. */
 static bool wait_for_work(struct el_pool *p, uint64_t seen)
 {
-    for (unsigned i = 0; i < p->spin_turns; i++) {
+    for (unsigned i = 0; wait_a_turn(p, i); i++)
         if (atomic_load_explicit(&p->state, memory_order_relaxed) / STATE_GENERATION != seen)
             return true;
-        CPU_RELAX();
-    }
     pthread_mutex_lock(&p->lock);
     /*
      * Sequentially consistent on both sides: the caller writes the state, then reads n_sleeping; this writes n_sleeping, then
@@ -125,11 +160,9 @@ static void *work(void *arg)
 
 static void wait_until_empty(struct el_pool *p)
 {
-    for (unsigned i = 0; i < p->spin_turns; i++) {
+    for (unsigned i = 0; wait_a_turn(p, i); i++)
         if ((atomic_load_explicit(&p->state, memory_order_acquire) & STATE_INSIDE) == 0)
             return;
-        CPU_RELAX();
-    }
     pthread_mutex_lock(&p->lock);
     atomic_store(&p->caller_sleeps, true);
     while ((atomic_load(&p->state) & STATE_INSIDE) != 0)
@@ -150,7 +183,7 @@ void el_pool_run(struct el_pool *pool, uint64_t n_items, uint64_t chunk, el_task
     pool->arg = arg;
     pool->n_items = n_items;
     pool->chunk = chunk;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    deal_chunks(pool);
     const uint64_t generation = atomic_load_explicit(&pool->state, memory_order_relaxed) / STATE_GENERATION + 1;
     atomic_store(&pool->state, (generation & UINT32_MAX) * STATE_GENERATION | STATE_OPEN);
     if (atomic_load(&pool->n_sleeping)) {
@@ -200,17 +233,22 @@ enum el_status el_pool_open(unsigned n_threads, struct el_pool **pool, struct el
         return el_fail(err, EL_E_MEMORY, "out of memory for a thread pool");
     memset(p, 0, sizeof *p);
     p->workers = el_calloc_array(n, sizeof *p->workers);
-    if (!p->workers) {
+    p->ranges = el_alloc_aligned(n * sizeof *p->ranges);
+    if (!p->workers || !p->ranges) {
+        el_free(p->workers);
+        el_free_aligned(p->ranges);
         el_free_aligned(p);
         return el_fail(err, EL_E_MEMORY, "out of memory for %u threads", n);
     }
     atomic_init(&p->state, 0);
-    atomic_init(&p->next, 0);
+    for (unsigned i = 0; i < n; i++)
+        atomic_init(&p->ranges[i].next, 0);
     atomic_init(&p->n_sleeping, 0);
     atomic_init(&p->caller_sleeps, false);
     atomic_init(&p->stop, false);
     /* With more threads than CPUs, who spins keeps another from working. */
     p->spin_turns = n <= n_cpus ? SPIN_TURNS : 0;
+    p->yield_turns = n <= n_cpus ? YIELD_TURNS : 0;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->done, NULL);
@@ -233,6 +271,7 @@ void el_pool_close(struct el_pool *p)
     pthread_cond_destroy(&p->work);
     pthread_mutex_destroy(&p->lock);
     el_free(p->workers);
+    el_free_aligned(p->ranges);
     el_free_aligned(p);
 }
 

@@ -93,6 +93,7 @@ struct el_kernels {
     /* y = a y + b x, every product and the sum rounded */
     void (*axpby)(float *y, float a, const float *x, float b, uint64_t n);
     void (*divide)(float *y, float by, uint64_t n); /* y /= by */
+    bool (*all_finite)(const float *x, uint64_t n); /* neither a NaN nor an infinity among them */
     /*
      * Rotates one head in place: pairs (x[i], x[i + n_rot/2]), i < n_rot/2, by the angles whose cos, sin [n_rot/2] are given.
      */

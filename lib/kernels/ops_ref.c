@@ -112,6 +112,14 @@ void el_divide_ref(float *y, float by, uint64_t n)
         y[i] /= by;
 }
 
+bool el_all_finite_ref(const float *x, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (!(fabsf(x[i]) <= FLT_MAX))
+            return false;
+    return true;
+}
+
 void el_rope_ref(float *x, const float *cos, const float *sin, uint32_t n_rot)
 {
     const uint32_t half = n_rot / 2;

@@ -347,15 +347,9 @@ static void scatter_add(struct el_run *run, uint32_t expert, enum el_buffer src,
 static bool all_finite(struct el_run *run, enum el_buffer x)
 {
     const struct el_rows_buf *const b = &run->b[x];
-    for (uint64_t r = 0; r < b->n; r++) {
-        /* x * 0 is 0 for a finite x and NaN else, and NaN stays in the sum. */
-        const float *const row = row_at(run, x, r);
-        float sum = 0;
-        for (uint64_t i = 0; i < b->n_cols; i++)
-            sum += row[i] * 0.0f;
-        if (sum != 0.0f)
+    for (uint64_t r = 0; r < b->n; r++)
+        if (!run->kernels->all_finite(row_at(run, x, r), b->n_cols))
             return false;
-    }
     return true;
 }
 

@@ -85,6 +85,28 @@ TEST(ops, add_axpy_axpby_divide_rope_have_the_bits_of_the_reference)
     }
 }
 
+TEST(ops, all_finite_sees_every_place)
+{
+    static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
+    uint64_t seed = 2;
+    for (uint64_t n = 0; n <= 70; n++) {
+        float *const x = random_floats(n, 120, &seed);
+        if (n)
+            x[n - 1] = FLT_MAX;
+        FOR_EACH_LEVEL(k)
+        {
+            CHECK(k.all_finite(x, n));
+            for (uint64_t i = 0; i < n; i++) {
+                const float was = x[i];
+                x[i] = bad[i % 4];
+                CHECK(!k.all_finite(x, n));
+                x[i] = was;
+            }
+        }
+        trap_free_all();
+    }
+}
+
 TEST(ops, rope_is_a_rotation)
 {
     FOR_EACH_LEVEL(k)

@@ -188,6 +188,22 @@ EL_AVX2 static void divide_avx2(float *y, float by, uint64_t n)
         store(y + i, n - i, _mm256_div_ps(load(y + i, n - i), _mm256_set1_ps(by)));
 }
 
+EL_AVX2 static bool all_finite_avx2(const float *x, uint64_t n)
+{
+    /* x * 0 is 0 for a finite x and a NaN else, and a NaN stays one in a sum. */
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 a = zero, b = zero;
+    uint64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        a = _mm256_fmadd_ps(_mm256_loadu_ps(x + i), zero, a);
+        b = _mm256_fmadd_ps(_mm256_loadu_ps(x + i + LANES), zero, b);
+    }
+    for (; i < n; i += LANES)
+        a = _mm256_fmadd_ps(load(x + i, n - i), zero, a);
+    a = _mm256_add_ps(a, b);
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)) == 0;
+}
+
 EL_AVX2 static void rope_avx2(float *x, const float *cos, const float *sin, uint32_t n_rot)
 {
     const uint32_t half = n_rot / 2;
@@ -245,6 +261,7 @@ void el_kernels_init_avx2(struct el_kernels *k)
     k->axpy = axpy_avx2;
     k->axpby = axpby_avx2;
     k->divide = divide_avx2;
+    k->all_finite = all_finite_avx2;
     k->rope = rope_avx2;
     k->f32_to_f16 = f32_to_f16_avx2;
     k->f16_to_f32 = f16_to_f32_avx2;

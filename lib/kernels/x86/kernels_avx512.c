@@ -168,6 +168,22 @@ EL_AVX512 static void divide_avx512(float *y, float by, uint64_t n)
     }
 }
 
+EL_AVX512 static bool all_finite_avx512(const float *x, uint64_t n)
+{
+    /* x * 0 is 0 for a finite x and a NaN else, and a NaN stays one in a sum. */
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 a = zero, b = zero;
+    uint64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        a = _mm512_fmadd_ps(_mm512_loadu_ps(x + i), zero, a);
+        b = _mm512_fmadd_ps(_mm512_loadu_ps(x + i + LANES), zero, b);
+    }
+    for (; i < n; i += LANES)
+        a = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(el_left_avx512(n - i), x + i), zero, a);
+    a = _mm512_add_ps(a, b);
+    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) == 0;
+}
+
 EL_AVX512 static void rope_avx512(float *x, const float *cos, const float *sin, uint32_t n_rot)
 {
     const uint32_t half = n_rot / 2;
@@ -222,6 +238,7 @@ void el_kernels_init_avx512(struct el_kernels *k)
     k->axpy = axpy_avx512;
     k->axpby = axpby_avx512;
     k->divide = divide_avx512;
+    k->all_finite = all_finite_avx512;
     k->rope = rope_avx512;
     k->f32_to_f16 = f32_to_f16_avx512;
     k->f16_to_f32 = f16_to_f32_avx512;
