@@ -4,25 +4,65 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/bench_meter.h"
 #include "cmd/json_out.h"
 #include "cmd/text_out.h"
 #include "cmd/util.h"
 #include "edgellm.h"
 
-enum field_type { STR, INT, REAL };
+/* llama-bench's fields, then ours. */
+#define FIELDS                                                                                                                   \
+    F(build_commit, TEXT)                                                                                                        \
+    F(build_number, INT)                                                                                                         \
+    F(cpu_info, TEXT)                                                                                                            \
+    F(gpu_info, TEXT)                                                                                                            \
+    F(backends, TEXT)                                                                                                            \
+    F(model_filename, TEXT)                                                                                                      \
+    F(model_type, TEXT)                                                                                                          \
+    F(model_size, INT)                                                                                                           \
+    F(model_n_params, INT)                                                                                                       \
+    F(n_batch, INT)                                                                                                              \
+    F(n_ubatch, INT)                                                                                                             \
+    F(n_threads, INT)                                                                                                            \
+    F(type_k, TEXT)                                                                                                              \
+    F(type_v, TEXT)                                                                                                              \
+    F(n_prompt, INT)                                                                                                             \
+    F(n_gen, INT)                                                                                                                \
+    F(n_depth, INT)                                                                                                              \
+    F(test_time, TEXT)                                                                                                           \
+    F(avg_ns, INT)                                                                                                               \
+    F(stddev_ns, INT)                                                                                                            \
+    F(avg_ts, REAL)                                                                                                              \
+    F(stddev_ts, REAL)                                                                                                           \
+    F(cpu_level, TEXT)                                                                                                           \
+    F(ttft_ns, INT)                                                                                                              \
+    F(itl_ns_p50, INT)                                                                                                           \
+    F(itl_ns_p95, INT)                                                                                                           \
+    F(itl_ns_p99, INT)                                                                                                           \
+    F(bytes_per_token, REAL)                                                                                                     \
+    F(ops_per_token, REAL)                                                                                                       \
+    F(limit, TEXT)                                                                                                               \
+    F(limit_share, REAL)                                                                                                         \
+    F(read_bytes_per_s, REAL)                                                                                                    \
+    F(int8_ops_per_s, REAL)                                                                                                      \
+    F(f32_ops_per_s, REAL)                                                                                                       \
+    F(peak_rss_bytes, INT)                                                                                                       \
+    F(model_sha256, TEXT)                                                                                                        \
+    F(status, TEXT)                                                                                                              \
+    F(samples_ns, LIST)                                                                                                          \
+    F(samples_ts, LIST)
 
-static const struct {
-    const char *name;
-    enum field_type type;
-} fields[] = {
-    {"build_commit", STR},   {"build_number", INT}, {"cpu_info", STR},       {"gpu_info", STR},       {"backends", STR},
-    {"model_filename", STR}, {"model_type", STR},   {"model_size", INT},     {"model_n_params", INT}, {"n_batch", INT},
-    {"n_ubatch", INT},       {"n_threads", INT},    {"type_k", STR},         {"type_v", STR},         {"n_prompt", INT},
-    {"n_gen", INT},          {"n_depth", INT},      {"test_time", STR},      {"avg_ns", INT},         {"stddev_ns", INT},
-    {"avg_ts", REAL},        {"stddev_ts", REAL},   {"cpu_level", STR},      {"ttft_ns", INT},        {"itl_ns_p50", INT},
-    {"itl_ns_p95", INT},     {"itl_ns_p99", INT},   {"peak_rss_bytes", INT}, {"model_sha256", STR},   {"status", STR},
+enum field {
+#define F(name, type) F_##name,
+    FIELDS
+#undef F
+        N_FIELDS
 };
-enum { N_FIELDS = sizeof fields / sizeof *fields, VALUE_CAP = 4400 };
+static const struct bench_field fields[] = {
+#define F(name, type) {#name, BENCH_##type},
+    FIELDS
+#undef F
+};
 
 double bench_mean(const double *x, size_t n)
 {
@@ -80,8 +120,63 @@ static void statistics(const struct bench_row *r, bool per_second, double *mean,
     free(x);
 }
 
-/* Value of field i as text; numbers in decimal. */
-static void value_of(const struct bench_row *r, size_t i, char out[VALUE_CAP])
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median_ns(const struct bench_row *row)
+{
+    if (row->n_samples == 0)
+        return 0;
+    double *const x = samples(row, false);
+    qsort(x, row->n_samples, sizeof *x, compare_doubles);
+    const size_t half = row->n_samples / 2;
+    const double median = row->n_samples % 2 ? x[half] : (x[half - 1] + x[half]) / 2;
+    free(x);
+    return median;
+}
+
+/* "[1, 2]" in malloc'ed memory. */
+static char *list_text(const struct bench_row *r, bool per_second)
+{
+    double *const x = samples(r, per_second);
+    char *text = xstrdup("[");
+    for (size_t i = 0; i < r->n_samples; i++) {
+        char number[32];
+        if (per_second)
+            json_format_num(x[i], number);
+        else
+            (void)snprintf(number, sizeof number, "%llu", (unsigned long long)r->samples_ns[i]);
+        char *const longer = xasprintf("%s%s%s", text, i ? ", " : "", number);
+        free(text);
+        text = longer;
+    }
+    char *const whole = xasprintf("%s]", text);
+    free(text);
+    free(x);
+    return whole;
+}
+
+static char *int_text(uint64_t v)
+{
+    return xasprintf("%llu", (unsigned long long)v);
+}
+
+/* NULL when it is not there. */
+static char *real_text(double v, bool is_there)
+{
+    return is_there ? xasprintf("%.6f", v) : NULL;
+}
+
+static char *str_text(const char *s)
+{
+    return xstrdup(s ? s : "");
+}
+
+/* Every field as text, malloc'ed. */
+static void fill_values(const struct bench_row *r, char *v[N_FIELDS])
 {
     double ns, ns_dev, ts, ts_dev;
     char commit[64], cpu[128];
@@ -89,34 +184,45 @@ static void value_of(const struct bench_row *r, size_t i, char out[VALUE_CAP])
     statistics(r, true, &ts, &ts_dev);
     bench_build_info("commit", commit, sizeof commit);
     bench_build_info("model", cpu, sizeof cpu);
-    const char *const text[N_FIELDS] = {
-        [0] = commit,           [2] = cpu,        [3] = "",         [4] = "CPU",         [5] = r->model_filename,
-        [6] = r->model_type,    [12] = r->type_k, [13] = r->type_v, [17] = r->test_time, [22] = el_cpu_level(),
-        [28] = r->model_sha256, [29] = r->status,
-    };
-    const uint64_t number[N_FIELDS] = {
-        [7] = r->model_size,
-        [8] = r->model_n_params,
-        [9] = r->n_batch,
-        [10] = r->n_batch,
-        [11] = r->n_threads,
-        [14] = r->n_prompt,
-        [15] = r->n_gen,
-        [16] = r->n_depth,
-        [18] = (uint64_t)ns,
-        [19] = (uint64_t)ns_dev,
-        [23] = r->ttft_ns,
-        [24] = bench_percentile(r->itl_ns, r->n_itl, 0.50),
-        [25] = bench_percentile(r->itl_ns, r->n_itl, 0.95),
-        [26] = bench_percentile(r->itl_ns, r->n_itl, 0.99),
-        [27] = r->peak_rss_nbytes,
-    };
-    if (fields[i].type == STR)
-        (void)snprintf(out, VALUE_CAP, "%s", text[i] ? text[i] : "");
-    else if (fields[i].type == INT)
-        (void)snprintf(out, VALUE_CAP, "%llu", (unsigned long long)number[i]);
-    else
-        (void)snprintf(out, VALUE_CAP, "%.6f", i == 20 ? ts : ts_dev);
+    v[F_build_commit] = str_text(commit);
+    v[F_build_number] = int_text(0);
+    v[F_cpu_info] = str_text(cpu);
+    v[F_gpu_info] = str_text("");
+    v[F_backends] = str_text("CPU");
+    v[F_model_filename] = str_text(r->model_filename);
+    v[F_model_type] = str_text(r->model_type);
+    v[F_model_size] = int_text(r->model_size);
+    v[F_model_n_params] = int_text(r->model_n_params);
+    v[F_n_batch] = int_text(r->n_batch);
+    v[F_n_ubatch] = int_text(r->n_batch);
+    v[F_n_threads] = int_text(r->n_threads);
+    v[F_type_k] = str_text(r->type_k);
+    v[F_type_v] = str_text(r->type_v);
+    v[F_n_prompt] = int_text(r->n_prompt);
+    v[F_n_gen] = int_text(r->n_gen);
+    v[F_n_depth] = int_text(r->n_depth);
+    v[F_test_time] = str_text(r->test_time);
+    v[F_avg_ns] = int_text((uint64_t)ns);
+    v[F_stddev_ns] = int_text((uint64_t)ns_dev);
+    v[F_avg_ts] = real_text(ts, true);
+    v[F_stddev_ts] = real_text(ts_dev, true);
+    v[F_cpu_level] = str_text(el_cpu_level());
+    v[F_ttft_ns] = int_text(r->ttft_ns);
+    v[F_itl_ns_p50] = int_text(bench_percentile(r->itl_ns, r->n_itl, 0.50));
+    v[F_itl_ns_p95] = int_text(bench_percentile(r->itl_ns, r->n_itl, 0.95));
+    v[F_itl_ns_p99] = int_text(bench_percentile(r->itl_ns, r->n_itl, 0.99));
+    v[F_bytes_per_token] = real_text(r->nbytes_per_token, r->nbytes_per_token > 0);
+    v[F_ops_per_token] = real_text(r->ops_per_token, r->ops_per_token > 0);
+    v[F_limit] = r->held.limit ? str_text(r->held.limit) : NULL;
+    v[F_limit_share] = real_text(r->held.share, r->held.limit);
+    v[F_read_bytes_per_s] = real_text(r->held.read, r->held.read > 0);
+    v[F_int8_ops_per_s] = real_text(r->held.int8, r->held.int8 > 0);
+    v[F_f32_ops_per_s] = real_text(r->held.f32, r->held.f32 > 0);
+    v[F_peak_rss_bytes] = int_text(r->peak_rss_nbytes);
+    v[F_model_sha256] = r->model_sha256[0] ? str_text(r->model_sha256) : NULL;
+    v[F_status] = str_text(r->status);
+    v[F_samples_ns] = list_text(r, false);
+    v[F_samples_ts] = list_text(r, true);
 }
 
 void bench_test_name(const struct bench_row *r, char out[96])
@@ -130,182 +236,114 @@ void bench_test_name(const struct bench_row *r, char out[96])
         (void)snprintf(out + n, 96 - (size_t)n, " @ d%llu", (unsigned long long)r->n_depth);
 }
 
-/* Text between quotes, with quotes and nothing else doubled: CSV's and SQL's rule. */
-static void quoted(FILE *f, const char *s, char quote)
+static void add_column(struct bench_out *o, const char *heading, int width, bool is_text)
 {
-    (void)fputc(quote, f);
-    for (; *s; s++) {
-        if (*s == quote)
-            (void)fputc(quote, f);
-        (void)fputc(*s, f);
-    }
-    (void)fputc(quote, f);
-}
-
-static void row_json(struct bench_out *o, const struct bench_row *r)
-{
-    struct json_out j;
-    char value[VALUE_CAP];
-    json_init(&j, o->f, o->format == BENCH_JSONL);
-    if (o->format == BENCH_JSON && o->any)
-        (void)fputs(",\n", o->f);
-    json_object(&j);
-    for (size_t i = 0; i < N_FIELDS; i++) {
-        value_of(r, i, value);
-        json_key(&j, fields[i].name);
-        if (fields[i].type != STR)
-            json_raw(&j, value);
-        else if (value[0] == '\0' && strcmp(fields[i].name, "model_sha256") == 0)
-            json_str(&j, NULL);
-        else
-            json_str(&j, value);
-    }
-    double *const ts = samples(r, true);
-    json_key(&j, "samples_ns");
-    json_array(&j, true);
-    for (size_t i = 0; i < r->n_samples; i++)
-        json_uint(&j, r->samples_ns[i]);
-    json_end_array(&j);
-    json_key(&j, "samples_ts");
-    json_array(&j, true);
-    for (size_t i = 0; i < r->n_samples; i++)
-        json_num(&j, ts[i]);
-    json_end_array(&j);
-    free(ts);
-    json_end_object(&j);
-    if (o->format == BENCH_JSONL)
-        (void)fputc('\n', o->f);
-}
-
-static void row_csv(const struct bench_out *o, const struct bench_row *r)
-{
-    char value[VALUE_CAP];
-    for (size_t i = 0; i < N_FIELDS; i++) {
-        value_of(r, i, value);
-        if (i)
-            (void)fputc(',', o->f);
-        quoted(o->f, value, '"');
-    }
-    (void)fputc('\n', o->f);
-}
-
-static void row_sql(const struct bench_out *o, const struct bench_row *r)
-{
-    char value[VALUE_CAP];
-    (void)fprintf(o->f, "INSERT INTO llama_bench (");
-    for (size_t i = 0; i < N_FIELDS; i++)
-        (void)fprintf(o->f, "%s%s", i ? ", " : "", fields[i].name);
-    (void)fprintf(o->f, ") VALUES (");
-    for (size_t i = 0; i < N_FIELDS; i++) {
-        value_of(r, i, value);
-        (void)fputs(i ? ", " : "", o->f);
-        quoted(o->f, value, '\'');
-    }
-    (void)fprintf(o->f, ");\n");
-}
-
-static void row_md(const struct bench_out *o, const struct bench_row *r)
-{
-    char size[32], params[32], test[96], speed[64];
-    double ts, dev;
-    statistics(r, true, &ts, &dev);
-    bench_test_name(r, test);
-    char *const type = text_line(r->model_type, strlen(r->model_type), 0);
-    if (strcmp(r->status, "ok") == 0)
-        (void)snprintf(speed, sizeof speed, "%.2f ± %.2f", ts, dev);
-    else
-        (void)snprintf(speed, sizeof speed, "failed");
-    (void)fprintf(o->f, "| %-30s | %10s | %10s | %-10s | %7llu |", type, text_nbytes(r->model_size, size),
-                  text_count(r->model_n_params, params), "CPU", (unsigned long long)r->n_threads);
-    if (o->columns.n_batch)
-        (void)fprintf(o->f, " %7llu |", (unsigned long long)r->n_batch);
-    if (o->columns.type_k)
-        (void)fprintf(o->f, " %6s |", r->type_k);
-    if (o->columns.type_v)
-        (void)fprintf(o->f, " %6s |", r->type_v);
-    /* ± is two bytes and one column wide. */
-    (void)fprintf(o->f, " %15s | %*s |\n", test, 20 + (int)(strlen(speed) - text_width(speed)), speed);
-    free(type);
-}
-
-static void begin_md(const struct bench_out *o)
-{
-    const struct bench_columns c = o->columns;
-    (void)fprintf(o->f, "| %-30s | %10s | %10s | %-10s | %7s |%s%s%s %15s | %20s |\n", "model", "size", "params", "backend",
-                  "threads", c.n_batch ? " n_batch |" : "", c.type_k ? " type_k |" : "", c.type_v ? " type_v |" : "", "test",
-                  "t/s");
-    (void)fprintf(o->f,
-                  "| ------------------------------ | ---------: | ---------: | ---------- | ------: |%s%s%s --------------: | "
-                  "-------------------: |\n",
-                  c.n_batch ? " ------: |" : "", c.type_k ? " -----: |" : "", c.type_v ? " -----: |" : "");
+    o->columns[o->table.n_columns++] = (struct bench_column){heading, width, is_text};
 }
 
 void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format, struct bench_columns columns)
 {
-    *o = (struct bench_out){.f = format == BENCH_NONE ? NULL : f, .format = format, .columns = columns};
-    if (!o->f)
+    *o = (struct bench_out){.which = columns};
+    o->table = (struct bench_table){
+        .f = format == BENCH_NONE ? NULL : f,
+        .format = format,
+        .name = "llama_bench",
+        .fields = fields,
+        .n_fields = N_FIELDS,
+        .columns = o->columns,
+    };
+    add_column(o, "model", 30, true);
+    add_column(o, "size", 10, false);
+    add_column(o, "params", 10, false);
+    add_column(o, "backend", 10, true);
+    add_column(o, "threads", 7, false);
+    if (columns.n_batch)
+        add_column(o, "n_batch", 7, false);
+    if (columns.type_k)
+        add_column(o, "type_k", 6, false);
+    if (columns.type_v)
+        add_column(o, "type_v", 6, false);
+    add_column(o, "test", 15, false);
+    add_column(o, "t/s", 20, false);
+    if (columns.held)
+        add_column(o, "of the limit", 18, false);
+    bench_table_begin(&o->table);
+}
+
+/* "61 % of 38.2 GB/s" */
+static void held_text(const struct bench_row *r, char *out, size_t cap)
+{
+    static const char *const none = "-";
+    char rate[32];
+    const struct bench_held *const h = &r->held;
+    if (!h->limit) {
+        (void)snprintf(out, cap, "%s", none);
         return;
-    if (format == BENCH_JSON) {
-        (void)fputs("[\n", f);
-    } else if (format == BENCH_CSV) {
-        for (size_t i = 0; i < N_FIELDS; i++)
-            (void)fprintf(f, "%s%s", i ? "," : "", fields[i].name);
-        (void)fputc('\n', f);
-    } else if (format == BENCH_SQL) {
-        static const char *const types[] = {"TEXT", "INTEGER", "REAL"};
-        (void)fputs("CREATE TABLE IF NOT EXISTS llama_bench (\n", f);
-        for (size_t i = 0; i < N_FIELDS; i++)
-            (void)fprintf(f, "  %s %s%s\n", fields[i].name, types[fields[i].type], i + 1 < N_FIELDS ? "," : "");
-        (void)fputs(");\n\n", f);
-    } else if (format == BENCH_MD) {
-        begin_md(o);
     }
-    (void)fflush(f);
+    const enum el_meter_limit limit = strcmp(h->limit, "read") == 0   ? EL_READ_2M
+                                      : strcmp(h->limit, "int8") == 0 ? EL_PEAK_INT8
+                                                                      : EL_PEAK_F32;
+    const double of = limit == EL_READ_2M ? h->read : limit == EL_PEAK_INT8 ? h->int8 : h->f32;
+    (void)snprintf(out, cap, "%.*f %% of %s", h->share < 0.1 ? 1 : 0, 100 * h->share, bench_rate_text(limit, of, rate));
 }
 
 void bench_out_row(struct bench_out *o, const struct bench_row *row)
 {
-    if (!o->f)
+    char size[32], params[32], test[96], speed[64], threads[24], n_batch[24], held[64];
+    char *values[N_FIELDS];
+    double ts, dev;
+    size_t n = 0;
+    if (!o->table.f)
         return;
-    if (o->format == BENCH_JSON || o->format == BENCH_JSONL)
-        row_json(o, row);
-    else if (o->format == BENCH_CSV)
-        row_csv(o, row);
-    else if (o->format == BENCH_SQL)
-        row_sql(o, row);
+    statistics(row, true, &ts, &dev);
+    bench_test_name(row, test);
+    held_text(row, held, sizeof held);
+    char *const type = text_line(row->model_type, strlen(row->model_type), 0);
+    if (strcmp(row->status, "ok") == 0)
+        (void)snprintf(speed, sizeof speed, "%.2f ± %.2f", ts, dev);
     else
-        row_md(o, row);
-    o->any = true;
-    (void)fflush(o->f);
+        (void)snprintf(speed, sizeof speed, "failed");
+    (void)snprintf(threads, sizeof threads, "%llu", (unsigned long long)row->n_threads);
+    (void)snprintf(n_batch, sizeof n_batch, "%llu", (unsigned long long)row->n_batch);
+    const char *shown[BENCH_MAX_COLUMNS] = {type, text_nbytes(row->model_size, size), text_count(row->model_n_params, params),
+                                            "CPU", threads};
+    n = 5;
+    if (o->which.n_batch)
+        shown[n++] = n_batch;
+    if (o->which.type_k)
+        shown[n++] = row->type_k;
+    if (o->which.type_v)
+        shown[n++] = row->type_v;
+    shown[n++] = test;
+    shown[n++] = speed;
+    if (o->which.held)
+        shown[n++] = held;
+    fill_values(row, values);
+    bench_table_row(&o->table, (const char *const *)values, shown);
+    for (size_t i = 0; i < N_FIELDS; i++)
+        free(values[i]);
+    free(type);
 }
 
 void bench_out_failed(struct bench_out *o, const char *model_filename, const char *error)
 {
-    struct json_out j;
-    if (!o->f || (o->format != BENCH_JSON && o->format != BENCH_JSONL))
+    static const struct bench_field few[] = {{"model_filename", BENCH_TEXT}, {"status", BENCH_TEXT}, {"error", BENCH_TEXT}};
+    const char *const values[] = {model_filename, "failed", error};
+    if (o->table.format != BENCH_JSON && o->table.format != BENCH_JSONL)
         return;
-    json_init(&j, o->f, o->format == BENCH_JSONL);
-    if (o->format == BENCH_JSON && o->any)
-        (void)fputs(",\n", o->f);
-    json_object(&j);
-    json_kstr(&j, "model_filename", model_filename);
-    json_kstr(&j, "status", "failed");
-    json_kstr(&j, "error", error);
-    json_end_object(&j);
-    if (o->format == BENCH_JSONL)
-        (void)fputc('\n', o->f);
-    o->any = true;
-    (void)fflush(o->f);
+    o->table.fields = few;
+    o->table.n_fields = sizeof few / sizeof *few;
+    bench_table_row(&o->table, values, NULL);
+    o->table.fields = fields;
+    o->table.n_fields = N_FIELDS;
 }
 
 void bench_out_end(struct bench_out *o)
 {
     char commit[64];
-    if (!o->f)
+    bench_table_end(&o->table);
+    if (!o->table.f || o->table.format != BENCH_MD)
         return;
-    if (o->format == BENCH_JSON)
-        (void)fputs(o->any ? "\n]\n" : "]\n", o->f);
     bench_build_info("commit", commit, sizeof commit);
-    if (o->format == BENCH_MD)
-        (void)fprintf(o->f, "\nbuild: %s (edgellm %s, %s)\n", commit, el_version(), el_cpu_level());
+    (void)fprintf(o->table.f, "\nbuild: %s (edgellm %s, %s)\n", commit, el_version(), el_cpu_level());
 }

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cmd/bench_table.h"
+
 struct bench_row {
     const char *model_filename;
     char model_type[128], model_sha256[65]; /* sha256 empty: not asked for */
@@ -23,21 +25,27 @@ struct bench_row {
     size_t n_itl;
     uint64_t ttft_ns; /* mean time to the logits of the first token written; 0: not measured */
     uint64_t peak_rss_nbytes;
+    double nbytes_per_token, ops_per_token; /* that the model has to read and to do; see bench_limit.h */
+    struct bench_held {
+        const char *limit;      /* which one binds: "read", "int8", "f32"; NULL: nothing was measured */
+        double share;           /* of it, at the median of the samples */
+        double read, int8, f32; /* measured bytes and operations per second; 0: not measured */
+    } held;
     char status[512]; /* "ok" or an error */
 };
-
-enum bench_format { BENCH_NONE, BENCH_CSV, BENCH_JSON, BENCH_JSONL, BENCH_MD, BENCH_SQL };
 
 /* The columns that a table (md) has only where they tell rows apart, or from a run with the defaults. */
 struct bench_columns {
     bool n_batch, type_k, type_v;
+    bool held; /* the share of the limit */
 };
 
+enum { BENCH_MAX_COLUMNS = 12 };
+
 struct bench_out {
-    FILE *f; /* NULL: this output is off */
-    enum bench_format format;
-    struct bench_columns columns;
-    bool any;
+    struct bench_table table;
+    struct bench_column columns[BENCH_MAX_COLUMNS];
+    struct bench_columns which;
 };
 
 void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format, struct bench_columns columns);
@@ -46,6 +54,8 @@ void bench_out_row(struct bench_out *o, const struct bench_row *row);
 void bench_out_failed(struct bench_out *o, const char *model_filename, const char *error);
 void bench_out_end(struct bench_out *o);
 
+/* Median of the samples; 0 when there are none. */
+double bench_median_ns(const struct bench_row *row);
 /* Mean and sample standard deviation; 0 for too few. */
 double bench_mean(const double *x, size_t n);
 double bench_stddev(const double *x, size_t n);

@@ -5,7 +5,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cmd/bench_limit.h"
 #include "cmd/bench_lists.h"
+#include "cmd/bench_meter.h"
 #include "cmd/bench_rows.h"
 #include "cmd/command.h"
 #include "cmd/model_io.h"
@@ -16,7 +18,7 @@ struct bench_args {
     uint64_t repetitions, delay;
     unsigned output, output_err;
     const char *cpu;
-    bool json, no_warmup, progress, sha256;
+    bool json, no_warmup, progress, sha256, no_limit, machine;
 };
 
 static const struct bench_args bench_defaults = {.repetitions = 5, .output = BENCH_MD - 1};
@@ -41,11 +43,15 @@ static const struct opt bench_opts[] = {
     {OPT_CHOICE, "oe", "output-err", "FORMAT", "format on standard error too (none)", FIELD(output_err), 0, 0, "none|" FORMATS},
     {OPT_FLAG, NULL, "json", NULL, "the same as --output json", FIELD(json), 0, 0, NULL},
     {OPT_FLAG, NULL, "sha256", NULL, "add the SHA-256 of the model file", FIELD(sha256), 0, 0, NULL},
+    {OPT_FLAG, NULL, "no-limit", NULL, "do not measure the machine: no share of the limit", FIELD(no_limit), 0, 0, NULL},
+    {OPT_FLAG, NULL, "machine", NULL, "only measure the machine, without a model", FIELD(machine), 0, 0, NULL},
     {OPT_FLAG, NULL, "progress", NULL, "say on standard error which test runs", FIELD(progress), 0, 0, NULL},
     OPT_CPU(struct bench_args),
     OPT_END,
 };
 #undef FIELD
+
+enum { PASSES = 3 }; /* of each limit, every time that it is measured */
 
 struct test {
     uint64_t n_prompt, n_gen;
@@ -57,6 +63,7 @@ struct bench {
     struct test *tests;
     size_t n_tests;
     struct bench_out out[2];
+    struct bench_meter meter;
     size_t n_ok, n_failed;
     struct el_err first_err;
 };
@@ -114,25 +121,51 @@ static int compare_u64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static enum el_status run_repetitions(const struct bench *b, struct model_io *io, struct bench_row *r, struct el_err *err)
+/* What the machine did around the repetitions, and what of it they used. */
+static void hold(const struct bench_meter *m, const struct bench_work *w, struct bench_row *r)
 {
+    enum el_meter_limit binds;
+    const double seconds = bench_work_seconds(w, m, &binds), ns = bench_median_ns(r);
+    if (!m->meter || ns <= 0)
+        return;
+    r->held = (struct bench_held){
+        .limit = bench_limit_name(binds),
+        .share = seconds * 1e9 / ns,
+        .read = bench_meter_median(m, EL_READ_2M),
+        .int8 = bench_meter_median(m, EL_PEAK_INT8),
+        .f32 = bench_meter_median(m, EL_PEAK_F32),
+    };
+}
+
+static enum el_status run_repetitions(struct bench *b, struct model_io *io, struct bench_row *r, struct el_err *err)
+{
+    const double kv_nbytes = (double)el_session_kv_nbytes(io->session) / (double)el_session_n_ctx(io->session);
+    const struct bench_work work = bench_work_of(io->model, r, kv_nbytes);
+    const unsigned limits = bench_work_limits(&work), n_threads = (unsigned)r->n_threads;
     struct el_row *const rows = xcalloc(el_session_n_batch(io->session), sizeof *rows);
     const uint32_t n_vocab = io->info.n_vocab, depth = (uint32_t)r->n_depth;
     uint64_t ttft_ns = 0, ignored = 0;
     enum el_status status = EL_OK;
+    r->nbytes_per_token = bench_work_nbytes(&work);
+    r->ops_per_token = bench_work_ops(&work);
     CMD_TRY_OUT(run_prompt(io->session, n_vocab, 0, depth, rows, err));
     if (!b->a->no_warmup) {
         struct bench_row warm = *r;
         warm.n_gen = warm.n_gen ? 1 : 0;
         CMD_TRY_OUT(run_once(io->session, n_vocab, &warm, rows, &ignored, NULL, err));
     }
+    bench_meter_begin(&b->meter);
+    CMD_TRY_OUT(bench_meter_take(&b->meter, limits, n_threads, PASSES, false, err));
     for (uint64_t rep = 0; rep < b->a->repetitions; rep++) {
         el_session_rewind(io->session, 0, depth);
         const uint64_t start = now_ns();
         CMD_TRY_OUT(run_once(io->session, n_vocab, r, rows, &ttft_ns, r->itl_ns + r->n_itl, err));
         r->samples_ns[r->n_samples++] = now_ns() - start;
         r->n_itl += r->n_gen;
+        const bool is_last = rep + 1 == b->a->repetitions;
+        CMD_TRY_OUT(bench_meter_take(&b->meter, limits, n_threads, PASSES, !is_last, err));
     }
+    hold(&b->meter, &work, r);
     r->ttft_ns = ttft_ns / b->a->repetitions;
 out:
     qsort(r->itl_ns, r->n_itl, sizeof *r->itl_ns, compare_u64);
@@ -147,10 +180,12 @@ static void time_text(char out[32])
     (void)strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
 }
 
-static uint64_t peak_rss_nbytes(void)
+/* Without the buffer that measures the memory, which is there all the time. */
+static uint64_t peak_rss_nbytes(const struct bench_meter *m)
 {
     struct rusage u;
-    return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024u : 0;
+    const uint64_t all = getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024u : 0, meter = bench_meter_nbytes(m);
+    return all > meter ? all - meter : all;
 }
 
 /* One test with everything it needs; the row says how it went. Only what stops the whole series is returned. */
@@ -175,7 +210,7 @@ static enum el_status run_test(struct bench *b, struct model_io *io, struct benc
     }
     el_session_close(io->session);
     io->session = NULL;
-    r->peak_rss_nbytes = peak_rss_nbytes();
+    r->peak_rss_nbytes = peak_rss_nbytes(&b->meter);
     (void)snprintf(r->status, sizeof r->status, "%s", status == EL_OK ? "ok" : err.text);
     if (status == EL_OK)
         b->n_ok++;
@@ -285,7 +320,7 @@ static enum el_status read_tests(struct bench *b, struct el_err *err)
 static enum el_status read_lists(struct bench *b, struct el_err *err)
 {
     const struct bench_args *const a = b->a;
-    if (a->models.n == 0)
+    if (a->models.n == 0 && !a->machine)
         return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
     CMD_TRY(read_tests(b, err));
     CMD_TRY(bench_list_read(&b->depths, "--n-depth", &a->depths, 0, 1 << 24, err));
@@ -320,13 +355,16 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     struct bench b = {.a = args};
     bool first = true;
     (void)words;
+    const enum bench_format format = b.a->json ? BENCH_JSON : (enum bench_format)(b.a->output + 1);
     enum el_status status = model_io_cpu(b.a->cpu, err);
     if (status == EL_OK)
         status = read_lists(&b, err);
-    if (status == EL_OK) {
+    if (status == EL_OK && b.a->machine) {
+        status = bench_machine(stdout, format, b.threads.v, b.threads.n, err);
+    } else if (status == EL_OK && (b.a->no_limit || (status = bench_meter_open(&b.meter, err)) == EL_OK)) {
         const struct bench_columns columns = {
-            .n_batch = !only(&b.batches, 512), .type_k = !only(&b.kv_k, 0), .type_v = !only(&b.kv_v, 0)};
-        bench_out_begin(&b.out[0], stdout, b.a->json ? BENCH_JSON : (enum bench_format)(b.a->output + 1), columns);
+            .n_batch = !only(&b.batches, 512), .type_k = !only(&b.kv_k, 0), .type_v = !only(&b.kv_v, 0), .held = !b.a->no_limit};
+        bench_out_begin(&b.out[0], stdout, format, columns);
         bench_out_begin(&b.out[1], stderr, (enum bench_format)b.a->output_err, columns);
         for (size_t i = 0; i < b.a->models.n && status == EL_OK; i++)
             status = run_model(&b, b.a->models.v[i], &first);
@@ -337,6 +375,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         else
             (void)cmd_fail(err, status, "%s", status == EL_E_IO ? "standard output: write error" : b.first_err.text);
     }
+    bench_meter_close(&b.meter);
     bench_list_free(&b.depths);
     bench_list_free(&b.batches);
     bench_list_free(&b.threads);

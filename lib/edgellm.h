@@ -101,6 +101,40 @@ EL_API const char *el_cpu_level(void);
 EL_API const char *el_cpu_level_name(size_t i);
 
 /*
+ * What this machine can do at best, measured: the limits that a model's speed is held against. The memory is read by loops that
+ * do nothing else, one ascending stream per thread; peaks are loops on registers with the instructions of the CPU level in use.
+ */
+struct el_meter;
+
+enum el_meter_limit {
+    EL_READ_2M,   /* bytes per second read from memory that lies on pages of 2 MiB, where the kernel gives them */
+    EL_READ_4K,   /* the same on pages of 4 KiB */
+    EL_PEAK_INT8, /* operations per second: products of bytes, added up exactly (a multiplication and an addition are two) */
+    EL_PEAK_F16,  /* multiply-adds in f16; 0 where the level in use has none */
+    EL_PEAK_F32,  /* multiply-adds in f32 */
+    EL_METER_LIMITS
+};
+
+/*
+ * Takes a buffer to read, much larger than the last cache: nbytes, or 0 for a size that fits this machine (256 MiB to 1 GiB, at
+ * most an eighth of the memory that is free). It stays until closing. EL_E_MEMORY.
+ */
+EL_API EL_MUST_CHECK enum el_status el_meter_open(uint64_t nbytes, struct el_meter **meter, struct el_err *err);
+EL_API void el_meter_close(struct el_meter *meter);
+/*
+ * Measures n times with n_threads (0: all cores), each time some 10 ms: rates [n] bytes or operations per second, in the order
+ * of measuring. Changing between the sizes of pages costs filling the buffer again. One thread at a time. EL_E_MEMORY,
+ * EL_E_INTERRUPTED.
+ */
+EL_API EL_MUST_CHECK enum el_status el_meter_measure(struct el_meter *meter, enum el_meter_limit limit, unsigned n_threads,
+                                                     double *rates, size_t n, struct el_err *err);
+/* Threads of the last measurement, which may be fewer than asked for; 0 before it. */
+EL_API unsigned el_meter_n_threads(const struct el_meter *meter);
+/* Bytes of the buffer, and those of them that lie on 2 MiB pages now (0 before the first reading). */
+EL_API uint64_t el_meter_nbytes(const struct el_meter *meter);
+EL_API uint64_t el_meter_huge_nbytes(const struct el_meter *meter);
+
+/*
  * What this build knows: the name of the i-th row of each table, NULL past the end. about may be NULL; else *about is one line
  * about the row. Strings are static. Any thread.
  */
@@ -493,6 +527,26 @@ struct el_model_info {
     uint32_t n_ctx_train;
 };
 EL_API struct el_model_info el_model_info(const struct el_model *model);
+
+/*
+ * What a pass of n_rows rows (in one batch) has to do at least, of which n_logits ask for logits; counted over the tensors as the
+ * file stores them, by their roles. Read once: every matrix and vector; of an embedding that is not the output matrix too, and of
+ * learned positions, n_rows rows; the output matrix when there are logits; of a mixture's experts those that n_rows rows meet
+ * when each picks its experts evenly: n_experts (1 - (1 - n_experts_used / n_experts)^n_rows). Operations: two per row and
+ * parameter of a matrix that the row is multiplied with. Attention over the KV cache is in neither. What el_model_opts.disable
+ * leaves out is counted all the same.
+ */
+struct el_cost {
+    double nbytes;   /* of weights that are read */
+    double int8_ops; /* of quantized weights that int8 activations may be used with */
+    double f32_ops;  /* of the others */
+};
+EL_API struct el_cost el_model_cost(const struct el_model *model, uint64_t n_rows, uint64_t n_logits);
+/*
+ * Positions of the KV cache that n_rows rows of one sequence, at positions pos, pos + 1, ..., see together (themselves included):
+ * the mean over the layers, fewer than all where layers have a window. Times the bytes of a position, this is what they read.
+ */
+EL_API double el_model_kv_read(const struct el_model *model, uint64_t pos, uint64_t n_rows);
 
 /* Running sequences: KV cache and scratch. All memory is taken on opening; decoding allocates nothing. */
 struct el_session;

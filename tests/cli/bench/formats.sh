@@ -1,4 +1,4 @@
-B1="$EDGELLM bench -m $Q -p 16 -n 4 -r 2"
+B1="$EDGELLM bench -m $Q -p 16 -n 4 -r 2 --no-limit"
 $B1 > out
 has out '^| model  *| *size | *params | backend *| threads | *test | *t/s |$'
 is "$(grep -c '^| llama ' out)" 2
@@ -9,7 +9,7 @@ $B1 -o json > out
 has out '^\[$'
 for k in build_commit build_number cpu_info gpu_info backends model_filename model_type model_size model_n_params n_batch n_ubatch n_threads \
          type_k type_v n_prompt n_gen n_depth test_time avg_ns stddev_ns avg_ts stddev_ts samples_ns samples_ts ttft_ns itl_ns_p50 itl_ns_p95 \
-         itl_ns_p99 peak_rss_bytes model_sha256 status cpu_level; do
+         itl_ns_p99 bytes_per_token ops_per_token limit limit_share read_bytes_per_s int8_ops_per_s f32_ops_per_s peak_rss_bytes model_sha256 status cpu_level; do
     is "$(grep -c "\"$k\": " out)" 2
 done
 has out '"model_n_params": 4983552'
