@@ -1,8 +1,8 @@
 #include "cmd/bench_meter.h"
 
 #include <stdlib.h>
-#include <string.h>
 
+#include "cmd/bench_rows.h"
 #include "cmd/util.h"
 
 enum { NOT_OFTEN_NS = 250000000, MACHINE_PASSES = 9 };
@@ -56,35 +56,17 @@ enum el_status bench_meter_take(struct bench_meter *m, unsigned limits, unsigned
     return EL_OK;
 }
 
-static int compare_rates(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The rate at a fraction of the way from the slowest to the fastest. */
-static double rate_at(const struct bench_rates *r, double fraction)
-{
-    if (r->n == 0)
-        return 0;
-    double *const sorted = xcalloc(r->n, sizeof *sorted);
-    memcpy(sorted, r->v, r->n * sizeof *sorted);
-    qsort(sorted, r->n, sizeof *sorted, compare_rates);
-    const double at = fraction * (double)(r->n - 1);
-    const size_t i = (size_t)at;
-    const double rate = i + 1 < r->n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[i];
-    free(sorted);
-    return rate;
-}
-
 double bench_meter_median(const struct bench_meter *m, enum el_meter_limit limit)
 {
-    return rate_at(&m->of[limit], 0.5);
+    return bench_median(m->of[limit].v, m->of[limit].n);
 }
 
 double bench_meter_best(const struct bench_meter *m, enum el_meter_limit limit)
 {
-    return rate_at(&m->of[limit], 1);
+    double best = 0;
+    for (size_t i = 0; i < m->of[limit].n; i++)
+        best = m->of[limit].v[i] > best ? m->of[limit].v[i] : best;
+    return best;
 }
 
 const char *bench_limit_name(enum el_meter_limit limit)

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "cmd/bench_meter.h"
-#include "cmd/json_out.h"
 #include "cmd/text_out.h"
 #include "cmd/util.h"
 #include "edgellm.h"
@@ -126,48 +125,33 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+double bench_median(const double *x, size_t n)
+{
+    if (n == 0)
+        return 0;
+    double *const sorted = xcalloc(n, sizeof *sorted);
+    memcpy(sorted, x, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_doubles);
+    const double median = n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    free(sorted);
+    return median;
+}
+
 double bench_median_ns(const struct bench_row *row)
 {
-    if (row->n_samples == 0)
-        return 0;
     double *const x = samples(row, false);
-    qsort(x, row->n_samples, sizeof *x, compare_doubles);
-    const size_t half = row->n_samples / 2;
-    const double median = row->n_samples % 2 ? x[half] : (x[half - 1] + x[half]) / 2;
+    const double median = bench_median(x, row->n_samples);
     free(x);
     return median;
 }
 
 /* "[1, 2]" in malloc'ed memory. */
-static char *list_text(const struct bench_row *r, bool per_second)
+static char *samples_text(const struct bench_row *r, bool per_second)
 {
     double *const x = samples(r, per_second);
-    char *text = xstrdup("[");
-    for (size_t i = 0; i < r->n_samples; i++) {
-        char number[32];
-        if (per_second)
-            json_format_num(x[i], number);
-        else
-            (void)snprintf(number, sizeof number, "%llu", (unsigned long long)r->samples_ns[i]);
-        char *const longer = xasprintf("%s%s%s", text, i ? ", " : "", number);
-        free(text);
-        text = longer;
-    }
-    char *const whole = xasprintf("%s]", text);
-    free(text);
+    char *const text = bench_text_list(x, r->n_samples);
     free(x);
-    return whole;
-}
-
-static char *int_text(uint64_t v)
-{
-    return xasprintf("%llu", (unsigned long long)v);
-}
-
-/* NULL when it is not there. */
-static char *real_text(double v, bool is_there)
-{
-    return is_there ? xasprintf("%.6f", v) : NULL;
+    return text;
 }
 
 static char *str_text(const char *s)
@@ -185,44 +169,44 @@ static void fill_values(const struct bench_row *r, char *v[N_FIELDS])
     bench_build_info("commit", commit, sizeof commit);
     bench_build_info("model", cpu, sizeof cpu);
     v[F_build_commit] = str_text(commit);
-    v[F_build_number] = int_text(0);
+    v[F_build_number] = bench_text_int(0);
     v[F_cpu_info] = str_text(cpu);
     v[F_gpu_info] = str_text("");
     v[F_backends] = str_text("CPU");
     v[F_model_filename] = str_text(r->model_filename);
     v[F_model_type] = str_text(r->model_type);
-    v[F_model_size] = int_text(r->model_size);
-    v[F_model_n_params] = int_text(r->model_n_params);
-    v[F_n_batch] = int_text(r->n_batch);
-    v[F_n_ubatch] = int_text(r->n_batch);
-    v[F_n_threads] = int_text(r->n_threads);
+    v[F_model_size] = bench_text_int(r->model_size);
+    v[F_model_n_params] = bench_text_int(r->model_n_params);
+    v[F_n_batch] = bench_text_int(r->n_batch);
+    v[F_n_ubatch] = bench_text_int(r->n_batch);
+    v[F_n_threads] = bench_text_int(r->n_threads);
     v[F_type_k] = str_text(r->type_k);
     v[F_type_v] = str_text(r->type_v);
-    v[F_n_prompt] = int_text(r->n_prompt);
-    v[F_n_gen] = int_text(r->n_gen);
-    v[F_n_depth] = int_text(r->n_depth);
+    v[F_n_prompt] = bench_text_int(r->n_prompt);
+    v[F_n_gen] = bench_text_int(r->n_gen);
+    v[F_n_depth] = bench_text_int(r->n_depth);
     v[F_test_time] = str_text(r->test_time);
-    v[F_avg_ns] = int_text((uint64_t)ns);
-    v[F_stddev_ns] = int_text((uint64_t)ns_dev);
-    v[F_avg_ts] = real_text(ts, true);
-    v[F_stddev_ts] = real_text(ts_dev, true);
+    v[F_avg_ns] = bench_text_int((uint64_t)ns);
+    v[F_stddev_ns] = bench_text_int((uint64_t)ns_dev);
+    v[F_avg_ts] = bench_text_real(ts, true);
+    v[F_stddev_ts] = bench_text_real(ts_dev, true);
     v[F_cpu_level] = str_text(el_cpu_level());
-    v[F_ttft_ns] = int_text(r->ttft_ns);
-    v[F_itl_ns_p50] = int_text(bench_percentile(r->itl_ns, r->n_itl, 0.50));
-    v[F_itl_ns_p95] = int_text(bench_percentile(r->itl_ns, r->n_itl, 0.95));
-    v[F_itl_ns_p99] = int_text(bench_percentile(r->itl_ns, r->n_itl, 0.99));
-    v[F_bytes_per_token] = real_text(r->nbytes_per_token, r->nbytes_per_token > 0);
-    v[F_ops_per_token] = real_text(r->ops_per_token, r->ops_per_token > 0);
+    v[F_ttft_ns] = bench_text_int(r->ttft_ns);
+    v[F_itl_ns_p50] = bench_text_int(bench_percentile(r->itl_ns, r->n_itl, 0.50));
+    v[F_itl_ns_p95] = bench_text_int(bench_percentile(r->itl_ns, r->n_itl, 0.95));
+    v[F_itl_ns_p99] = bench_text_int(bench_percentile(r->itl_ns, r->n_itl, 0.99));
+    v[F_bytes_per_token] = bench_text_real(r->nbytes_per_token, r->nbytes_per_token > 0);
+    v[F_ops_per_token] = bench_text_real(r->ops_per_token, r->ops_per_token > 0);
     v[F_limit] = r->held.limit ? str_text(r->held.limit) : NULL;
-    v[F_limit_share] = real_text(r->held.share, r->held.limit);
-    v[F_read_bytes_per_s] = real_text(r->held.read, r->held.read > 0);
-    v[F_int8_ops_per_s] = real_text(r->held.int8, r->held.int8 > 0);
-    v[F_f32_ops_per_s] = real_text(r->held.f32, r->held.f32 > 0);
-    v[F_peak_rss_bytes] = int_text(r->peak_rss_nbytes);
+    v[F_limit_share] = bench_text_real(r->held.share, r->held.limit);
+    v[F_read_bytes_per_s] = bench_text_real(r->held.read, r->held.read > 0);
+    v[F_int8_ops_per_s] = bench_text_real(r->held.int8, r->held.int8 > 0);
+    v[F_f32_ops_per_s] = bench_text_real(r->held.f32, r->held.f32 > 0);
+    v[F_peak_rss_bytes] = bench_text_int(r->peak_rss_nbytes);
     v[F_model_sha256] = r->model_sha256[0] ? str_text(r->model_sha256) : NULL;
     v[F_status] = str_text(r->status);
-    v[F_samples_ns] = list_text(r, false);
-    v[F_samples_ts] = list_text(r, true);
+    v[F_samples_ns] = samples_text(r, false);
+    v[F_samples_ts] = samples_text(r, true);
 }
 
 void bench_test_name(const struct bench_row *r, char out[96])

@@ -54,6 +54,8 @@ void bench_out_row(struct bench_out *o, const struct bench_row *row);
 void bench_out_failed(struct bench_out *o, const char *model_filename, const char *error);
 void bench_out_end(struct bench_out *o);
 
+/* The middle one of n numbers, or the mean of the two; 0 when n is 0. */
+double bench_median(const double *x, size_t n);
 /* Median of the samples; 0 when there are none. */
 double bench_median_ns(const struct bench_row *row);
 /* Mean and sample standard deviation; 0 for too few. */

@@ -1,9 +1,35 @@
 #include "cmd/bench_table.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/json_out.h"
 #include "cmd/text_out.h"
+#include "cmd/util.h"
+
+char *bench_text_int(uint64_t v)
+{
+    return xasprintf("%llu", (unsigned long long)v);
+}
+
+char *bench_text_real(double v, bool is_there)
+{
+    return is_there ? xasprintf("%.*f", v < 1e6 && v > -1e6 ? 6 : 0, v) : NULL;
+}
+
+char *bench_text_list(const double *x, size_t n)
+{
+    char *text = xstrdup("[");
+    for (size_t i = 0; i < n; i++) {
+        const bool is_whole = x[i] >= 1e6 || x[i] <= -1e6;
+        char *const longer = xasprintf("%s%s%.*f", text, i ? ", " : "", is_whole ? 0 : 6, x[i]);
+        free(text);
+        text = longer;
+    }
+    char *const whole = xasprintf("%s]", text);
+    free(text);
+    return whole;
+}
 
 /* Text between quotes, with quotes and nothing else doubled: CSV's and SQL's rule. */
 static void quoted(FILE *f, const char *s, char quote)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum bench_format { BENCH_NONE, BENCH_CSV, BENCH_JSON, BENCH_JSONL, BENCH_MD, BENCH_SQL };
@@ -34,6 +35,12 @@ struct bench_table {
     size_t n_columns;
     bool any;
 };
+
+/* Values as text, malloc'ed; NULL where there is none. Whole numbers from a million on. */
+char *bench_text_int(uint64_t v);
+char *bench_text_real(double v, bool is_there);
+/* "[1.5, 2]" */
+char *bench_text_list(const double *x, size_t n);
 
 /* Writes what stands before the first row. All but any is set by the caller and stays borrowed. */
 void bench_table_begin(struct bench_table *t);

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cmd/bench_compare.h"
 #include "cmd/bench_limit.h"
 #include "cmd/bench_lists.h"
 #include "cmd/bench_meter.h"
@@ -14,10 +15,10 @@
 #include "cmd/util.h"
 
 struct bench_args {
-    struct opt_list models, prompts, gens, pairs, depths, batches, threads, kv_k, kv_v;
+    struct opt_list models, prompts, gens, pairs, depths, batches, threads, kv_k, kv_v, compare_args;
     uint64_t repetitions, delay;
     unsigned output, output_err;
-    const char *cpu;
+    const char *cpu, *compare;
     bool json, no_warmup, progress, sha256, no_limit, machine;
 };
 
@@ -44,6 +45,9 @@ static const struct opt bench_opts[] = {
     {OPT_FLAG, NULL, "json", NULL, "the same as --output json", FIELD(json), 0, 0, NULL},
     {OPT_FLAG, NULL, "sha256", NULL, "add the SHA-256 of the model file", FIELD(sha256), 0, 0, NULL},
     {OPT_FLAG, NULL, "no-limit", NULL, "do not measure the machine: no share of the limit", FIELD(no_limit), 0, 0, NULL},
+    {OPT_STR, NULL, "compare", "PATH", "run this llama-bench on the same tests, in turn with ours", FIELD(compare), 0, 0, NULL},
+    {OPT_LIST, NULL, "compare-args", "STRING", "further options for it; may be repeated: each is a variant, the best counts",
+     FIELD(compare_args), 0, 0, NULL},
     {OPT_FLAG, NULL, "machine", NULL, "only measure the machine, without a model", FIELD(machine), 0, 0, NULL},
     {OPT_FLAG, NULL, "progress", NULL, "say on standard error which test runs", FIELD(progress), 0, 0, NULL},
     OPT_CPU(struct bench_args),
@@ -64,6 +68,7 @@ struct bench {
     size_t n_tests;
     struct bench_out out[2];
     struct bench_meter meter;
+    struct bench_compare compare;
     size_t n_ok, n_failed;
     struct el_err first_err;
 };
@@ -226,13 +231,61 @@ static enum el_status run_test(struct bench *b, struct model_io *io, struct benc
     return status == EL_E_INTERRUPTED ? status : EL_OK;
 }
 
-/* Every combination of the lists, for one model. */
-static enum el_status run_model(struct bench *b, const char *path, bool *first)
+/* The other program's turn as well: processes do the work, here nothing is opened. */
+static enum el_status run_compared(struct bench *b, const struct bench_row *r)
+{
+    struct el_err err = {.code = EL_OK};
+    const enum el_status status = bench_compare_test(&b->compare, r, &err);
+    const bool ends = status == EL_E_INTERRUPTED || status == EL_E_IO;
+    if (status == EL_OK)
+        b->n_ok++;
+    else if (b->n_failed++ == 0 || ends)
+        b->first_err = err;
+    return ferror(stdout) ? EL_E_IO : ends ? status : EL_OK;
+}
+
+/* Every combination of the lists, for one model, which is open unless it is compared. */
+static enum el_status run_tests(struct bench *b, struct model_io *io, const struct bench_row *base, bool *first)
 {
     static const char *const kv[] = {"f16", "f32"};
+    const struct bench_list *const lists[] = {&b->batches, &b->threads, &b->kv_k, &b->kv_v, &b->depths};
+    enum el_status status = EL_OK;
+    size_t n_all = b->n_tests;
+    for (size_t l = 0; l < 5; l++)
+        n_all *= lists[l]->n;
+    for (size_t i = 0; i < n_all && status == EL_OK; i++) {
+        uint64_t pick[5];
+        size_t rest = i / b->n_tests;
+        for (size_t l = 5; l-- > 0; rest /= lists[l]->n)
+            pick[l] = lists[l]->v[rest % lists[l]->n];
+        struct bench_row row = *base;
+        row.n_batch = pick[0];
+        row.n_threads = pick[1];
+        row.type_k = kv[pick[2]];
+        row.type_v = kv[pick[3]];
+        row.n_depth = pick[4];
+        row.n_prompt = b->tests[i % b->n_tests].n_prompt;
+        row.n_gen = b->tests[i % b->n_tests].n_gen;
+        if (!*first && b->a->delay)
+            (void)sleep((unsigned)b->a->delay);
+        *first = false;
+        if (b->a->progress) {
+            char name[96];
+            bench_test_name(&row, name);
+            (void)fprintf(stderr, "edgellm bench: test %zu of %zu: %s\n", i + 1, n_all, name);
+        }
+        status = b->a->compare ? run_compared(b, &row) : run_test(b, io, &row);
+    }
+    return status;
+}
+
+static enum el_status run_model(struct bench *b, const char *path, bool *first)
+{
     struct model_io io = {0};
     struct el_err err = {.code = EL_OK};
     struct bench_row base = {.model_filename = path};
+    if (b->a->compare)
+        return run_tests(b, &io, &base, first);
     enum el_status status = model_io_source(&io, path, NULL, NULL, &err);
     if (status == EL_OK)
         status = model_io_model(&io, &err);
@@ -251,33 +304,7 @@ static enum el_status run_model(struct bench *b, const char *path, bool *first)
     base.model_size = io.info.nbytes;
     base.model_n_params = io.info.n_params;
     model_io_type(&io, base.model_type, sizeof base.model_type);
-    const struct bench_list *const lists[] = {&b->batches, &b->threads, &b->kv_k, &b->kv_v, &b->depths};
-    size_t n_all = b->n_tests;
-    for (size_t l = 0; l < 5; l++)
-        n_all *= lists[l]->n;
-    for (size_t i = 0; i < n_all && status == EL_OK; i++) {
-        uint64_t pick[5];
-        size_t rest = i / b->n_tests;
-        for (size_t l = 5; l-- > 0; rest /= lists[l]->n)
-            pick[l] = lists[l]->v[rest % lists[l]->n];
-        struct bench_row row = base;
-        row.n_batch = pick[0];
-        row.n_threads = pick[1];
-        row.type_k = kv[pick[2]];
-        row.type_v = kv[pick[3]];
-        row.n_depth = pick[4];
-        row.n_prompt = b->tests[i % b->n_tests].n_prompt;
-        row.n_gen = b->tests[i % b->n_tests].n_gen;
-        if (!*first && b->a->delay)
-            (void)sleep((unsigned)b->a->delay);
-        *first = false;
-        if (b->a->progress) {
-            char name[96];
-            bench_test_name(&row, name);
-            (void)fprintf(stderr, "edgellm bench: test %zu of %zu: %s\n", i + 1, n_all, name);
-        }
-        status = run_test(b, &io, &row);
-    }
+    status = run_tests(b, &io, &base, first);
     model_io_close(&io);
     return status;
 }
@@ -350,31 +377,66 @@ static bool only(const struct bench_list *list, uint64_t value)
     return list->n == 1 && list->v[0] == value;
 }
 
+static enum bench_format format_of(const struct bench_args *a)
+{
+    return a->json ? BENCH_JSON : (enum bench_format)(a->output + 1);
+}
+
+/* All models with what the series needs around it; verdict() has the last word where nothing stopped it. */
+static enum el_status run_models(struct bench *b, struct el_err *err)
+{
+    enum el_status status = EL_OK;
+    bool first = true;
+    for (size_t i = 0; i < b->a->models.n && status == EL_OK; i++)
+        status = run_model(b, b->a->models.v[i], &first);
+    if (status == EL_E_IO && !ferror(stdout))
+        return cmd_fail(err, status, "%s", b->first_err.text);
+    return status == EL_OK ? EL_OK
+                           : cmd_fail(err, status, "%s", status == EL_E_IO ? "standard output: write error" : b->first_err.text);
+}
+
+static enum el_status run_alone(struct bench *b, struct el_err *err)
+{
+    const struct bench_columns columns = {
+        .n_batch = !only(&b->batches, 512), .type_k = !only(&b->kv_k, 0), .type_v = !only(&b->kv_v, 0), .held = !b->a->no_limit};
+    if (!b->a->no_limit)
+        CMD_TRY(bench_meter_open(&b->meter, err));
+    bench_out_begin(&b->out[0], stdout, format_of(b->a), columns);
+    bench_out_begin(&b->out[1], stderr, (enum bench_format)b->a->output_err, columns);
+    const enum el_status status = run_models(b, err);
+    for (size_t i = 0; i < 2; i++)
+        bench_out_end(&b->out[i]);
+    return status == EL_OK ? verdict(b, err) : status;
+}
+
+static enum el_status run_beside(struct bench *b, struct el_err *err)
+{
+    const struct bench_args *const a = b->a;
+    if (a->no_warmup || a->sha256 || a->no_limit || a->output_err)
+        return cmd_fail(err, EL_E_USAGE, "option '--compare' does not go with --no-warmup, --sha256, --no-limit or --output-err");
+    b->compare =
+        (struct bench_compare){.peer = a->compare, .variants = &a->compare_args, .n_rounds = a->repetitions, .cpu = a->cpu};
+    bench_compare_begin(&b->compare, stdout, format_of(a));
+    const enum el_status status = run_models(b, err);
+    bench_compare_end(&b->compare);
+    return status == EL_OK ? verdict(b, err) : status;
+}
+
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
     struct bench b = {.a = args};
-    bool first = true;
     (void)words;
-    const enum bench_format format = b.a->json ? BENCH_JSON : (enum bench_format)(b.a->output + 1);
     enum el_status status = model_io_cpu(b.a->cpu, err);
+    if (status == EL_OK && b.a->compare_args.n && !b.a->compare)
+        status = cmd_fail(err, EL_E_USAGE, "option '--compare-args' without --compare");
     if (status == EL_OK)
         status = read_lists(&b, err);
-    if (status == EL_OK && b.a->machine) {
-        status = bench_machine(stdout, format, b.threads.v, b.threads.n, err);
-    } else if (status == EL_OK && (b.a->no_limit || (status = bench_meter_open(&b.meter, err)) == EL_OK)) {
-        const struct bench_columns columns = {
-            .n_batch = !only(&b.batches, 512), .type_k = !only(&b.kv_k, 0), .type_v = !only(&b.kv_v, 0), .held = !b.a->no_limit};
-        bench_out_begin(&b.out[0], stdout, format, columns);
-        bench_out_begin(&b.out[1], stderr, (enum bench_format)b.a->output_err, columns);
-        for (size_t i = 0; i < b.a->models.n && status == EL_OK; i++)
-            status = run_model(&b, b.a->models.v[i], &first);
-        for (size_t i = 0; i < 2; i++)
-            bench_out_end(&b.out[i]);
-        if (status == EL_OK)
-            status = verdict(&b, err);
-        else
-            (void)cmd_fail(err, status, "%s", status == EL_E_IO ? "standard output: write error" : b.first_err.text);
-    }
+    if (status == EL_OK && b.a->machine && (b.a->models.n || b.a->compare))
+        status = cmd_fail(err, EL_E_USAGE, "option '--machine' does not go with --model or --compare");
+    if (status == EL_OK && b.a->machine)
+        status = bench_machine(stdout, format_of(b.a), b.threads.v, b.threads.n, err);
+    else if (status == EL_OK)
+        status = b.a->compare ? run_beside(&b, err) : run_alone(&b, err);
     bench_meter_close(&b.meter);
     bench_list_free(&b.depths);
     bench_list_free(&b.batches);

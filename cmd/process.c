@@ -58,6 +58,11 @@ void process_setup(void)
     set_handler(SIGBUS, on_bus);
 }
 
+bool process_is_stopped(void)
+{
+    return caught != 0;
+}
+
 bool process_take_interrupt(void)
 {
     if (caught != SIGINT)

@@ -12,6 +12,9 @@
  */
 void process_setup(void);
 
+/* Was there a SIGINT, SIGTERM or SIGHUP (since process_take_interrupt)? */
+bool process_is_stopped(void);
+
 /* Was there a SIGINT since the last call? Then it is dealt with: the process and the library go on. */
 bool process_take_interrupt(void);
 
