@@ -14,8 +14,8 @@
 #include "kernels/x86/kernels_x86.h"
 #endif
 
-/* Rows that are decoded at a time when an encoding has no kernel: one unit of work of the float32 kernels. */
-enum { DECODE_ROWS = 4 };
+/* Rows that are decoded at a time when an encoding has no kernel. All tokens come from memory once for them. */
+enum { DECODE_ROWS = 32 };
 
 static void init_ref(struct el_kernels *k)
 {
@@ -77,7 +77,7 @@ const struct el_kernels *el_kernels(void)
 
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in)
 {
-    /* Four rows decoded; or two strips unpacked, of which each 32 columns take 8 vectors of codes and at most 3 more. */
+    /* Rows decoded; or two strips unpacked, of which each 32 columns take 8 vectors of codes and at most 3 more. */
     enum { STRIPS = 2, PANEL_NBYTES = STRIPS * 64 * (8 + 3) / 32 };
     const uint64_t decoded = DECODE_ROWS * sizeof(float);
     return (decoded > PANEL_NBYTES ? decoded : PANEL_NBYTES) * ((n_in + 63) / 64 * 64);

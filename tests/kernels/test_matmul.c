@@ -270,7 +270,7 @@ TEST(matmul, every_tile_and_split)
     for (int i = 0; i < N_TYPES; i++) {
         const uint64_t block = block_of(types[i]), n_in = block == 1 ? 83 : 3 * block;
         for (uint64_t n_rows = 1; n_rows <= 9; n_rows++)
-            for (uint64_t n_tokens = 1; n_tokens <= 9; n_tokens++)
+            for (uint64_t n_tokens = 1; n_tokens <= 13; n_tokens++)
                 check_shape(types[i], n_rows, n_tokens, n_in, true);
     }
 }
@@ -285,10 +285,12 @@ TEST(matmul, wide_tiles)
                 check_shape(types[i], n_rows[r], n_tokens[t], 512, true);
 }
 
-/* More rows than one cache block holds. */
+/* More rows, or more tokens, than one cache block holds. */
 TEST(matmul, many_rows)
 {
     check_shape("F32", 37, 5, 5000, false);
+    check_shape("F16", 9, 26, 5000, true);
+    check_shape("BF16", 5, 13, 70000, false);
     check_shape("Q4_0", 140, 5, 4096, false);
     check_shape("Q8_0", 2, 1, 300032, false);
 }

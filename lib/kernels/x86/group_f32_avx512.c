@@ -146,7 +146,7 @@ EL_INLINE EL_AVX512 void rows_one(bool few, unsigned n_rows, const struct el_mat
     }
     EL_UNROLL
     for (unsigned r = 0; r < n_rows; r++)
-        y[r] = _mm512_reduce_add_ps(acc[r]);
+        y[r] = el_hsum_avx512(acc[r]);
 }
 
 EL_INLINE EL_AVX512 void one_token(bool few, const struct el_matrix *m, uint64_t row0, uint64_t n_rows, const float *x, float *y)

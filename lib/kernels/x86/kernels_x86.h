@@ -23,6 +23,15 @@ EL_INLINE void el_prefetch_next(const uint8_t *p, unsigned n_rows, uint64_t row_
     _mm_prefetch((const char *)(uintptr_t)((uintptr_t)p + n_rows * row_nbytes), _MM_HINT_T1);
 }
 
+/* Fetches nbytes, a constant, into the second-level cache, and moves on behind them; the same line again for less than a line. */
+EL_INLINE void el_prefetch(uintptr_t *next, unsigned nbytes)
+{
+    EL_UNROLL
+    for (unsigned i = 0; i < nbytes; i += 64)
+        _mm_prefetch((const char *)(*next + i), _MM_HINT_T1);
+    *next += nbytes;
+}
+
 void el_kernels_init_avx2(struct el_kernels *k);
 void el_kernels_init_avx512(struct el_kernels *k);
 

@@ -20,6 +20,24 @@ EL_INLINE EL_AVX2 float el_hsum_avx2(__m256 v)
     return _mm_cvtss_f32(s);
 }
 
+/* (0 + 2) + (1 + 3) of each of four registers. */
+EL_INLINE EL_AVX2 __m128 el_hsum_4x4(const __m128 s[4])
+{
+    const __m128 a = _mm_add_ps(_mm_unpacklo_ps(s[0], s[1]), _mm_unpackhi_ps(s[0], s[1]));
+    const __m128 b = _mm_add_ps(_mm_unpacklo_ps(s[2], s[3]), _mm_unpackhi_ps(s[2], s[3]));
+    return _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a));
+}
+
+/* el_hsum_avx2 of four registers, to the bit. */
+EL_INLINE EL_AVX2 __m128 el_hsum_4_avx2(const __m256 v[4])
+{
+    __m128 s[4];
+    EL_UNROLL
+    for (unsigned i = 0; i < 4; i++)
+        s[i] = _mm_add_ps(_mm256_castps256_ps128(v[i]), _mm256_extractf128_ps(v[i], 1));
+    return el_hsum_4x4(s);
+}
+
 EL_INLINE EL_AVX2 double el_hsum_pd_avx2(__m256d v)
 {
     __m128d s = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
