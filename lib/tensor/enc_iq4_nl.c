@@ -5,6 +5,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/fit_tile.h"
 #include "tensor/iq4_levels.h"
 
 struct block_iq4_nl {
@@ -24,19 +25,29 @@ static void decode_block(const uint8_t *p, float *out)
     }
 }
 
-static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+static void pack(const float *x, uint16_t d, struct block_iq4_nl *out)
 {
-    struct block_iq4_nl *const out = block;
-    uint16_t d;
-    if (effort == EL_ENCODE_SEARCH)
-        d = el_fit_scale_f16(x, w, EL_QK, range);
-    else
-        d = el_fit_f16(el_fit_extent(x, EL_QK).signed_max / range.lo);
     int16_t level[EL_QK];
     el_fit_scale_codes(x, EL_QK, el_f16_to_f32(d), range, level);
     el_store_u16(out->d, d);
     for (uint32_t i = 0; i < EL_QK / 2; i++)
         out->q[i] = (uint8_t)(el_iq4_code(level[i]) | el_iq4_code(level[i + EL_QK / 2]) << 4);
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    (void)w;
+    (void)effort;
+    pack(x, el_fit_f16(el_fit_extent(x, EL_QK).signed_max / range.lo), block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = EL_QK};
+    uint16_t d[EL_TILE];
+    el_tile_fns()->scale(&tile, &range, d);
+    for (uint32_t b = 0; b < n; b++)
+        pack(x + EL_QK * b, d[b], (struct block_iq4_nl *)blocks + b);
 }
 
 const struct el_encoding el_encoding_iq4_nl = {
@@ -51,6 +62,7 @@ const struct el_encoding el_encoding_iq4_nl = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 1,
     .f16_at = {0},
 };

@@ -37,25 +37,36 @@ static void decode_block(const uint8_t *p, float *out)
     }
 }
 
-static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+static void pack(const struct el_super_scale *fit, struct block_iq4_xs *out)
 {
-    struct block_iq4_xs *const out = block;
-    struct el_super_scale fit;
-    if (effort == EL_ENCODE_SEARCH)
-        el_super_scale_search(&kind, x, w, &fit);
-    else
-        el_super_scale_nearest(&kind, x, &fit);
     memset(out, 0, sizeof *out);
-    el_store_u16(out->d, fit.d);
+    el_store_u16(out->d, fit->d);
     uint32_t high = 0;
     for (uint32_t j = 0; j < EL_QK_K / 32; j++) {
-        const uint32_t scale = (uint32_t)(fit.scale[j] + 32);
+        const uint32_t scale = (uint32_t)(fit->scale[j] + 32);
         out->scales_low[j / 2] |= (uint8_t)((scale & 15) << (j % 2 * 4));
         high |= (scale >> 4) << (2 * j);
         for (uint32_t i = 0; i < 16; i++)
-            out->q[16 * j + i] = (uint8_t)(el_iq4_code(fit.q[32 * j + i]) | el_iq4_code(fit.q[32 * j + 16 + i]) << 4);
+            out->q[16 * j + i] = (uint8_t)(el_iq4_code(fit->q[32 * j + i]) | el_iq4_code(fit->q[32 * j + 16 + i]) << 4);
     }
     el_store_u16(out->scales_high, (uint16_t)high);
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    (void)w;
+    (void)effort;
+    struct el_super_scale fit;
+    el_super_scale_nearest(&kind, x, &fit);
+    pack(&fit, block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    struct el_super_scale fit[EL_ENC_TILE];
+    el_super_scale_search(&kind, x, w, n, fit);
+    for (uint32_t b = 0; b < n; b++)
+        pack(&fit[b], (struct block_iq4_xs *)blocks + b);
 }
 
 const struct el_encoding el_encoding_iq4_xs = {
@@ -71,6 +82,7 @@ const struct el_encoding el_encoding_iq4_xs = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 1,
     .f16_at = {0},
 };

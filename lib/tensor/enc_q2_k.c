@@ -27,22 +27,33 @@ static void decode_block(const uint8_t *p, float *out)
     }
 }
 
-static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+static void pack(const struct el_super_affine *fit, struct block_q2_k *out)
 {
-    struct block_q2_k *const out = block;
-    struct el_super_affine fit;
-    if (effort == EL_ENCODE_SEARCH)
-        el_super_affine_search(&kind, x, w, &fit);
-    else
-        el_super_affine_nearest(&kind, x, &fit);
-    el_store_u16(out->d, fit.d);
-    el_store_u16(out->dmin, fit.dmin);
+    el_store_u16(out->d, fit->d);
+    el_store_u16(out->dmin, fit->dmin);
     for (uint32_t j = 0; j < EL_QK_K / 16; j++)
-        out->scales[j] = (uint8_t)(fit.scale[j] | fit.min[j] << 4);
+        out->scales[j] = (uint8_t)(fit->scale[j] | fit->min[j] << 4);
     for (uint32_t i = 0; i < EL_QK_K / 4; i++) {
-        const uint8_t *const at = fit.q + i / 32 * 128 + i % 32;
+        const uint8_t *const at = fit->q + i / 32 * 128 + i % 32;
         out->q[i] = (uint8_t)(at[0] | at[32] << 2 | at[64] << 4 | at[96] << 6);
     }
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    (void)w;
+    (void)effort;
+    struct el_super_affine fit;
+    el_super_affine_nearest(&kind, x, &fit);
+    pack(&fit, block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    struct el_super_affine fit[EL_ENC_TILE];
+    el_super_affine_search(&kind, x, w, n, fit);
+    for (uint32_t b = 0; b < n; b++)
+        pack(&fit[b], (struct block_q2_k *)blocks + b);
 }
 
 const struct el_encoding el_encoding_q2_k = {
@@ -58,6 +69,7 @@ const struct el_encoding el_encoding_q2_k = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 2,
     .f16_at = {80, 82},
 };

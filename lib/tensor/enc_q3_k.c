@@ -37,26 +37,37 @@ static void decode_block(const uint8_t *p, float *out)
     }
 }
 
-static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+static void pack(const struct el_super_scale *fit, struct block_q3_k *out)
 {
-    struct block_q3_k *const out = block;
-    struct el_super_scale fit;
-    if (effort == EL_ENCODE_SEARCH)
-        el_super_scale_search(&kind, x, w, &fit);
-    else
-        el_super_scale_nearest(&kind, x, &fit);
     memset(out, 0, sizeof *out);
-    el_store_u16(out->d, fit.d);
+    el_store_u16(out->d, fit->d);
     for (uint32_t j = 0; j < EL_QK_K / 16; j++) {
-        const uint32_t scale = (uint32_t)(fit.scale[j] + 32);
+        const uint32_t scale = (uint32_t)(fit->scale[j] + 32);
         out->scales[j % 8] |= (uint8_t)((scale & 15) << (j / 8 * 4));
         out->scales[8 + j % 4] |= (uint8_t)((scale >> 4) << (j / 4 * 2));
     }
     for (uint32_t k = 0; k < EL_QK_K; k++) {
-        const uint32_t q = (uint32_t)(fit.q[k] + 4);
+        const uint32_t q = (uint32_t)(fit->q[k] + 4);
         out->low[k / 128 * 32 + k % 32] |= (uint8_t)((q & 3) << (k / 32 % 4 * 2));
         out->high[k % 32] |= (uint8_t)((q >> 2) << (k / 32));
     }
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    (void)w;
+    (void)effort;
+    struct el_super_scale fit;
+    el_super_scale_nearest(&kind, x, &fit);
+    pack(&fit, block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    struct el_super_scale fit[EL_ENC_TILE];
+    el_super_scale_search(&kind, x, w, n, fit);
+    for (uint32_t b = 0; b < n; b++)
+        pack(&fit[b], (struct block_q3_k *)blocks + b);
 }
 
 const struct el_encoding el_encoding_q3_k = {
@@ -72,6 +83,7 @@ const struct el_encoding el_encoding_q3_k = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 1,
     .f16_at = {108},
 };

@@ -5,6 +5,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/fit_tile.h"
 
 struct block_q4_1 {
     uint8_t d[2], m[2];
@@ -21,18 +22,33 @@ static void decode_block(const uint8_t *p, float *out)
     }
 }
 
+static void pack(const struct el_fit_offset *fit, struct block_q4_1 *out)
+{
+    el_store_u16(out->d, fit->d);
+    el_store_u16(out->m, fit->m);
+    for (uint32_t i = 0; i < EL_QK / 2; i++)
+        out->q[i] = (uint8_t)(fit->q[i] | fit->q[i + EL_QK / 2] << 4);
+}
+
 static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
 {
-    struct block_q4_1 *const out = block;
+    (void)w;
+    (void)effort;
     struct el_fit_offset fit;
-    if (effort == EL_ENCODE_SEARCH)
-        el_fit_offset_search(x, w, 15.0f, &fit);
-    else
-        el_fit_offset_nearest(x, 15.0f, &fit);
-    el_store_u16(out->d, fit.d);
-    el_store_u16(out->m, fit.m);
-    for (uint32_t i = 0; i < EL_QK / 2; i++)
-        out->q[i] = (uint8_t)(fit.q[i] | fit.q[i + EL_QK / 2] << 4);
+    el_fit_offset_nearest(x, 15.0f, &fit);
+    pack(&fit, block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = EL_QK};
+    uint16_t d[EL_TILE], m[EL_TILE];
+    el_tile_fns()->offset(&tile, 15.0f, d, m);
+    for (uint32_t b = 0; b < n; b++) {
+        struct el_fit_offset fit = {.d = d[b], .m = m[b]};
+        el_fit_affine_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), -el_f16_to_f32(m[b]), 15.0f, fit.q);
+        pack(&fit, (struct block_q4_1 *)blocks + b);
+    }
 }
 
 const struct el_encoding el_encoding_q4_1 = {
@@ -47,6 +63,7 @@ const struct el_encoding el_encoding_q4_1 = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 2,
     .f16_at = {0, 2},
 };

@@ -5,6 +5,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/fit_tile.h"
 
 struct block_q5_1 {
     uint8_t d[2], m[2];
@@ -35,25 +36,41 @@ static void own_weights(const float *x, float w[EL_QK])
         w[i] = sum * (1.0f / EL_QK) + x[i] * x[i];
 }
 
+static void pack(const struct el_fit_offset *fit, struct block_q5_1 *out)
+{
+    memset(out, 0, sizeof *out);
+    el_store_u16(out->d, fit->d);
+    el_store_u16(out->m, fit->m);
+    for (uint32_t i = 0; i < EL_QK; i++) {
+        out->low[i % 16] |= (uint8_t)((fit->q[i] & 15) << (i / 16 * 4));
+        out->high[i / 8] |= (uint8_t)((fit->q[i] >> 4) << (i % 8));
+    }
+}
+
 static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
 {
-    struct block_q5_1 *const out = block;
+    (void)w;
+    (void)effort;
     struct el_fit_offset fit;
-    float own[EL_QK];
-    if (!w) {
-        own_weights(x, own);
-        w = own;
+    el_fit_offset_nearest(x, 31.0f, &fit);
+    pack(&fit, block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    float own[EL_TILE][EL_QK];
+    const float *own_of[EL_TILE];
+    for (uint32_t b = 0; b < n && !w; b++) {
+        own_weights(x + EL_QK * b, own[b]);
+        own_of[b] = own[b];
     }
-    if (effort == EL_ENCODE_SEARCH)
-        el_fit_offset_search(x, w, 31.0f, &fit);
-    else
-        el_fit_offset_nearest(x, 31.0f, &fit);
-    memset(out, 0, sizeof *out);
-    el_store_u16(out->d, fit.d);
-    el_store_u16(out->m, fit.m);
-    for (uint32_t i = 0; i < EL_QK; i++) {
-        out->low[i % 16] |= (uint8_t)((fit.q[i] & 15) << (i / 16 * 4));
-        out->high[i / 8] |= (uint8_t)((fit.q[i] >> 4) << (i % 8));
+    const struct el_tile tile = {.x = x, .w = w ? w : own_of, .n_blocks = n, .n = EL_QK};
+    uint16_t d[EL_TILE], m[EL_TILE];
+    el_tile_fns()->offset(&tile, 31.0f, d, m);
+    for (uint32_t b = 0; b < n; b++) {
+        struct el_fit_offset fit = {.d = d[b], .m = m[b]};
+        el_fit_affine_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), -el_f16_to_f32(m[b]), 31.0f, fit.q);
+        pack(&fit, (struct block_q5_1 *)blocks + b);
     }
 }
 
@@ -69,6 +86,7 @@ const struct el_encoding el_encoding_q5_1 = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 2,
     .f16_at = {0, 2},
 };

@@ -33,24 +33,35 @@ static void decode_block(const uint8_t *p, float *out)
     }
 }
 
-static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+static void pack(const struct el_super_affine *fit, struct block_q5_k *out)
 {
-    struct block_q5_k *const out = block;
-    struct el_super_affine fit;
-    if (effort == EL_ENCODE_SEARCH)
-        el_super_affine_search(&kind, x, w, &fit);
-    else
-        el_super_affine_nearest(&kind, x, &fit);
-    el_store_u16(out->d, fit.d);
-    el_store_u16(out->dmin, fit.dmin);
-    el_kquant_pack(fit.scale, fit.min, out->scales);
+    el_store_u16(out->d, fit->d);
+    el_store_u16(out->dmin, fit->dmin);
+    el_kquant_pack(fit->scale, fit->min, out->scales);
     memset(out->high, 0, sizeof out->high);
     for (uint32_t k = 0; k < EL_QK_K; k++)
-        out->high[k % 32] |= (uint8_t)((fit.q[k] >> 4) << (k / 32));
+        out->high[k % 32] |= (uint8_t)((fit->q[k] >> 4) << (k / 32));
     for (uint32_t p = 0; p < 4; p++) {
         for (uint32_t i = 0; i < 32; i++)
-            out->q[32 * p + i] = (uint8_t)((fit.q[64 * p + i] & 15) | (fit.q[64 * p + 32 + i] & 15) << 4);
+            out->q[32 * p + i] = (uint8_t)((fit->q[64 * p + i] & 15) | (fit->q[64 * p + 32 + i] & 15) << 4);
     }
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    (void)w;
+    (void)effort;
+    struct el_super_affine fit;
+    el_super_affine_nearest(&kind, x, &fit);
+    pack(&fit, block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    struct el_super_affine fit[EL_ENC_TILE];
+    el_super_affine_search(&kind, x, w, n, fit);
+    for (uint32_t b = 0; b < n; b++)
+        pack(&fit[b], (struct block_q5_k *)blocks + b);
 }
 
 const struct el_encoding el_encoding_q5_k = {
@@ -66,6 +77,7 @@ const struct el_encoding el_encoding_q5_k = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 2,
     .f16_at = {0, 2},
 };

@@ -34,23 +34,34 @@ static void decode_block(const uint8_t *p, float *out)
     }
 }
 
-static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+static void pack(const struct el_super_scale *fit, struct block_q6_k *out)
 {
-    struct block_q6_k *const out = block;
-    struct el_super_scale fit;
-    if (effort == EL_ENCODE_SEARCH)
-        el_super_scale_search(&kind, x, w, &fit);
-    else
-        el_super_scale_nearest(&kind, x, &fit);
     memset(out, 0, sizeof *out);
-    el_store_u16(out->d, fit.d);
-    memcpy(out->scales, fit.scale, sizeof out->scales);
+    el_store_u16(out->d, fit->d);
+    memcpy(out->scales, fit->scale, sizeof out->scales);
     for (uint32_t k = 0; k < EL_QK_K; k++) {
         const uint32_t half = k / 128, g = k / 32 % 4, i = k % 32;
-        const uint32_t q = (uint32_t)(fit.q[k] + 32);
+        const uint32_t q = (uint32_t)(fit->q[k] + 32);
         out->low[half * 64 + (g & 1) * 32 + i] |= (uint8_t)((q & 15) << (g / 2 * 4));
         out->high[half * 32 + i] |= (uint8_t)((q >> 4) << (2 * g));
     }
+}
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    (void)w;
+    (void)effort;
+    struct el_super_scale fit;
+    el_super_scale_nearest(&kind, x, &fit);
+    pack(&fit, block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    struct el_super_scale fit[EL_ENC_TILE];
+    el_super_scale_search(&kind, x, w, n, fit);
+    for (uint32_t b = 0; b < n; b++)
+        pack(&fit[b], (struct block_q6_k *)blocks + b);
 }
 
 const struct el_encoding el_encoding_q6_k = {
@@ -65,6 +76,7 @@ const struct el_encoding el_encoding_q6_k = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 1,
     .f16_at = {208},
 };

@@ -2,6 +2,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/fit_tile.h"
 
 struct block_q8_0 {
     uint8_t d[2];
@@ -31,22 +32,26 @@ static void encode_nearest(const float *x, struct block_q8_0 *out)
     }
 }
 
-static void encode_search(const float *x, const float *w, struct block_q8_0 *out)
-{
-    const uint16_t d = el_fit_scale_f16(x, w, EL_QK, range);
-    el_store_u16(out->d, d);
-    int16_t q[EL_QK];
-    el_fit_scale_codes(x, EL_QK, el_f16_to_f32(d), range, q);
-    for (uint32_t i = 0; i < EL_QK; i++)
-        out->q[i] = (int8_t)q[i];
-}
-
 static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
 {
-    if (effort == EL_ENCODE_SEARCH)
-        encode_search(x, w, block);
-    else
-        encode_nearest(x, block);
+    (void)w;
+    (void)effort;
+    encode_nearest(x, block);
+}
+
+static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
+{
+    const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = EL_QK};
+    uint16_t d[EL_TILE];
+    el_tile_fns()->scale(&tile, &range, d);
+    for (uint32_t b = 0; b < n; b++) {
+        struct block_q8_0 *const out = (struct block_q8_0 *)blocks + b;
+        int16_t q[EL_QK];
+        el_fit_scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), range, q);
+        el_store_u16(out->d, d[b]);
+        for (uint32_t i = 0; i < EL_QK; i++)
+            out->q[i] = (int8_t)q[i];
+    }
 }
 
 const struct el_encoding el_encoding_q8_0 = {
@@ -61,6 +66,7 @@ const struct el_encoding el_encoding_q8_0 = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .search_blocks = search_blocks,
     .n_f16 = 1,
     .f16_at = {0},
 };

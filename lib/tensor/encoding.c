@@ -215,10 +215,19 @@ void el_enc_block_encode(const struct el_enc *enc, const float *x, const float *
                          enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS])
 {
     const struct el_encoding *const e = enc->e;
+    const uint64_t per_row = n_in / e->block_n, n_blocks = per_row * n_rows;
+    const uint32_t tile = effort == EL_ENCODE_SEARCH && e->search_blocks ? EL_ENC_TILE : 1;
     uint8_t *p = parts_out[0];
-    for (uint64_t r = 0; r < n_rows; r++) {
-        for (uint64_t c = 0; c < n_in; c += e->block_n, p += e->block_nbytes)
-            e->encode_block(x + r * n_in + c, importance ? importance + c : NULL, effort, p);
+    /* Blocks lie one behind the other, from row to row. */
+    for (uint64_t b = 0; b < n_blocks; b += tile, p += (uint64_t)tile * e->block_nbytes, x += (uint64_t)tile * e->block_n) {
+        const uint32_t n = n_blocks - b < tile ? (uint32_t)(n_blocks - b) : tile;
+        const float *w[EL_ENC_TILE];
+        for (uint32_t k = 0; k < n; k++)
+            w[k] = importance ? importance + (b + k) % per_row * e->block_n : NULL;
+        if (tile == EL_ENC_TILE)
+            e->search_blocks(x, importance ? w : NULL, n, p);
+        else
+            e->encode_block(x, w[0], effort, p);
     }
 }
 

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-enum { EL_MAX_PARTS = 4 };
+enum { EL_MAX_PARTS = 4, EL_ENC_TILE = 16 };
 
 struct el_buf;
 struct el_encoding;
@@ -96,6 +96,11 @@ struct el_encoding {
      */
     void (*decode_block)(const uint8_t *block, float *out);
     void (*encode_block)(const float *x, const float *w, enum el_effort effort, void *block);
+    /*
+     * The search for n (1..EL_ENC_TILE) consecutive blocks at once, where they are searched side by side: then encode_block is
+     * asked for EL_ENCODE_NEAREST only. w[b] is the importance of block b's columns; w NULL: none.
+     */
+    void (*search_blocks)(const float *x, const float *const *w, uint32_t n, void *blocks);
     uint32_t n_f16, f16_at[2]; /* how many half-precision scales a block has, and at which bytes */
 };
 

@@ -1,5 +1,6 @@
 /*
- * Choosing scales: the searches that several encodings share.
+ * Choosing scales: what several encodings share, and the search for one block of any length (fit_tile.h has those for many short
+ * blocks at once).
  *
  * All of them minimise sum_i w_i (x_i - x'_i)^2, with w_i = 1 when w is NULL; x [n], w [n] f32, w >= 0. Sums run over four lanes
  * (element i goes to lane i mod 4) that are added in a fixed order, so results are the same on every compiler and CPU.
@@ -56,16 +57,7 @@ void el_fit_scale_codes(const float *x, uint64_t n, float s, struct el_fit_range
 
 /* ---- x ~ s q - m, q an integer in [0, hi]; n a multiple of 4 ---- */
 
-/* The sums above with r = x - (s q - m), and r1 = sum w r, q1 = sum w q. */
-struct el_fit_affine_sums {
-    float rr, rq, qq, r1, q1;
-};
-struct el_fit_affine_sums el_fit_affine_eval(const float *x, const float *w, uint32_t n, float s, float m, float hi);
-/* A good pair with s >= 0, m >= 0, not rounded, and its error. */
-struct el_fit_affine {
-    float s, m, rr;
-};
-struct el_fit_affine el_fit_affine(const float *x, const float *w, uint32_t n, float hi);
+/* q[i] = nearest code; s >= 0. */
 void el_fit_affine_codes(const float *x, uint32_t n, float s, float m, float hi, uint8_t *q);
 
 /* ---- blocks of 32, x ~ d q + m with half-precision d >= 0 and m of any sign, q an integer in [0, hi] ---- */
@@ -76,6 +68,5 @@ struct el_fit_offset {
 };
 /* ggml's reference, to the byte: from the smallest and the largest value; codes by the scale as it was before it was rounded. */
 void el_fit_offset_nearest(const float *x, float hi, struct el_fit_offset *out);
-void el_fit_offset_search(const float *x, const float *w, float hi, struct el_fit_offset *out);
 
 #endif

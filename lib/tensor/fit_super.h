@@ -1,6 +1,6 @@
 /*
  * Super-blocks: 256 values with two-level scales, as the k-quants have them. The searches choose both levels together.
- * Sums and weights as in fit.h; w is [256] or NULL.
+ * The searches take n consecutive super-blocks; w[b] is the importance of the 256 values of super-block b, w NULL: none.
  */
 #ifndef EL_TENSOR_FIT_SUPER_H
 #define EL_TENSOR_FIT_SUPER_H
@@ -23,7 +23,8 @@ struct el_super_affine {
 };
 /* Scales and mins from the extremes of each sub-block. */
 void el_super_affine_nearest(const struct el_super_affine_kind *kind, const float *x, struct el_super_affine *out);
-void el_super_affine_search(const struct el_super_affine_kind *kind, const float *x, const float *w, struct el_super_affine *out);
+void el_super_affine_search(const struct el_super_affine_kind *kind, const float *x, const float *const *w, uint32_t n,
+                            struct el_super_affine *out);
 
 /* x ~ d scale[j] q in sub-block j; q in `codes`, scale an integer in [scale_lo, scale_hi], scale_lo < -scale_hi. */
 struct el_super_scale_kind {
@@ -37,6 +38,7 @@ struct el_super_scale {
     int8_t q[EL_SUPER_N];
 };
 void el_super_scale_nearest(const struct el_super_scale_kind *kind, const float *x, struct el_super_scale *out);
-void el_super_scale_search(const struct el_super_scale_kind *kind, const float *x, const float *w, struct el_super_scale *out);
+void el_super_scale_search(const struct el_super_scale_kind *kind, const float *x, const float *const *w, uint32_t n,
+                           struct el_super_scale *out);
 
 #endif

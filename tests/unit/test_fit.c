@@ -1,7 +1,9 @@
 /* The scale searches against exhaustive search over dense grids, and their primitives against plain loops. */
+#include "base/cpu.h"
 #include "base/f16.h"
 #include "tensor/fit.h"
 #include "tensor/fit_super.h"
+#include "tensor/fit_tile.h"
 #include "test.h"
 
 static double plain_error(const float *x, const float *w, int n, double s, double lo, double hi)
@@ -108,6 +110,17 @@ static double affine_error(const float *x, const float *w, int n, double s, doub
     return sum;
 }
 
+/* One block of 32 by the tiles' search, with its codes. */
+static void search_offset(const float *x, const float *w, float hi, struct el_fit_offset *out)
+{
+    const struct el_tile tile = {.x = x, .w = w ? &w : NULL, .n_blocks = 1, .n = EL_FIT_OFFSET_N};
+    uint16_t d[EL_TILE], m[EL_TILE];
+    el_tile_fns()->offset(&tile, hi, d, m);
+    out->d = d[0];
+    out->m = m[0];
+    el_fit_affine_codes(x, EL_FIT_OFFSET_N, el_f16_to_f32(d[0]), -el_f16_to_f32(m[0]), hi, out->q);
+}
+
 TEST(fit, affine_is_nearly_the_best_there_is)
 {
     uint64_t seed = 4;
@@ -116,7 +129,8 @@ TEST(fit, affine_is_nearly_the_best_there_is)
         float x[32], w[32];
         fill(x, w, 32, &seed);
         const float *const wi = round % 2 ? w : NULL;
-        const struct el_fit_affine fit = el_fit_affine(x, wi, 32, 15.0f);
+        struct el_fit_offset fit;
+        search_offset(x, wi, 15.0f, &fit);
         const struct el_fit_extent ext = el_fit_extent(x, 32);
         double best = INFINITY;
         for (int a = 0; a < 100; a++) {
@@ -126,8 +140,7 @@ TEST(fit, affine_is_nearly_the_best_there_is)
                 best = e < best ? e : best;
             }
         }
-        const double found = affine_error(x, wi, 32, fit.s, fit.m, 15);
-        CHECK(fit.s > 0.0f && fit.m >= 0.0f);
+        const double found = affine_error(x, wi, 32, el_f16_to_f32(fit.d), -el_f16_to_f32(fit.m), 15);
         CHECK(found < 1.25 * best);
         sum_found += found;
         sum_best += best;
@@ -137,15 +150,86 @@ TEST(fit, affine_is_nearly_the_best_there_is)
         test_fail(__FILE__, __LINE__, "affine: %g, best %g", sum_found, sum_best);
 }
 
-TEST(fit, affine_of_positive_values_has_no_min)
+static const struct el_super_affine_kind some_affine = {.n_subs = 8, .sub_n = 32, .top = 63.0f, .hi = 15.0f};
+static const struct el_super_scale_kind some_scale = {
+    .n_subs = 16, .sub_n = 16, .scale_lo = -128.0f, .scale_hi = 127.0f, .codes = {.lo = -32.0f, .hi = 31.0f}};
+static const struct el_fit_levels some_levels = {.n = 5, .value = {-9.0f, -3.0f, 1.0f, 2.0f, 7.0f}};
+static const struct el_fit_range some_ranges[] = {
+    {.lo = -127.0f, .hi = 127.0f}, {.lo = -8.0f, .hi = 7.0f}, {.lo = -1.0f, .hi = 2.0f}, {-9.0f, 7.0f, &some_levels}};
+
+enum { TILE_N = 32, N_RANGES = 4 };
+
+/* What all searches say of up to 16 blocks of 32: as many numbers as there are, in any order. */
+struct tile_results {
+    uint16_t scale[N_RANGES][EL_TILE], d[EL_TILE], m[EL_TILE];
+    struct el_super_affine affine[2];
+    struct el_super_scale by_scale[2];
+};
+
+static void search_all(const float *x, const float *const *w, uint32_t n, struct tile_results *out)
 {
-    float x[32];
-    uint64_t seed = 5;
-    for (int i = 0; i < 32; i++)
-        x[i] = 2.0f + test_randf(&seed);
-    const struct el_fit_affine fit = el_fit_affine(x, NULL, 32, 15.0f);
-    CHECK_NEAR(fit.m, 0.0, 0.0);
-    CHECK_NEAR(fit.rr, affine_error(x, NULL, 32, fit.s, fit.m, 15), 1e-3);
+    memset(out, 0, sizeof *out);
+    const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = TILE_N};
+    for (int k = 0; k < N_RANGES; k++)
+        el_tile_fns()->scale(&tile, &some_ranges[k], out->scale[k]);
+    el_tile_fns()->offset(&tile, 15.0f, out->d, out->m);
+    const float *w_super[2] = {w ? w[0] : NULL, w ? w[8] : NULL};
+    el_super_affine_search(&some_affine, x, w ? w_super : NULL, n / 8, out->affine);
+    el_super_scale_search(&some_scale, x, w ? w_super : NULL, n / 8, out->by_scale);
+}
+
+/* Sizes from nothing to almost everything, zeros and equal values among them. */
+static void fill_tile(float *x, float *w, uint64_t *seed)
+{
+    for (int b = 0; b < EL_TILE; b++) {
+        static const float sizes[8] = {1.0f, 0.02f, 1e-6f, 1e-30f, 0.0f, 1e15f, 1e30f, 3e38f};
+        const float size = sizes[test_rand(seed) % 8];
+        for (int i = 0; i < TILE_N; i++) {
+            x[TILE_N * b + i] = size * (b % 5 == 3 ? 0.5f : test_randf(seed));
+            w[TILE_N * b + i] = i % 7 == 6 ? 0.0f : 1.0f + test_randf(seed);
+        }
+    }
+}
+
+TEST(fit, tiles_give_the_same_bits_at_every_level)
+{
+    const enum el_cpu_level before = el_cpu();
+    uint64_t seed = 7;
+    for (int round = 0; round < 60; round++) {
+        static float x[EL_TILE * TILE_N], w[EL_TILE * TILE_N];
+        const float *rows[EL_TILE];
+        struct tile_results want, got;
+        fill_tile(x, w, &seed);
+        for (int b = 0; b < EL_TILE; b++)
+            rows[b] = w + TILE_N * b;
+        for (int level = 0; level <= (int)el_cpu_detected(); level++) {
+            REQUIRE(el_cpu_force((enum el_cpu_level)level));
+            search_all(x, round % 2 ? rows : NULL, EL_TILE, level == 0 ? &want : &got);
+            if (level > 0 && memcmp(&want, &got, sizeof want) != 0)
+                test_fail(__FILE__, __LINE__, "round %d: other bits at %s", round, el_cpu_name((enum el_cpu_level)level));
+        }
+        el_cpu_force(before);
+    }
+}
+
+TEST(fit, blocks_of_a_tile_know_nothing_of_each_other)
+{
+    uint64_t seed = 8;
+    for (int round = 0; round < 20; round++) {
+        static float x[EL_TILE * TILE_N], w[EL_TILE * TILE_N];
+        struct tile_results all, one;
+        fill_tile(x, w, &seed);
+        search_all(x, NULL, EL_TILE, &all);
+        for (int b = 0; b < EL_TILE; b += 3) {
+            search_all(x + TILE_N * b, NULL, 1, &one);
+            for (int k = 0; k < N_RANGES; k++)
+                CHECK_EQ_INT(one.scale[k][0], all.scale[k][b]);
+            CHECK(one.d[0] == all.d[b] && one.m[0] == all.m[b]);
+        }
+        search_all(x + 8 * TILE_N, NULL, 8, &one);
+        CHECK(memcmp(&one.affine[0], &all.affine[1], sizeof one.affine[0]) == 0);
+        CHECK(memcmp(&one.by_scale[0], &all.by_scale[1], sizeof one.by_scale[0]) == 0);
+    }
 }
 
 TEST(fit, helpers)
@@ -177,8 +261,8 @@ TEST(fit, super_blocks_of_zeros_are_zero)
     struct el_super_scale scale;
     memset(&affine, 1, sizeof affine);
     memset(&scale, 1, sizeof scale);
-    el_super_affine_search(&affine_kind, x, NULL, &affine);
-    el_super_scale_search(&scale_kind, x, NULL, &scale);
+    el_super_affine_search(&affine_kind, x, NULL, 1, &affine);
+    el_super_scale_search(&scale_kind, x, NULL, 1, &scale);
     CHECK_EQ_INT(affine.d, 0);
     CHECK_EQ_INT(scale.d, 0);
     for (int i = 0; i < EL_SUPER_N; i++)
@@ -205,16 +289,16 @@ TEST(fit, offset_search_is_never_worse_than_nearest)
             x[i] += (float)(round % 5 - 2) * 4.0f;
         struct el_fit_offset near, found;
         el_fit_offset_nearest(x, round % 2 ? 15.0f : 31.0f, &near);
-        el_fit_offset_search(x, NULL, round % 2 ? 15.0f : 31.0f, &found);
+        search_offset(x, NULL, round % 2 ? 15.0f : 31.0f, &found);
         CHECK(offset_error(x, NULL, &found) <= offset_error(x, NULL, &near) * (1.0 + 1e-5));
-        el_fit_offset_search(x, w, round % 2 ? 15.0f : 31.0f, &found);
+        search_offset(x, w, round % 2 ? 15.0f : 31.0f, &found);
         CHECK(offset_error(x, w, &found) <= offset_error(x, w, &near) * (1.0 + 1e-5));
     }
     float same[EL_FIT_OFFSET_N];
     for (int i = 0; i < EL_FIT_OFFSET_N; i++)
         same[i] = -0.75f;
     struct el_fit_offset fit;
-    el_fit_offset_search(same, NULL, 15.0f, &fit);
+    search_offset(same, NULL, 15.0f, &fit);
     CHECK(fit.d == 0 && fit.m == 0xba00 && fit.q[7] == 0);
 }
 
