@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "kernels/kernels.h"
+#include "quant/measure.h"
+
 static const struct el_method *const table[] = {
 #define METHOD(id) &el_method_##id,
 #include "quant/quantizers.def"
@@ -46,16 +49,8 @@ enum el_status el_quant_encode(struct el_quant_job *job, enum el_effort effort, 
     }
     job->sum_w2 = job->sum_err2 = 0.0;
     for (uint64_t r = 0; r < job->n_rows; r++) {
-        const float *const row = job->x + r * job->n_in;
-        el_matrix_decode(&m, r, 1, job->scratch);
-        double w2 = 0.0, err2 = 0.0;
-        for (uint64_t i = 0; i < job->n_in; i++) {
-            const double w = row[i], e = w - (double)job->scratch[i];
-            w2 += w * w;
-            err2 += e * e;
-        }
-        job->sum_w2 += w2;
-        job->sum_err2 += err2;
+        el_kernels_decode(el_kernels(), &m, r, 1, job->scratch);
+        el_add_squares(job->x + r * job->n_in, job->scratch, job->n_in, &job->sum_w2, &job->sum_err2);
     }
     return EL_OK;
 }

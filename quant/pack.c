@@ -2,8 +2,9 @@
  * Packing: source -> strips of rows -> decode, check, encode -> sink.
  *
  * The unit of work is a strip: as many rows as make about STRIP_ELEMS numbers, which depends on the shape alone. Strips of all
- * tensors form one sequence; a wave of them is worked on by all threads, then accounted for in order by the caller's thread. So
- * bytes, sums and the first error do not depend on the number of threads, and memory is a few buffers per thread.
+ * tensors form one sequence; a wave of them is worked on by all threads, each of which reads, encodes and writes its own, then
+ * accounted for in order by the caller's thread. So bytes, sums and the first error do not depend on the number of threads, and
+ * memory is a few buffers per thread.
  */
 #include <math.h>
 #include <string.h>
@@ -11,11 +12,14 @@
 #include "base/checked.h"
 #include "base/mem.h"
 #include "base/threads.h"
+#include "kernels/kernels.h"
+#include "quant/measure.h"
 #include "quant/plan.h"
 
 enum {
-    STRIP_ELEMS = 128 << 10, /* 512 KiB of f32 */
-    WAVE_PER_THREAD = 4,
+    STRIP_ELEMS = 128 << 10, /* 256 KiB of f16: large enough for the calls that read and write it */
+    PIECE_ELEMS = 16 << 10,  /* 64 KiB of f32: decoded, encoded and measured while they are in the core's own cache */
+    WAVE_PER_THREAD = 32,    /* a wave ends when its last strip does: few ends */
 };
 
 struct strip {
@@ -46,11 +50,17 @@ struct pack {
     uint64_t done, total; /* bytes of the source's tensors */
 };
 
-static uint64_t strip_rows(const struct el_tensor *t, const struct el_plan_entry *entry)
+/* Rows of the tensor that make about `elems` numbers; all of them where the method wants to see them together. */
+static uint64_t rows_of(const struct el_tensor *t, const struct el_plan_entry *entry, uint64_t elems)
 {
     const bool by_rows = !entry->method || entry->method->by_rows;
-    const uint64_t rows = t->n_in ? STRIP_ELEMS / t->n_in : t->n_rows;
+    const uint64_t rows = t->n_in ? elems / t->n_in : t->n_rows;
     return !by_rows ? t->n_rows : rows == 0 ? 1 : rows < t->n_rows ? rows : t->n_rows;
+}
+
+static uint64_t strip_rows(const struct el_tensor *t, const struct el_plan_entry *entry)
+{
+    return rows_of(t, entry, STRIP_ELEMS);
 }
 
 /*
@@ -71,20 +81,6 @@ static uint64_t lay_parts(const struct el_part_shape *parts, uint32_t n_parts, u
 
 /* ---- a strip, in any thread ---- */
 
-/* Counts NaN and infinities in x, sets them to 0; *first is the index of the first. */
-static uint64_t clean(float *x, uint64_t n, uint64_t *first)
-{
-    uint64_t n_bad = 0;
-    for (uint64_t i = 0; i < n; i++) {
-        if (isfinite(x[i]))
-            continue;
-        if (n_bad++ == 0)
-            *first = i;
-        x[i] = 0.0f;
-    }
-    return n_bad;
-}
-
 static enum el_status write_parts(const struct pack *pk, const struct strip *s, uint8_t *const data[EL_MAX_PARTS],
                                   struct el_err *err)
 {
@@ -101,47 +97,61 @@ static enum el_status write_parts(const struct pack *pk, const struct strip *s, 
     return EL_OK;
 }
 
-static double sum_squares(const float *x, uint64_t n_rows, uint64_t n_in)
+/* What could not be represented: F16 ends at 65504. row0: of the job in the tensor. */
+static enum el_status too_large(const struct el_tensor *t, uint64_t row0, const struct el_quant_job *job, struct el_err *err)
 {
-    double sum = 0.0;
-    for (uint64_t r = 0; r < n_rows; r++) {
-        double of_row = 0.0;
-        for (uint64_t i = 0; i < n_in; i++)
-            of_row += (double)x[r * n_in + i] * (double)x[r * n_in + i];
-        sum += of_row;
-    }
-    return sum;
-}
-
-/* What could not be represented: F16 ends at 65504. */
-static enum el_status too_large(const struct pack *pk, const struct strip *s, const struct el_quant_job *job, struct el_err *err)
-{
-    const struct el_tensor *const t = &pk->sink->tensors[s->tensor];
     uint64_t at = 0;
     for (uint64_t i = 0; i < job->n_rows * job->n_in; i++) {
         if (fabsf(job->x[i]) > fabsf(job->x[at]))
             at = i;
     }
     return el_fail(err, EL_E_UNSUPPORTED, "tensor '%s': element %llu is %.6g, too large for %s", t->name,
-                   (unsigned long long)(s->row0 * t->n_in + at), (double)job->x[at], t->enc_name);
+                   (unsigned long long)(row0 * t->n_in + at), (double)job->x[at], t->enc_name);
 }
 
-/* Encodes w->x into w->out and writes it. */
-static enum el_status encode_strip(const struct pack *pk, struct strip *s, const struct worker *w, struct el_err *err)
+/* Encodes w->x, n_rows from row `at` of the strip on, to its place in the strip's parts. */
+static enum el_status encode_rows(const struct pack *pk, struct strip *s, const struct worker *w, uint64_t at, uint64_t n_rows,
+                                  uint8_t *const out[EL_MAX_PARTS], struct el_err *err)
 {
     const struct el_plan_entry *const entry = &pk->plan->entries[s->tensor];
     const struct el_tensor *const t = &pk->sink->tensors[s->tensor];
-    struct el_quant_job job = {.x = w->x, .n_rows = s->n_rows, .n_in = t->n_in, .enc = entry->to, .scratch = w->row};
-    (void)lay_parts(t->parts, t->n_parts, s->n_rows, w->out, job.parts_out);
+    struct el_quant_job job = {.x = w->x, .n_rows = n_rows, .n_in = t->n_in, .enc = entry->to, .scratch = w->row};
+    for (uint32_t p = 0; p < t->n_parts; p++)
+        job.parts_out[p] = out[p] + at * t->parts[p].row_nbytes;
     const enum el_status status =
         entry->method ? entry->method->quantize(&job, err) : el_quant_encode(&job, EL_ENCODE_NEAREST, err);
     if (status != EL_OK)
         return el_fail_prefix(err, status, "tensor '%s'", t->name);
     if (!isfinite(job.sum_err2))
-        return too_large(pk, s, &job, err);
-    s->sum_w2 = job.sum_w2;
-    s->sum_err2 = job.sum_err2;
-    return write_parts(pk, s, job.parts_out, err);
+        return too_large(t, s->row0 + at, &job, err);
+    s->sum_w2 += job.sum_w2;
+    s->sum_err2 += job.sum_err2;
+    return EL_OK;
+}
+
+/* What is wrong with element `at` of the tensor, if that is an error. */
+static enum el_status check_bad(const struct pack *pk, const struct strip *s, unsigned long long at, struct el_err *err)
+{
+    const struct el_plan_entry *const entry = &pk->plan->entries[s->tensor];
+    const struct el_tensor *const from = &pk->source->tensors[s->tensor];
+    if (!pk->opts->nan_to_zero)
+        return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s': element %llu is NaN or infinite", pk->source->path, from->name, at);
+    if (entry->copy && !(from->enc.e->flags & EL_ENC_FLOAT))
+        return el_fail(err, EL_E_FORMAT,
+                       "'%s': tensor '%s': element %llu is NaN or infinite, and a copied %s cannot hold 0 instead",
+                       pk->source->path, from->name, at, from->enc_name);
+    return EL_OK;
+}
+
+/* Rows of a strip, which lies in a buffer of its own, to f32. */
+static void decode_rows(const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
+{
+    const struct el_kernels *const k = el_kernels();
+    const struct el_enc f16 = el_enc_f16();
+    if (el_enc_equal(&m->enc, &f16))
+        k->f16_to_f32((const uint16_t *)(const void *)(m->data[0] + row0 * m->row_nbytes[0]), n_rows * m->n_in, out);
+    else
+        el_kernels_decode(k, m, row0, n_rows, out);
 }
 
 static enum el_status run_strip(const struct pack *pk, struct strip *s, const struct worker *w, struct el_err *err)
@@ -159,24 +169,24 @@ static enum el_status run_strip(const struct pack *pk, struct strip *s, const st
         m.data[p] = parts[p];
         m.row_nbytes[p] = from->parts[p].row_nbytes;
     }
-    el_matrix_decode(&m, 0, s->n_rows, w->x);
-    uint64_t first = 0;
-    s->n_nonfinite = clean(w->x, s->n_rows * from->n_in, &first);
-    if (s->n_nonfinite > 0) {
-        const unsigned long long at = (unsigned long long)(s->row0 * from->n_in + first);
-        if (!pk->opts->nan_to_zero)
-            return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s': element %llu is NaN or infinite", pk->source->path, from->name,
-                           at);
-        if (entry->copy && !(from->enc.e->flags & EL_ENC_FLOAT))
-            return el_fail(err, EL_E_FORMAT,
-                           "'%s': tensor '%s': element %llu is NaN or infinite, and a copied %s cannot hold 0 instead",
-                           pk->source->path, from->name, at, from->enc_name);
-        return encode_strip(pk, s, w, err);
+    uint8_t *out[EL_MAX_PARTS];
+    const struct el_tensor *const to = &pk->sink->tensors[s->tensor];
+    (void)lay_parts(to->parts, to->n_parts, s->n_rows, entry->copy ? w->in : w->out, out);
+    const uint64_t piece = rows_of(from, entry, PIECE_ELEMS);
+    for (uint64_t at = 0, n; at < s->n_rows; at += n) {
+        n = s->n_rows - at < piece ? s->n_rows - at : piece;
+        decode_rows(&m, at, n, w->x);
+        uint64_t first = 0;
+        const uint64_t n_bad = el_clean(w->x, n * from->n_in, &first);
+        if (n_bad > 0)
+            EL_TRY(check_bad(pk, s, (unsigned long long)((s->row0 + at) * from->n_in + first), err));
+        s->n_nonfinite += n_bad;
+        if (entry->copy && n_bad == 0)
+            el_add_squares(w->x, NULL, n * from->n_in, &s->sum_w2, &s->sum_err2);
+        else
+            EL_TRY(encode_rows(pk, s, w, at, n, out, err));
     }
-    if (!entry->copy)
-        return encode_strip(pk, s, w, err);
-    s->sum_w2 = sum_squares(w->x, s->n_rows, from->n_in);
-    return write_parts(pk, s, parts, err);
+    return write_parts(pk, s, out, err);
 }
 
 static void run_strips(void *arg, uint64_t begin, uint64_t end, unsigned thread)
@@ -209,7 +219,8 @@ static enum el_status make_workers(struct pack *pk, struct el_err *err)
         const uint64_t out_i = lay_parts(to->parts, to->n_parts, rows, NULL, unused);
         in = in_i > in ? in_i : in;
         out = out_i > out ? out_i : out;
-        elems = rows * from->n_in > elems ? rows * from->n_in : elems;
+        const uint64_t piece = rows_of(from, &pk->plan->entries[i], PIECE_ELEMS) * from->n_in;
+        elems = piece > elems ? piece : elems;
         n_in = from->n_in > n_in ? from->n_in : n_in;
     }
     pk->workers = el_calloc_array(pk->n_workers, sizeof *pk->workers);

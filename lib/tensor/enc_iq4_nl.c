@@ -27,8 +27,8 @@ static void decode_block(const uint8_t *p, float *out)
 
 static void pack(const float *x, uint16_t d, struct block_iq4_nl *out)
 {
-    int16_t level[EL_QK];
-    el_fit_scale_codes(x, EL_QK, el_f16_to_f32(d), range, level);
+    int8_t level[EL_QK];
+    el_tile_fns()->scale_codes(x, EL_QK, el_f16_to_f32(d), &range, level);
     el_store_u16(out->d, d);
     for (uint32_t i = 0; i < EL_QK / 2; i++)
         out->q[i] = (uint8_t)(el_iq4_code(level[i]) | el_iq4_code(level[i + EL_QK / 2]) << 4);

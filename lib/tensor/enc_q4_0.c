@@ -51,12 +51,13 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
 static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
 {
     const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = EL_QK};
+    const struct el_tile_fns *const fns = el_tile_fns();
     uint16_t d[EL_TILE];
-    el_tile_fns()->scale(&tile, &range, d);
+    fns->scale(&tile, &range, d);
     for (uint32_t b = 0; b < n; b++) {
         struct block_q4_0 *const out = (struct block_q4_0 *)blocks + b;
-        int16_t q[EL_QK];
-        el_fit_scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), range, q);
+        int8_t q[EL_QK];
+        fns->scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), &range, q);
         el_store_u16(out->d, d[b]);
         for (uint32_t i = 0; i < EL_QK / 2; i++)
             out->q[i] = (uint8_t)((q[i] + 8) | (q[i + EL_QK / 2] + 8) << 4);

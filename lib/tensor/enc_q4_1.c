@@ -42,11 +42,12 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
 static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
 {
     const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = EL_QK};
+    const struct el_tile_fns *const fns = el_tile_fns();
     uint16_t d[EL_TILE], m[EL_TILE];
-    el_tile_fns()->offset(&tile, 15.0f, d, m);
+    fns->offset(&tile, 15.0f, d, m);
     for (uint32_t b = 0; b < n; b++) {
         struct el_fit_offset fit = {.d = d[b], .m = m[b]};
-        el_fit_affine_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), -el_f16_to_f32(m[b]), 15.0f, fit.q);
+        fns->affine_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), -el_f16_to_f32(m[b]), 15.0f, fit.q);
         pack(&fit, (struct block_q4_1 *)blocks + b);
     }
 }

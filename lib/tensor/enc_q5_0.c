@@ -58,12 +58,13 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
 static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
 {
     const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = EL_QK};
+    const struct el_tile_fns *const fns = el_tile_fns();
     uint16_t d[EL_TILE];
-    el_tile_fns()->scale(&tile, &range, d);
+    fns->scale(&tile, &range, d);
     for (uint32_t b = 0; b < n; b++) {
-        int16_t q[EL_QK];
+        int8_t q[EL_QK];
         uint8_t code[EL_QK];
-        el_fit_scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), range, q);
+        fns->scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), &range, q);
         for (uint32_t i = 0; i < EL_QK; i++)
             code[i] = (uint8_t)(q[i] + 16);
         pack(d[b], code, (struct block_q5_0 *)blocks + b);

@@ -42,15 +42,13 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
 static void search_blocks(const float *x, const float *const *w, uint32_t n, void *blocks)
 {
     const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = EL_QK};
+    const struct el_tile_fns *const fns = el_tile_fns();
     uint16_t d[EL_TILE];
-    el_tile_fns()->scale(&tile, &range, d);
+    fns->scale(&tile, &range, d);
     for (uint32_t b = 0; b < n; b++) {
         struct block_q8_0 *const out = (struct block_q8_0 *)blocks + b;
-        int16_t q[EL_QK];
-        el_fit_scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), range, q);
         el_store_u16(out->d, d[b]);
-        for (uint32_t i = 0; i < EL_QK; i++)
-            out->q[i] = (int8_t)q[i];
+        fns->scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), &range, out->q);
     }
 }
 

@@ -58,8 +58,6 @@ void el_super_affine_search(const struct el_super_affine_kind *kind, const float
         const struct el_tile tile = {.x = x + EL_SUPER_N * b, .w = w ? w_sub : NULL, .n_blocks = n_subs, .n = kind->sub_n};
         el_tile_fns()->super_affine(&tile, kind, out + b);
     }
-    for (uint32_t b = 0; b < n; b++)
-        affine_codes(kind, x + EL_SUPER_N * b, out + b);
 }
 
 static void scale_codes(const struct el_super_scale_kind *kind, const float *x, struct el_super_scale *out)
@@ -103,6 +101,4 @@ void el_super_scale_search(const struct el_super_scale_kind *kind, const float *
         const struct el_tile tile = {.x = x + EL_SUPER_N * b, .w = w ? w_sub : NULL, .n_blocks = n_subs, .n = kind->sub_n};
         el_tile_fns()->super_scale(&tile, kind, out + b);
     }
-    for (uint32_t b = 0; b < n; b++)
-        scale_codes(kind, x + EL_SUPER_N * b, out + b);
 }

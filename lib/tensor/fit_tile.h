@@ -31,9 +31,12 @@ struct el_tile_fns {
     void (*scale)(const struct el_tile *t, const struct el_fit_range *range, uint16_t d[EL_TILE]);
     /* x ~ d q + m, codes in [0, hi], m of any sign: f16 bits. */
     void (*offset)(const struct el_tile *t, float hi, uint16_t d[EL_TILE], uint16_t m[EL_TILE]);
-    /* Here a block of the tile is a sub-block, and n_subs of them make out[0], the next out[1]. All but out->q. */
+    /* Here a block of the tile is a sub-block, and n_subs of them make out[0], the next out[1]. */
     void (*super_affine)(const struct el_tile *t, const struct el_super_affine_kind *kind, struct el_super_affine *out);
     void (*super_scale)(const struct el_tile *t, const struct el_super_scale_kind *kind, struct el_super_scale *out);
+    /* Nearest codes for x ~ s q and for x ~ s q - m, q in [0, hi]; n a multiple of EL_TILE. */
+    void (*scale_codes)(const float *x, uint32_t n, float s, const struct el_fit_range *range, int8_t *q);
+    void (*affine_codes)(const float *x, uint32_t n, float s, float m, float hi, uint8_t *q);
 };
 
 /* Those of the CPU level in use. */

@@ -84,9 +84,47 @@ HOT vec v_snap(vec v, const struct el_fit_levels *levels)
     return q;
 }
 
+HOT void v_put(int8_t *p, vec v)
+{
+    const __m256i q = _mm256_cvtps_epi32(v);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, _mm_packs_epi16(words, words));
+}
+
+HOT void turn(const float *x, uint32_t stride, float *out)
+{
+    vec a[LANES], b[LANES];
+    EL_UNROLL
+    for (uint32_t i = 0; i < LANES; i++)
+        a[i] = v_load(x + (uint64_t)stride * i);
+    EL_UNROLL
+    for (uint32_t i = 0; i < LANES; i += 2) {
+        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+    EL_UNROLL
+    for (uint32_t i = 0; i < LANES; i += 4) {
+        a[i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+        a[i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xee);
+        a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+        a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xee);
+    }
+    EL_UNROLL
+    for (uint32_t i = 0; i < 4; i++) {
+        v_store(out + EL_TILE * i, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+        v_store(out + EL_TILE * (i + 4), _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+    }
+}
+
 #include "tensor/fit_tile_body.inc"
 
 const struct el_tile_fns el_tile_fns_avx2 = {
-    .scale = scale, .offset = offset, .super_affine = super_affine, .super_scale = super_scale};
+    .scale = scale,
+    .offset = offset,
+    .super_affine = super_affine,
+    .super_scale = super_scale,
+    .scale_codes = scale_codes,
+    .affine_codes = affine_codes,
+};
 
 #endif

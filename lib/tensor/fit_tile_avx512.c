@@ -84,9 +84,50 @@ HOT vec v_snap(vec v, const struct el_fit_levels *levels)
     return q;
 }
 
+HOT void v_put(int8_t *p, vec v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+
+HOT void turn(const float *x, uint32_t stride, float *out)
+{
+    vec a[LANES], b[LANES];
+    EL_UNROLL
+    for (uint32_t i = 0; i < LANES; i++)
+        a[i] = v_load(x + (uint64_t)stride * i);
+    EL_UNROLL
+    for (uint32_t i = 0; i < LANES; i += 2) {
+        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+    }
+    /* a[4 g + c]: columns c, c + 4, c + 8, c + 12 of rows 4 g to 4 g + 3. */
+    EL_UNROLL
+    for (uint32_t i = 0; i < LANES; i += 4) {
+        a[i] = _mm512_shuffle_ps(b[i], b[i + 2], 0x44);
+        a[i + 1] = _mm512_shuffle_ps(b[i], b[i + 2], 0xee);
+        a[i + 2] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+        a[i + 3] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0xee);
+    }
+    EL_UNROLL
+    for (uint32_t c = 0; c < 4; c++) {
+        const vec low0 = _mm512_shuffle_f32x4(a[c], a[c + 4], 0x88), low1 = _mm512_shuffle_f32x4(a[c + 8], a[c + 12], 0x88);
+        const vec high0 = _mm512_shuffle_f32x4(a[c], a[c + 4], 0xdd), high1 = _mm512_shuffle_f32x4(a[c + 8], a[c + 12], 0xdd);
+        v_store(out + EL_TILE * c, _mm512_shuffle_f32x4(low0, low1, 0x88));
+        v_store(out + EL_TILE * (c + 4), _mm512_shuffle_f32x4(high0, high1, 0x88));
+        v_store(out + EL_TILE * (c + 8), _mm512_shuffle_f32x4(low0, low1, 0xdd));
+        v_store(out + EL_TILE * (c + 12), _mm512_shuffle_f32x4(high0, high1, 0xdd));
+    }
+}
+
 #include "tensor/fit_tile_body.inc"
 
 const struct el_tile_fns el_tile_fns_avx512 = {
-    .scale = scale, .offset = offset, .super_affine = super_affine, .super_scale = super_scale};
+    .scale = scale,
+    .offset = offset,
+    .super_affine = super_affine,
+    .super_scale = super_scale,
+    .scale_codes = scale_codes,
+    .affine_codes = affine_codes,
+};
 
 #endif

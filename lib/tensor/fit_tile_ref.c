@@ -82,7 +82,27 @@ HOT vec v_snap(vec v, const struct el_fit_levels *levels)
     return q;
 }
 
+HOT void v_put(int8_t *p, vec v)
+{
+    for (int i = 0; i < LANES; i++)
+        p[i] = (int8_t)v[i];
+}
+
+HOT void turn(const float *x, uint32_t stride, float *out)
+{
+    for (uint32_t i = 0; i < LANES; i++) {
+        for (uint32_t k = 0; k < LANES; k++)
+            out[EL_TILE * k + i] = x[stride * i + k];
+    }
+}
+
 #include "tensor/fit_tile_body.inc"
 
 const struct el_tile_fns el_tile_fns_ref = {
-    .scale = scale, .offset = offset, .super_affine = super_affine, .super_scale = super_scale};
+    .scale = scale,
+    .offset = offset,
+    .super_affine = super_affine,
+    .super_scale = super_scale,
+    .scale_codes = scale_codes,
+    .affine_codes = affine_codes,
+};
