@@ -64,7 +64,7 @@ struct opt_other {
     {OPT_UINT, "t", "threads", "N", "threads (0 or -1: all cores); results do not depend on it", offsetof(T, n_threads), -1,     \
      1024, NULL}
 #define OPT_CPU(T)                                                                                                               \
-    {OPT_STR, NULL, "cpu", "LEVEL", "use no more of the CPU than this: ref, avx2, avx512, avx512vnni, native", offsetof(T, cpu), \
+    {OPT_STR, NULL, "cpu", "LEVEL", "use no more of the CPU than this level of 'list cpu-levels' or native", offsetof(T, cpu), \
      0, 0, NULL}
 #define OPT_JSON(T) {OPT_FLAG, NULL, "json", NULL, "print JSON", offsetof(T, json), 0, 0, NULL}
 #define OPT_FORCE(T) {OPT_FLAG, NULL, "force", NULL, "replace an output that exists", offsetof(T, force), 0, 0, NULL}

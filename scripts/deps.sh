@@ -1,8 +1,10 @@
 #!/bin/sh
-# Installs the Debian packages that are missing. Usage: scripts/deps.sh build [test] [fuzz] [coverage]
-# As root or with a password-less sudo it installs; else it prints the command and exits 1.
+# Installs the Debian packages that are missing. Usage: scripts/deps.sh [--print] build [test] [fuzz] [coverage] [arm64]
+# As root or with a password-less sudo it installs; else it prints the command and exits 1. --print only says which they are.
 set -eu
 
+print=
+[ "${1:-}" != --print ] || { print=1; shift; }
 packages=
 for kind in "$@"; do
     case $kind in
@@ -10,9 +12,14 @@ for kind in "$@"; do
     test) packages="$packages libcriterion-dev mandoc strace clang bash" ;;
     fuzz) packages="$packages clang libclang-rt-14-dev" ;;
     coverage) packages="$packages gcovr" ;;
-    *) echo "deps.sh: unknown kind '$kind' (build, test, fuzz, coverage)" >&2; exit 2 ;;
+    arm64) packages="$packages gcc-aarch64-linux-gnu qemu-user" ;;
+    *) echo "deps.sh: unknown kind '$kind' (build, test, fuzz, coverage, arm64)" >&2; exit 2 ;;
     esac
 done
+if [ -n "$print" ]; then
+    echo "$packages"
+    exit
+fi
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "deps.sh: this is not a Debian system; install the equivalents of:$packages" >&2

@@ -14,7 +14,17 @@
 #define EL_X86 0
 #endif
 
-_Static_assert(!EL_X86 || sizeof(void *) == 8, "the x86 kernels are for 64-bit pointers");
+/*
+ * 64-bit ARM, little-endian, with Advanced SIMD: part of every build for it. What comes on top is compiled by files of its own,
+ * for which the Makefile has the flags: clang 14 has the intrinsics of an extension only where the whole file may use it.
+ */
+#if defined(__GNUC__) && defined(__AARCH64EL__) && defined(__ARM_NEON)
+#define EL_ARM64 1
+#else
+#define EL_ARM64 0
+#endif
+
+_Static_assert(!(EL_X86 || EL_ARM64) || sizeof(void *) == 8, "the kernels of x86 and ARM are for 64-bit pointers");
 
 /* A body that is instantiated by calling it with constants: the tile sizes of the kernels. */
 #if defined(__GNUC__)

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,13 +13,21 @@
 #if EL_X86
 #include <cpuid.h>
 #include <immintrin.h>
+#elif EL_ARM64
+#include <sys/auxv.h>
 #endif
 
 static const char *const level_names[EL_CPU_LEVELS] = {
     [EL_CPU_REF] = "ref",
+#if EL_ARM64
+    [EL_CPU_NEON] = "neon",
+    [EL_CPU_DOTPROD] = "dotprod",
+    [EL_CPU_I8MM] = "i8mm",
+#else
     [EL_CPU_AVX2] = "avx2",
     [EL_CPU_AVX512] = "avx512",
     [EL_CPU_AVX512VNNI] = "avx512vnni",
+#endif
 };
 static const char *const native_name = "native";
 
@@ -93,6 +103,22 @@ static void detect(void)
     detected = detect_level();
     detect_model();
 }
+#elif EL_ARM64
+/* What the kernel says of the CPU; the bits are part of Linux's interface (Documentation/arm64/elf_hwcaps.rst). */
+static void detect(void)
+{
+    const unsigned long asimd = 1ul << 1, ids = 1ul << 11, dotprod = 1ul << 20; /* AT_HWCAP: ASIMD CPUID ASIMDDP */
+    const unsigned long i8mm = 1ul << 13;                                       /* AT_HWCAP2: I8MM */
+    const unsigned long has = getauxval(AT_HWCAP), has2 = getauxval(AT_HWCAP2);
+    if (has & asimd)
+        detected = !(has & dotprod) ? EL_CPU_NEON : !(has2 & i8mm) ? EL_CPU_DOTPROD : EL_CPU_I8MM;
+    if (has & ids) {
+        uint64_t midr; /* who made it, and its part number there; Linux reads the register for us */
+        __asm__("mrs %0, midr_el1" : "=r"(midr));
+        (void)snprintf(model, sizeof model, "implementer 0x%02x, part 0x%03x", (unsigned)(midr >> 24 & 0xff),
+                       (unsigned)(midr >> 4 & 0xfff));
+    }
+}
 #else
 static void detect(void) {}
 #endif
@@ -125,12 +151,24 @@ static int level_of(const char *name)
     return -1;
 }
 
+/* "ref, avx2, avx512, avx512vnni and native" */
+static const char *all_names(char *text, size_t nbytes)
+{
+    size_t at = 0;
+    for (int i = 0; i < EL_CPU_LEVELS; i++)
+        at += (size_t)snprintf(text + at, nbytes - at, "%s%s", i ? ", " : "", level_names[i]);
+    (void)snprintf(text + at, nbytes - at, " and %s", native_name);
+    return text;
+}
+
 /* What a name asks for: checked, `what` in front of the error ("EDGELLM_CPU: "). */
 static enum el_status level_parse(const char *what, const char *name, enum el_cpu_level *level, struct el_err *err)
 {
     const int found = level_of(name);
+    char names[128];
     if (found < 0)
-        return el_fail(err, EL_E_USAGE, "%s'%s' is no CPU level; there are ref, avx2, avx512, avx512vnni and native", what, name);
+        return el_fail(err, EL_E_USAGE, "%s'%s' is no CPU level of this machine; there are %s", what, name,
+                       all_names(names, sizeof names));
     if (found > (int)el_cpu_detected())
         return el_fail(err, EL_E_UNSUPPORTED, "%slevel '%s' is more than this CPU has ('%s')", what, name,
                        level_names[el_cpu_detected()]);

@@ -28,6 +28,8 @@
 #if EL_X86
 #include <immintrin.h>
 #define CPU_RELAX() _mm_pause()
+#elif EL_ARM64
+#define CPU_RELAX() __asm__ __volatile__("yield")
 #else
 #define CPU_RELAX() ((void)0)
 #endif

@@ -129,7 +129,7 @@ static size_t fixtures(char names[MAX_FIXTURES][64])
 static const char *in_fixture(const char *name, const char *file)
 {
     char rel[256];
-    snprintf(rel, sizeof rel, "fixtures/%s%s%s", name, file[0] ? "/" : "", file);
+    snprintf(rel, sizeof rel, "fixtures/%.63s%s%.127s", name, file[0] ? "/" : "", file);
     return test_data(rel);
 }
 
@@ -277,9 +277,9 @@ TEST(fixtures, converted_models_have_the_same_logits)
         struct reference ref;
         char steps[3][128];
         REQUIRE(fixture_reference(names[i], &ref));
-        snprintf(steps[0], sizeof steps[0], "%s-0.gguf", names[i]);
-        snprintf(steps[1], sizeof steps[1], "%s-1", names[i]);
-        snprintf(steps[2], sizeof steps[2], "%s-2", names[i]);
+        snprintf(steps[0], sizeof steps[0], "%.63s-0.gguf", names[i]);
+        snprintf(steps[1], sizeof steps[1], "%.63s-1", names[i]);
+        snprintf(steps[2], sizeof steps[2], "%.63s-2", names[i]);
         const bool peer = exists(in_fixture(names[i], "model-f32.gguf"));
         CHECK(convert(in_fixture(names[i], ""), "gguf", test_tmp(steps[0])));
         CHECK(convert(test_tmp(steps[0]), "hf", test_tmp(steps[1])));
