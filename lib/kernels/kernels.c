@@ -12,6 +12,8 @@
 
 #if EL_X86
 #include "kernels/x86/kernels_x86.h"
+#elif EL_ARM64
+#include "kernels/arm/kernels_arm.h"
 #endif
 
 /* Rows that are decoded at a time when an encoding has no kernel. All tokens come from memory once for them. */
@@ -56,6 +58,9 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
         el_matmul_group_init_vnni(k);
         el_laid_init_avx512vnni(k);
     }
+#elif EL_ARM64
+    if (level >= EL_CPU_NEON)
+        el_kernels_init_neon(k);
 #endif
     k->level = level;
 }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "kernels/blocks.h"
-#include "kernels/x86/group_codes.h"
+#include "kernels/group_codes.h"
 #include "kernels/x86/kernels_x86.h"
 
 EL_INLINE EL_AVX2 __m256i el_load_32(const void *p)

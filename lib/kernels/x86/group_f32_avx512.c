@@ -15,8 +15,8 @@
 #include <immintrin.h>
 
 #include "kernels/blocks.h"
+#include "kernels/group_codes.h"
 #include "kernels/x86/decode_avx2.h"
-#include "kernels/x86/group_codes.h"
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/simd_avx512.h"
 

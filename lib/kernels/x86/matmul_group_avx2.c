@@ -12,7 +12,7 @@
 #if EL_X86
 #include <immintrin.h>
 
-#include "kernels/x86/group_codes.h"
+#include "kernels/group_codes.h"
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/simd_avx2.h"
 

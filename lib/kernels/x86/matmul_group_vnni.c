@@ -12,7 +12,7 @@
 #if EL_X86
 #include <immintrin.h>
 
-#include "kernels/x86/group_codes.h"
+#include "kernels/group_codes.h"
 #include "kernels/x86/kernels_x86.h"
 
 enum { MAX_ROWS = 4, MAX_TOKENS = 4 };

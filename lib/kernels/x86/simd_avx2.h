@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "kernels/x86/exp_poly.h"
+#include "kernels/exp_poly.h"
 #include "kernels/x86/kernels_x86.h"
 
 /* ((0+4) + (2+6)) + ((1+5) + (3+7)) */

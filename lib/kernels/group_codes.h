@@ -3,8 +3,8 @@
  * bytes: code i lies within the two bytes from byte i * bits / 8 on, i * bits % 8 bits up. A byte shuffle brings those two bytes
  * into a 16-bit lane of its own, a shift and a mask make the code.
  */
-#ifndef EL_KERNELS_X86_GROUP_CODES_H
-#define EL_KERNELS_X86_GROUP_CODES_H
+#ifndef EL_KERNELS_GROUP_CODES_H
+#define EL_KERNELS_GROUP_CODES_H
 
 #include <assert.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 #include "kernels/blocks.h"
 #include "kernels/kernels.h"
 
-/* For each of sixteen codes. Number 16, which vpshufb takes as 0, stands only where the second byte is not needed. */
+/* For each of sixteen codes. Number 16, which reads as any byte or as 0, stands only where the second byte is not needed. */
 struct el_group_codes {
     uint8_t shuffle[32];
     uint16_t shift[16];

@@ -4,8 +4,8 @@
  * (tests/kernels). ln 2 is split so that n times its high part is exact. Inputs are held where the result is +inf or 0 beyond; a
  * NaN stays one.
  */
-#ifndef EL_KERNELS_X86_EXP_POLY_H
-#define EL_KERNELS_X86_EXP_POLY_H
+#ifndef EL_KERNELS_EXP_POLY_H
+#define EL_KERNELS_EXP_POLY_H
 
 static const float el_exp_max = 89.0f;
 static const float el_exp_min = -105.0f;
