@@ -69,6 +69,11 @@ endif
 
 # The reference kernels are what the source says, one operation after the other.
 $(B)/lib/kernels/%_ref.o: EXTRA := -fno-tree-vectorize
+# arm64: the files of a level may use its instructions; the kernels are called where the CPU has them.
+ifneq ($(filter aarch64%,$(shell $(CC) -dumpmachine)),)
+$(B)/lib/kernels/arm/%_dotprod.o: EXTRA := -march=armv8.2-a+dotprod
+$(B)/lib/kernels/arm/%_i8mm.o: EXTRA := -march=armv8.2-a+dotprod+i8mm
+endif
 $(B)/lib/base/build_info.o: EXTRA := -DEL_COMMIT='"$(COMMIT)"'
 
 $(B)/%.o: %.c $(B)/flags

@@ -10,6 +10,9 @@ void el_kernels_init_neon(struct el_kernels *k);
 
 /* The parts of a level that lie in files of their own. */
 void el_matmul_init_neon(struct el_kernels *k);
+void el_matmul_group_init_neon(struct el_kernels *k);
+void el_matmul_group_init_dotprod(struct el_kernels *k);
+void el_matmul_group_init_i8mm(struct el_kernels *k);
 void el_attn_init_neon(struct el_kernels *k);
 #endif
 

@@ -199,6 +199,7 @@ static void f16_to_f32_neon(const uint16_t *x, uint64_t n, float *y)
 void el_kernels_init_neon(struct el_kernels *k)
 {
     el_matmul_init_neon(k);
+    el_matmul_group_init_neon(k);
     el_attn_init_neon(k);
     k->quantize_act = quantize_act_neon;
     k->rmsnorm = rmsnorm_neon;

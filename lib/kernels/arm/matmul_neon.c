@@ -1,6 +1,6 @@
 /*
- * NEON: float32, float16 and bfloat16 weights. Eight sums per result, lane l of them over the columns k = l (mod 8); they are added up
- * in a fixed tree at the end, as at AVX2.
+ * NEON: float32, float16 and bfloat16 weights. Eight sums per result, lane l of them over the columns k = l (mod 8); they are
+ * added up in a fixed tree at the end, as at AVX2.
  */
 #include <stdint.h>
 #include <string.h>
