@@ -61,10 +61,14 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
 #elif EL_ARM64
     if (level >= EL_CPU_NEON)
         el_kernels_init_neon(k);
-    if (level >= EL_CPU_DOTPROD)
+    if (level >= EL_CPU_DOTPROD) {
         el_matmul_group_init_dotprod(k);
-    if (level >= EL_CPU_I8MM)
+        el_laid_init_dotprod(k);
+    }
+    if (level >= EL_CPU_I8MM) {
         el_matmul_group_init_i8mm(k);
+        el_laid_init_i8mm(k);
+    }
 #endif
     k->level = level;
 }

@@ -22,16 +22,29 @@ EL_INLINE int32x4_t el_dot_s8(int32x4_t acc, int8x16_t a, int8x16_t b)
 #endif
 }
 
-/* a and b are two rows of eight bytes: acc + [a0 b0, a0 b1, a1 b0, a1 b1]. Only where el_has_i8mm. */
+/*
+ * Where el_has_i8mm, unsigned times signed bytes. el_dot_us8: as el_dot_s8. el_dot_2x2: a and b are two rows of eight bytes each;
+ * acc + [a0 b0, a0 b1, a1 b0, a1 b1]. Elsewhere they must not be called.
+ */
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 static const bool el_has_i8mm = true;
-EL_INLINE int32x4_t el_dot_2x2(int32x4_t acc, int8x16_t a, int8x16_t b)
+EL_INLINE int32x4_t el_dot_us8(int32x4_t acc, uint8x16_t a, int8x16_t b)
 {
-    return vmmlaq_s32(acc, a, b);
+    return vusdotq_s32(acc, a, b);
+}
+EL_INLINE int32x4_t el_dot_2x2(int32x4_t acc, uint8x16_t a, int8x16_t b)
+{
+    return vusmmlaq_s32(acc, a, b);
 }
 #else
 static const bool el_has_i8mm = false;
-EL_INLINE int32x4_t el_dot_2x2(int32x4_t acc, int8x16_t a, int8x16_t b)
+EL_INLINE int32x4_t el_dot_us8(int32x4_t acc, uint8x16_t a, int8x16_t b)
+{
+    (void)a;
+    (void)b;
+    return acc;
+}
+EL_INLINE int32x4_t el_dot_2x2(int32x4_t acc, uint8x16_t a, int8x16_t b)
 {
     (void)a;
     (void)b;

@@ -1,7 +1,7 @@
 /*
  * The group encoding times int8 activations, 32 columns at a time, for every arm64 level: a file per level includes this and is
- * compiled for its instructions. Codes less half their range are signed bytes; what the zero point differs from that half meets
- * the sum of the activations. Per result and 32 columns: acc = fma(exact integer, weight scale * activation scale, acc).
+ * compiled for its instructions. Codes less half their range are signed bytes (with i8mm they may stay unsigned); what the zero
+ * point differs from that half meets the sum of the activations. Per result and 32 columns: acc = fma(exact integer, weight scale * activation scale, acc).
  */
 #ifndef EL_KERNELS_ARM_MATMUL_GROUP_ARM_H
 #define EL_KERNELS_ARM_MATMUL_GROUP_ARM_H
@@ -39,10 +39,16 @@ EL_INLINE uint8x8_t unpack_8(const struct group_job *job, uint8x16_t v, unsigned
     return vmovn_u16(vandq_u16(vshlq_u16(windows, job->down[half]), mask));
 }
 
-/* 32 codes, less 2^(bits - 1). */
-EL_INLINE void unpack_32(enum group_kind kind, const struct group_job *job, const uint8_t *p, int8x16_t q[2])
+/* What codes are made signed by. */
+EL_INLINE int group_half(unsigned bits)
 {
-    const uint8x16_t half = vdupq_n_u8((uint8_t)(1u << (job->bits - 1)));
+    return el_has_i8mm ? 0 : 1 << (bits - 1);
+}
+
+/* 32 codes, less group_half. */
+EL_INLINE void unpack_32(enum group_kind kind, const struct group_job *job, const uint8_t *p, uint8x16_t q[2])
+{
+    const uint8x16_t half = vdupq_n_u8((uint8_t)group_half(job->bits));
     uint8x16_t codes[2];
     if (kind == GROUP_FOUR_BITS) {
         const uint8x16_t v = vld1q_u8(p), low = vandq_u8(v, vdupq_n_u8(15)), high = vshrq_n_u8(v, 4);
@@ -55,12 +61,17 @@ EL_INLINE void unpack_32(enum group_kind kind, const struct group_job *job, cons
             codes[i] = vcombine_u8(unpack_8(job, v, 0), unpack_8(job, v, 1));
         }
     }
-    q[0] = vreinterpretq_s8_u8(vsubq_u8(codes[0], half));
-    q[1] = vreinterpretq_s8_u8(vsubq_u8(codes[1], half));
+    q[0] = vsubq_u8(codes[0], half);
+    q[1] = vsubq_u8(codes[1], half);
+}
+
+EL_INLINE int32x4_t group_dot(int32x4_t acc, uint8x16_t q, int8x16_t x)
+{
+    return el_has_i8mm ? el_dot_us8(acc, q, x) : el_dot_s8(acc, vreinterpretq_s8_u8(q), x);
 }
 
 /* dot[r][i]: rows times tokens. */
-EL_INLINE void group_dots(unsigned n_rows, unsigned n_tokens, int8x16_t q[GROUP_ROWS][2], int8x16_t x[GROUP_TOKENS][2],
+EL_INLINE void group_dots(unsigned n_rows, unsigned n_tokens, uint8x16_t q[GROUP_ROWS][2], int8x16_t x[GROUP_TOKENS][2],
                           int32x4_t dot[GROUP_ROWS])
 {
     const int32x4_t none = vdupq_n_s32(0);
@@ -68,8 +79,8 @@ EL_INLINE void group_dots(unsigned n_rows, unsigned n_tokens, int8x16_t q[GROUP_
         int32x4_t two[2] = {none, none}; /* tokens 0 and 1, 2 and 3 */
         EL_UNROLL
         for (unsigned k = 0; k < 2; k++) {
-            const int8x16_t low = vcombine_s8(vget_low_s8(q[0][k]), vget_low_s8(q[1][k]));
-            const int8x16_t high = vcombine_s8(vget_high_s8(q[0][k]), vget_high_s8(q[1][k]));
+            const uint8x16_t low = vcombine_u8(vget_low_u8(q[0][k]), vget_low_u8(q[1][k]));
+            const uint8x16_t high = vcombine_u8(vget_high_u8(q[0][k]), vget_high_u8(q[1][k]));
             EL_UNROLL
             for (unsigned i = 0; i < 2; i++) {
                 const int8x16_t a = x[2 * i][k], b = x[2 * i + 1][k];
@@ -86,7 +97,7 @@ EL_INLINE void group_dots(unsigned n_rows, unsigned n_tokens, int8x16_t q[GROUP_
         int32x4_t d[GROUP_TOKENS] = {none, none, none, none};
         EL_UNROLL
         for (unsigned i = 0; i < n_tokens; i++)
-            d[i] = el_dot_s8(el_dot_s8(none, q[r][0], x[i][0]), q[r][1], x[i][1]);
+            d[i] = group_dot(group_dot(none, q[r][0], x[i][0]), q[r][1], x[i][1]);
         dot[r] = n_tokens == 1 ? vsetq_lane_s32(vaddvq_s32(d[0]), none, 0)
                                : vpaddq_s32(vpaddq_s32(d[0], d[1]), vpaddq_s32(d[2], d[3]));
     }
@@ -98,7 +109,8 @@ EL_INLINE void group_step(enum group_kind kind, const struct group_job *job, uns
 {
     const struct el_act *const x = job->x;
     const uint64_t g = b >> job->shift, at = b * 4 * job->bits;
-    int8x16_t q[GROUP_ROWS][2], xq[GROUP_TOKENS][2];
+    uint8x16_t q[GROUP_ROWS][2];
+    int8x16_t xq[GROUP_TOKENS][2];
     int32_t sum[GROUP_TOKENS] = {0};
     float scale[GROUP_TOKENS] = {0};
     EL_UNROLL
@@ -120,7 +132,7 @@ EL_INLINE void group_step(enum group_kind kind, const struct group_job *job, uns
     EL_UNROLL
     for (unsigned r = 0; r < n_rows; r++) {
         const struct el_group_row *const row = &job->rows[r];
-        const int zero = el_group_zero(row, job->bits, g) - (1 << (job->bits - 1));
+        const int zero = el_group_zero(row, job->bits, g) - group_half(job->bits);
         const float32x4_t exact = vcvtq_f32_s32(vmlsq_n_s32(dot[r], vld1q_s32(sum), zero));
         acc[r] = vfmaq_f32(acc[r], exact, vmulq_n_f32(vld1q_f32(scale), el_block_f16(row->scales + 2 * g)));
     }

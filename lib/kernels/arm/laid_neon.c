@@ -1,0 +1,19 @@
+/* Products of re-laid weights at level NEON: bytes are multiplied to pairs of 16 bits, which add up in the lanes of 32. */
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "kernels/blocks.h"
+#include "kernels/kernels.h"
+#include "tensor/layout.h"
+
+#if EL_ARM64
+#include "kernels/arm/kernels_arm.h"
+#include "kernels/arm/laid_arm.h"
+
+#include "kernels/laid_kernels.inc"
+
+void el_laid_init_neon(struct el_kernels *k)
+{
+    laid_init(k);
+}
+#endif
