@@ -27,7 +27,8 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
 const struct command cmd_version = {
     .name = "version",
     .about = "Print the version",
-    .details = "With --json also commit, compiler, libraries and CPU features. The same as 'edgellm --version'.",
+    .details =
+        "With --json also commit, compiler, libraries, CPU features and what OpenBLAS would do. The same as 'edgellm --version'.",
     .usage = "[options]",
     .opts = version_opts,
     .args_nbytes = sizeof(struct version_args),

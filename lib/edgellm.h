@@ -86,7 +86,10 @@ typedef void el_progress_fn(void *user, const char *what, uint64_t done, uint64_
 /* "0.1.0" */
 EL_API const char *el_version(void);
 
-/* JSON object text: version, commit, compiler, libraries with versions, CPU features, chosen kernel level. Borrowed, static. */
+/*
+ * JSON object text: version, commit, compiler, libraries with versions, CPU features, chosen kernel level, and what an
+ * OpenBLAS on this machine would do. Borrowed, static.
+ */
 EL_API const char *el_build_info_json(void);
 
 /*

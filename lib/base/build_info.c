@@ -29,6 +29,12 @@ static struct {
 } libraries[16];
 static size_t n_libraries;
 
+static struct {
+    const char *name;
+    el_info_fn *value;
+} members[4];
+static size_t n_members;
+
 static char info[4096];
 static pthread_once_t info_once = PTHREAD_ONCE_INIT;
 
@@ -39,6 +45,15 @@ void el_build_info_add(const char *name, el_library_fn *version)
     libraries[n_libraries].name = name;
     libraries[n_libraries].version = version;
     n_libraries++;
+}
+
+void el_build_info_add_member(const char *name, el_info_fn *value)
+{
+    if (n_members == sizeof members / sizeof members[0])
+        return;
+    members[n_members].name = name;
+    members[n_members].value = value;
+    n_members++;
 }
 
 const char *el_version(void)
@@ -77,6 +92,12 @@ static void make_info(void)
     add_member(&b, "detected", el_cpu_name(el_cpu_detected()));
     el_buf_add_str(&b, "}, ");
     add_member(&b, "kernels", el_cpu_name(el_cpu()));
+    for (size_t i = 0; i < n_members; i++) {
+        el_buf_add_str(&b, ", ");
+        el_buf_add_json_str(&b, members[i].name, strlen(members[i].name));
+        el_buf_add_str(&b, ": ");
+        members[i].value(&b);
+    }
     el_buf_add_byte(&b, '}');
     if (b.failed || b.nbytes >= sizeof info)
         strcpy(info, "{}");

@@ -2,6 +2,8 @@
 #ifndef EL_BASE_BUILD_INFO_H
 #define EL_BASE_BUILD_INFO_H
 
+#include "base/buf.h"
+
 /* Version of an outside library at run time ("10.42"), static text. */
 typedef const char *el_library_fn(void);
 
@@ -11,5 +13,11 @@ typedef const char *el_library_fn(void);
  * library.
  */
 void el_build_info_add(const char *name, el_library_fn *version);
+
+/* Appends a JSON value. */
+typedef void el_info_fn(struct el_buf *b);
+
+/* Adds a member of its own behind the others of el_build_info_json, in the same way; not the fifth. */
+void el_build_info_add_member(const char *name, el_info_fn *value);
 
 #endif

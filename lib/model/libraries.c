@@ -1,5 +1,6 @@
-/* Names the outside libraries of the tokenizer to el_build_info_json, which lies below and cannot ask for them. */
+/* Names the outside libraries of the rooms above base to el_build_info_json, which lies below and cannot ask for them. */
 #include "base/build_info.h"
+#include "kernels/linalg.h"
 #include "text/normalize.h"
 #include "text/regex.h"
 
@@ -14,4 +15,5 @@ __attribute__((constructor)) static void add_libraries(void)
 {
     el_build_info_add("pcre2", pcre2_version);
     el_build_info_add("utf8proc", el_normalize_version);
+    el_build_info_add_member("openblas", el_openblas_add_json);
 }

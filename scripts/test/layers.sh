@@ -26,7 +26,7 @@ door() {
     utf8proc*) echo lib/text/normalize.c ;;
     curl/*) echo lib/base/http.c ;;
     zstd*) echo lib/tensor/zstd.c ;;
-    cblas*|lapack*) echo lib/kernels/linalg.c ;;
+    cblas*|lapack*|dlfcn*) echo lib/kernels/linalg.c ;;
     *) echo any ;;
     esac
 }

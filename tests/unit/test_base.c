@@ -407,9 +407,15 @@ static const char *some_version(void)
     return "1.2.3 \"x\"";
 }
 
+static void some_value(struct el_buf *b)
+{
+    el_buf_add_str(b, "{\"x\": [3]}");
+}
+
 TEST(build_info, is_json)
 {
     el_build_info_add("some library", some_version);
+    el_build_info_add_member("some member", some_value);
     struct el_err err = {0};
     struct el_json_doc *doc;
     const char *const text = el_build_info_json();
@@ -422,8 +428,11 @@ TEST(build_info, is_json)
         CHECK(el_json_str(el_json_get(root, keys[i])) != NULL);
     CHECK_EQ_STR(el_json_str(el_json_get(el_json_get(root, "libraries"), "cjson")), el_json_library());
     CHECK(el_json_get(el_json_get(root, "cpu"), "model") != NULL);
+    CHECK(el_json_get(el_json_get(root, "some member"), "x") != NULL);
     el_json_free(doc);
     for (int i = 0; i < 20; i++)
         el_build_info_add("one too many", some_version);
+    for (int i = 0; i < 5; i++)
+        el_build_info_add_member("one too many", some_value);
     CHECK(text == el_build_info_json());
 }
