@@ -126,12 +126,12 @@ struct products {
 };
 
 /*
- * Rows per chunk: some 64 chunks for a large matrix, so that threads end together; never so few rows that a call costs more
+ * Rows per chunk: some 32 chunks for a large matrix, so that threads end together; never so few rows that a call costs more
  * than its work.
  */
 static uint64_t chunk_rows(uint64_t n_out)
 {
-    enum { MIN_ROWS = 2 * EL_STRIP_ROWS, N_CHUNKS = 64 };
+    enum { MIN_ROWS = 2 * EL_STRIP_ROWS, N_CHUNKS = 32 };
     const uint64_t rows = (n_out / N_CHUNKS + MIN_ROWS - 1) / MIN_ROWS * MIN_ROWS;
     return rows < MIN_ROWS ? MIN_ROWS : rows;
 }
