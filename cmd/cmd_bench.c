@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd/bench_compare.h"
+#include "cmd/bench_kernels.h"
 #include "cmd/bench_limit.h"
 #include "cmd/bench_lists.h"
 #include "cmd/bench_meter.h"
@@ -15,11 +16,11 @@
 #include "cmd/util.h"
 
 struct bench_args {
-    struct opt_list models, prompts, gens, pairs, depths, batches, threads, kv_k, kv_v, compare_args;
+    struct opt_list models, prompts, gens, pairs, depths, batches, threads, kv_k, kv_v, compare_args, only;
     uint64_t repetitions, delay;
     unsigned output, output_err;
     const char *cpu, *compare;
-    bool json, no_warmup, progress, sha256, no_limit, machine;
+    bool json, no_warmup, progress, sha256, no_limit, machine, kernels;
 };
 
 static const struct bench_args bench_defaults = {.repetitions = 5, .output = BENCH_MD - 1};
@@ -49,6 +50,9 @@ static const struct opt bench_opts[] = {
     {OPT_LIST, NULL, "compare-args", "STRING", "further options for it; may be repeated: each is a variant, the best counts",
      FIELD(compare_args), 0, 0, NULL},
     {OPT_FLAG, NULL, "machine", NULL, "only measure the machine, without a model", FIELD(machine), 0, 0, NULL},
+    {OPT_FLAG, NULL, "kernels", NULL, "only time every variant of every kernel, without a model", FIELD(kernels), 0, 0, NULL},
+    {OPT_LIST, NULL, "only", "TEXT", "of the kernels those whose kernel:type contains it; may be repeated", FIELD(only), 0, 0,
+     NULL},
     {OPT_FLAG, NULL, "progress", NULL, "say on standard error which test runs", FIELD(progress), 0, 0, NULL},
     OPT_CPU(struct bench_args),
     OPT_END,
@@ -347,7 +351,7 @@ static enum el_status read_tests(struct bench *b, struct el_err *err)
 static enum el_status read_lists(struct bench *b, struct el_err *err)
 {
     const struct bench_args *const a = b->a;
-    if (a->models.n == 0 && !a->machine)
+    if (a->models.n == 0 && !a->machine && !a->kernels)
         return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
     CMD_TRY(read_tests(b, err));
     CMD_TRY(bench_list_read(&b->depths, "--n-depth", &a->depths, 0, 1 << 24, err));
@@ -431,10 +435,15 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         status = cmd_fail(err, EL_E_USAGE, "option '--compare-args' without --compare");
     if (status == EL_OK)
         status = read_lists(&b, err);
-    if (status == EL_OK && b.a->machine && (b.a->models.n || b.a->compare))
-        status = cmd_fail(err, EL_E_USAGE, "option '--machine' does not go with --model or --compare");
+    if (status == EL_OK && b.a->only.n && !b.a->kernels)
+        status = cmd_fail(err, EL_E_USAGE, "option '--only' without --kernels");
+    if (status == EL_OK && (b.a->machine || b.a->kernels) && (b.a->models.n || b.a->compare || (b.a->machine && b.a->kernels)))
+        status = cmd_fail(err, EL_E_USAGE, "option '--%s' stands by itself: without a model and --compare",
+                          b.a->machine ? "machine" : "kernels");
     if (status == EL_OK && b.a->machine)
         status = bench_machine(stdout, format_of(b.a), b.threads.v, b.threads.n, err);
+    else if (status == EL_OK && b.a->kernels)
+        status = bench_kernels(stdout, format_of(b.a), b.threads.v, b.threads.n, &b.a->only, err);
     else if (status == EL_OK)
         status = b.a->compare ? run_beside(&b, err) : run_alone(&b, err);
     bench_meter_close(&b.meter);

@@ -139,6 +139,36 @@ EL_API uint64_t el_meter_nbytes(const struct el_meter *meter);
 EL_API uint64_t el_meter_huge_nbytes(const struct el_meter *meter);
 
 /*
+ * Times every variant of every kernel: each function that a CPU level, up to the one in use, brings, for every encoding, against
+ * the plain C reference. All threads make the same call at once, each on data of its own.
+ */
+struct el_kernel_time {
+    const char *kernel;  /* "matmul", "decode", "attn", "rmsnorm", ... */
+    const char *type;    /* of the weights, or of the cached keys and values: "Q4_K"; "" where there is but one */
+    const char *level;   /* that brought this function: "avx2"; "ref" is the reference */
+    const char *shape;   /* "1 from memory", "1 from cache", "2", "8", "64": rows of activations */
+    uint32_t n_rows;
+    bool from_memory;    /* what it reads comes from there, else from the cache */
+    double ns;           /* of one call: the median of some passes */
+    double nbytes;       /* per second: of weights read, or of vectors read and written; of all threads together */
+    double ops;          /* operations per second, 0 where they are not counted */
+    enum el_meter_limit kind; /* what kind of operations: EL_PEAK_INT8 or EL_PEAK_F32 */
+    double ratio;        /* the reference's time by this one */
+};
+struct el_kernels_time_opts {
+    unsigned n_threads; /* 0: all cores */
+    uint64_t nbytes;    /* of the memory that is read, much more than the last cache holds; 0: 128 MiB */
+    /* Only what contains one of these texts, in any case: "q4_k", "matmul", "matmul:q4_k" (kernel:type); none: everything. */
+    const char *const *only;
+    size_t n_only;
+};
+/* fn is called for every function and shape, in the order of timing; strings live until it returns. */
+typedef void el_kernel_time_fn(void *user, const struct el_kernel_time *time);
+/* EL_E_USAGE: nothing contains what `only` asks for. EL_E_MEMORY, EL_E_INTERRUPTED. */
+EL_API EL_MUST_CHECK enum el_status el_kernels_time(const struct el_kernels_time_opts *opts, el_kernel_time_fn *fn, void *user,
+                                                    struct el_err *err);
+
+/*
  * What this build knows: the name of the i-th row of each table, NULL past the end. about may be NULL; else *about is one line
  * about the row. Strings are static. Any thread.
  */
