@@ -166,9 +166,13 @@ if begin quantize_ppl; then
     end
 fi
 if begin speed; then
-    "${MAKE_MODEL:-$root/build/tools/make_model}" "$work/m160.gguf" layers=12 embd=768 heads=12 kv=12 ff=2048 vocab=32000
-    # SPEED=wall on a machine that does nothing else
-    say speed.sh "${SPEED:-cpu}" "$edgellm" "$peer" "$work/m160.gguf" random-160m 2 5 Q8_0 Q4_0 Q4_K_M Q6_K
+    # On a machine that does nothing else. LLAMA_BENCH_IK: the llama-bench of ik_llama.cpp, where there is one.
+    prepare_random || exit 1
+    say speed.sh quantize "$edgellm" "$peer/llama-quantize" "$work/m160.gguf" random-160m 2 5 Q8_0 Q4_0 Q4_K_M Q6_K
+    peers=(-P llama_cpp="$peer/llama-bench" -A '-fa 0' -A '-fa 1')
+    [ -z "${LLAMA_BENCH_IK:-}" ] || peers+=(-P ik_llama_cpp="$LLAMA_BENCH_IK" -A '-fa 0' -A '-fa 1' -A '-rtr 1')
+    say speed.sh run "$edgellm" -r 5 -t 2 -p 512 -n 128 "${peers[@]}" \
+        random-160m:Q8_0="$work/m160-Q8_0.gguf" random-160m:Q4_K_M="$work/m160-Q4_K_M.gguf"
     end
 fi
 if begin grammars; then

@@ -35,7 +35,9 @@ BEGIN {
     spec["grammar_speed"] = "grammar=Grammar=%s;texts=texts=%d;tokens=tokens=%d;ms_without=ms a token without=%.3f;ms_with=with=%.3f;cost_percent=cost=%+.1f %%"
     spec["parallel"] = "file=File=%s;prompts=prompts=%d;tokens=tokens=%d;seconds_alone=one by one, s=%.2f;seconds_together=together, s=%.2f;" \
         "times=times as fast=%.2f;texts_differ=texts that differ=%d"
-    spec["speed"] = "model=Model=%s;what=Test=%s;type=File=%s;unit=Unit=%s;edgellm=edgellm=%.4g;llama_cpp=llama.cpp=%.4g"
+    spec["speed"] = "model=Model=%s;what=Test=%s;type=File=%s;threads=threads=%d;unit=Unit=%s;edgellm=edgellm=%.4g;" \
+        "limit_percent=of the limit=%.0f %%;llama_cpp=llama.cpp, best=%.4g;ik_llama_cpp=ik_llama.cpp, best=%.4g;" \
+        "times_best=times the best=%.2f"
 }
 function fail(text) {
     print "render.sh: " text > "/dev/stderr"
