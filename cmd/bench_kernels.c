@@ -53,7 +53,7 @@ static void print(void *user, const struct el_kernel_time *t)
     measure(p, t);
     if (p->status != EL_OK)
         return;
-    const double read = bench_meter_median(&p->meter, EL_READ_2M), peak = bench_meter_median(&p->meter, t->kind);
+    const double read = bench_meter_rate(&p->meter, EL_READ_2M), peak = bench_meter_rate(&p->meter, t->kind);
     const double of_read = t->from_memory && read > 0 ? t->nbytes / read : 0, of_peak = peak > 0 ? t->ops / peak : 0;
     const enum el_meter_limit limit = of_read > of_peak ? EL_READ_2M : t->kind;
     const double share = of_read > of_peak ? of_read : of_peak;
@@ -67,8 +67,8 @@ static void print(void *user, const struct el_kernel_time *t)
     char *const ns = bench_text_real(t->ns, true), *const bytes = bench_text_real(t->nbytes, true);
     char *const ops = bench_text_real(t->ops, t->ops > 0), *const times = bench_text_real(t->ratio, true);
     char *const part = bench_text_real(share, share > 0), *const read_text = bench_text_real(read, read > 0);
-    char *const int8 = bench_text_real(bench_meter_median(&p->meter, EL_PEAK_INT8), true);
-    char *const f32 = bench_text_real(bench_meter_median(&p->meter, EL_PEAK_F32), true);
+    char *const int8 = bench_text_real(bench_meter_rate(&p->meter, EL_PEAK_INT8), true);
+    char *const f32 = bench_text_real(bench_meter_rate(&p->meter, EL_PEAK_F32), true);
     const char *const values[] = {
         t->level,
         threads,

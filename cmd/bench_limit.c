@@ -68,9 +68,9 @@ double bench_work_seconds(const struct bench_work *w, const struct bench_meter *
     *binds = EL_READ_2M;
     for (size_t i = 0; i < N_STEPS; i++) {
         const struct bench_step *const s = &w->steps[i];
-        const double read = seconds_of(s->cost.nbytes + s->kv_nbytes, bench_meter_median(m, EL_READ_2M));
-        const double int8 = seconds_of(s->cost.int8_ops, bench_meter_median(m, EL_PEAK_INT8));
-        const double f32 = seconds_of(s->cost.f32_ops, bench_meter_median(m, EL_PEAK_F32));
+        const double read = seconds_of(s->cost.nbytes + s->kv_nbytes, bench_meter_rate(m, EL_READ_2M));
+        const double int8 = seconds_of(s->cost.int8_ops, bench_meter_rate(m, EL_PEAK_INT8));
+        const double f32 = seconds_of(s->cost.f32_ops, bench_meter_rate(m, EL_PEAK_F32));
         const double most = read > int8 + f32 ? read : int8 + f32;
         by[read > int8 + f32 ? EL_READ_2M : int8 > f32 ? EL_PEAK_INT8 : EL_PEAK_F32] += s->n * most;
         all += s->n * most;

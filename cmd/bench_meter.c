@@ -69,6 +69,11 @@ double bench_meter_best(const struct bench_meter *m, enum el_meter_limit limit)
     return best;
 }
 
+double bench_meter_rate(const struct bench_meter *m, enum el_meter_limit limit)
+{
+    return limit == EL_READ_2M || limit == EL_READ_4K ? bench_meter_median(m, limit) : bench_meter_best(m, limit);
+}
+
 const char *bench_limit_name(enum el_meter_limit limit)
 {
     static const char *const names[EL_METER_LIMITS] = {

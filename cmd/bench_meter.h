@@ -34,6 +34,11 @@ enum el_status bench_meter_take(struct bench_meter *m, unsigned limits, unsigned
 /* Bytes or operations per second; 0 when it was not measured. */
 double bench_meter_median(const struct bench_meter *m, enum el_meter_limit limit);
 double bench_meter_best(const struct bench_meter *m, enum el_meter_limit limit);
+/*
+ * What a row is held against: of reading the median, for the memory's speed drifts with what others read; of arithmetic the best,
+ * for what is below it was only a thread that others held up.
+ */
+double bench_meter_rate(const struct bench_meter *m, enum el_meter_limit limit);
 
 /* "read", "read_4k", "int8", "f16", "f32": as in the fields. */
 const char *bench_limit_name(enum el_meter_limit limit);

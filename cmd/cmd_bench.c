@@ -140,9 +140,9 @@ static void hold(const struct bench_meter *m, const struct bench_work *w, struct
     r->held = (struct bench_held){
         .limit = bench_limit_name(binds),
         .share = seconds * 1e9 / ns,
-        .read = bench_meter_median(m, EL_READ_2M),
-        .int8 = bench_meter_median(m, EL_PEAK_INT8),
-        .f32 = bench_meter_median(m, EL_PEAK_F32),
+        .read = bench_meter_rate(m, EL_READ_2M),
+        .int8 = bench_meter_rate(m, EL_PEAK_INT8),
+        .f32 = bench_meter_rate(m, EL_PEAK_F32),
     };
 }
 
