@@ -145,16 +145,19 @@ void el_layer_moe(struct el_run *run, uint32_t l)
     ops->norm(run, weight(run, EL_R_FFN_NORM, l), weight(run, EL_R_FFN_NORM_B, l), EL_B_X, EL_B_H);
     linear(run, EL_R_FFN_ROUTER, l, EL_B_H, EL_B_ROUTER);
     ops->route(run, EL_B_ROUTER, (run->off & EL_OFF_EXPERTS) ? 1 : run->hp->n_experts_used);
-    for (uint32_t e = 0; e < run->hp->n_experts; e++) {
-        if (run->routing.start[e] == run->routing.start[e + 1])
+    const struct el_linear_job in[] = {{gate, 0, EL_B_GATE}, {up, 0, EL_B_UP}};
+    const struct el_linear_job out = {down, 0, EL_B_EXPERT};
+    const uint32_t *const start = run->routing.start;
+    for (uint32_t e0 = 0, e1; e0 < run->hp->n_experts; e0 = e1) {
+        for (e1 = e0 + 1; e1 < run->hp->n_experts && start[e1 + 1] - start[e0] <= run->routing.n_most;)
+            e1++;
+        if (start[e0] == start[e1])
             continue;
-        const struct el_linear_job in[] = {{gate, e, EL_B_GATE}, {up, e, EL_B_UP}};
-        const struct el_linear_job out = {down, e, EL_B_Y};
-        ops->gather(run, e, EL_B_H, EL_B_EXPERT);
-        ops->linear(run, EL_B_EXPERT, in, 2);
+        ops->gather(run, EL_B_H, e0, e1, in, 2);
+        ops->linear_experts(run, EL_B_EXPERT, e0, e1, in, 2);
         ops->act_mul(run, EL_B_GATE, EL_B_UP);
-        ops->linear(run, EL_B_GATE, &out, 1);
-        ops->scatter_add(run, e, EL_B_Y, EL_B_X);
+        ops->linear_experts(run, EL_B_GATE, e0, e1, &out, 1);
+        ops->scatter_add(run, e0, e1, EL_B_EXPERT, EL_B_X);
     }
     if (weight(run, EL_R_FFN_UP_SHEXP, l))
         shared_expert(run, l);

@@ -19,6 +19,8 @@ struct loop {
     const struct el_weight *w, *bias;
     enum el_buffer src, dst;
     uint32_t n;
+    uint32_t first, end; /* entries of experts */
+    bool quantize;       /* dst's int8 form as well */
     float factor;
     const struct el_rope_table *rope;
 };
@@ -76,16 +78,21 @@ static void norm_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     const struct el_run *const run = a->run;
     const uint64_t d = run->b[a->src].n_cols;
     (void)thread;
-    for (uint64_t r = begin; r < end; r++)
+    for (uint64_t r = begin; r < end; r++) {
         norm_rows(run, row_at(run, a->src, r), a->w->vec, a->bias ? a->bias->vec : NULL, 1, d, row_at(run, a->dst, r));
+        if (a->quantize)
+            el_activation_quantize(a->run, a->dst, r);
+    }
 }
 
 static void norm(struct el_run *run, const struct el_weight *gain, const struct el_weight *bias, enum el_buffer src,
                  enum el_buffer dst)
 {
-    struct loop a = {.run = run, .w = gain, .bias = bias, .src = src, .dst = dst};
+    struct loop a = {.run = run, .w = gain, .bias = bias, .src = src, .dst = dst, .quantize = el_activation_begin(run, dst)};
     over_rows(&a, run->b[src].n, norm_task);
     written(run, dst, run->b[src].n);
+    if (a.quantize)
+        el_activation_made(run, dst);
 }
 
 static void norm_heads_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
@@ -177,19 +184,23 @@ static void act_mul_task(void *arg, uint64_t begin, uint64_t end, unsigned threa
         const float *const up = row_at(a->run, a->src, r);
         if (a->run->hp->act == EL_FN_SILU) {
             a->run->kernels->silu_mul(gate, up, n, gate);
-            continue;
+        } else {
+            act_row(a->run, gate, n, gate);
+            for (uint64_t i = 0; i < n; i++)
+                gate[i] *= up[i];
         }
-        act_row(a->run, gate, n, gate);
-        for (uint64_t i = 0; i < n; i++)
-            gate[i] *= up[i];
+        if (a->quantize)
+            el_activation_quantize(a->run, a->dst, r);
     }
 }
 
 static void act_mul(struct el_run *run, enum el_buffer gate, enum el_buffer up)
 {
-    struct loop a = {.run = run, .src = up, .dst = gate};
+    struct loop a = {.run = run, .src = up, .dst = gate, .quantize = el_activation_begin(run, gate)};
     over_rows(&a, run->b[gate].n, act_mul_task);
     written(run, gate, run->b[gate].n);
+    if (a.quantize)
+        el_activation_made(run, gate);
 }
 
 static void scale_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
@@ -303,6 +314,16 @@ static void route_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
                   to->pick_p + r * a->n);
 }
 
+static void sort_entries(uint32_t *entry, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++)
+        for (uint32_t j = i; j > 0 && entry[j] < entry[j - 1]; j--) {
+            const uint32_t t = entry[j];
+            entry[j] = entry[j - 1];
+            entry[j - 1] = t;
+        }
+}
+
 static void route(struct el_run *run, enum el_buffer logits, uint32_t n_used)
 {
     const uint32_t n = (uint32_t)run->b[logits].n, n_experts = run->hp->n_experts;
@@ -320,28 +341,36 @@ static void route(struct el_run *run, enum el_buffer logits, uint32_t n_used)
         const uint32_t at = to->start[to->pick[i]]++;
         to->row[at] = (uint32_t)(i / n_used);
         to->p[at] = to->pick_p[i];
+        to->entry[i] = at;
     }
     for (uint32_t e = n_experts; e > 0; e--)
         to->start[e] = to->start[e - 1];
     to->start[0] = 0;
+    to->n_used = n_used;
+    for (uint32_t r = 0; r < n; r++)
+        sort_entries(to->entry + (uint64_t)r * n_used, n_used);
 }
 
-static void gather(struct el_run *run, uint32_t expert, enum el_buffer src, enum el_buffer dst)
+static void scatter_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
 {
-    const struct el_routing *const from = &run->routing;
-    const uint32_t begin = from->start[expert], n = from->start[expert + 1] - begin;
-    for (uint32_t i = 0; i < n; i++)
-        memcpy(row_at(run, dst, i), row_at(run, src, from->row[begin + i]), run->b[src].n_cols * sizeof(float));
-    written(run, dst, n);
-}
-
-static void scatter_add(struct el_run *run, uint32_t expert, enum el_buffer src, enum el_buffer dst)
-{
+    const struct loop *const a = arg;
+    const struct el_run *const run = a->run;
     const struct el_routing *const to = &run->routing;
-    const uint32_t begin = to->start[expert], n = to->start[expert + 1] - begin;
-    for (uint32_t i = 0; i < n; i++)
-        run->kernels->axpy(row_at(run, dst, to->row[begin + i]), to->p[begin + i], row_at(run, src, i), run->b[dst].n_cols);
-    el_activation_changed(run, dst);
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++)
+        for (uint32_t k = 0; k < to->n_used; k++) {
+            const uint32_t i = to->entry[r * to->n_used + k];
+            if (i >= a->first && i < a->end)
+                run->kernels->axpy(row_at(run, a->dst, r), to->p[i], row_at(run, a->src, i - a->first), run->b[a->dst].n_cols);
+        }
+}
+
+static void scatter_add(struct el_run *run, uint32_t e0, uint32_t e1, enum el_buffer src, enum el_buffer dst)
+{
+    const uint32_t *const start = run->routing.start;
+    struct loop a = {.run = run, .src = src, .dst = dst, .first = start[e0], .end = start[e1]};
+    over_rows(&a, run->b[dst].n, scatter_task);
+    written(run, dst, run->b[dst].n);
 }
 
 static bool all_finite(struct el_run *run, enum el_buffer x)
@@ -369,7 +398,8 @@ const struct el_ops el_ops_cpu = {
     .take_out_rows = take_out_rows,
     .gate_rows = gate_rows,
     .route = route,
-    .gather = gather,
+    .gather = el_linear_gather,
+    .linear_experts = el_linear_experts,
     .scatter_add = scatter_add,
     .all_finite = all_finite,
 };

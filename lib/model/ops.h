@@ -43,9 +43,15 @@ struct el_ops {
     void (*gate_rows)(struct el_run *run, enum el_buffer x, enum el_buffer gate);
     /* Fills run->routing from router logits [n, n_experts]: n_used largest of the softmax, renormalised or as they are. */
     void (*route)(struct el_run *run, enum el_buffer logits, uint32_t n_used);
-    /* dst = the rows of src that go to an expert, and back: dst rows += p * src rows. */
-    void (*gather)(struct el_run *run, uint32_t expert, enum el_buffer src, enum el_buffer dst);
-    void (*scatter_add)(struct el_run *run, uint32_t expert, enum el_buffer src, enum el_buffer dst);
+    /*
+     * EL_B_EXPERT = the rows of src that go to experts e0 .. e1, for these jobs; their products; and back: dst rows += p * src rows,
+     * experts in order.
+     */
+    void (*gather)(struct el_run *run, enum el_buffer src, uint32_t e0, uint32_t e1, const struct el_linear_job *jobs,
+                   uint32_t n_jobs);
+    void (*linear_experts)(struct el_run *run, enum el_buffer src, uint32_t e0, uint32_t e1, const struct el_linear_job *jobs,
+                           uint32_t n_jobs);
+    void (*scatter_add)(struct el_run *run, uint32_t e0, uint32_t e1, enum el_buffer src, enum el_buffer dst);
     bool (*all_finite)(struct el_run *run, enum el_buffer x);
 };
 

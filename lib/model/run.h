@@ -28,7 +28,7 @@ enum el_buffer {
     EL_B_GATE,
     EL_B_UP,     /* [n, n_ff], or n_ff_exp with experts */
     EL_B_ROUTER, /* [n, n_experts] */
-    EL_B_EXPERT, /* [n, n_embd] rows gathered for one expert */
+    EL_B_EXPERT, /* [routing.n_most, n_embd] rows gathered for some experts, and what these give */
     EL_B_GATE_SHEXP,
     EL_B_UP_SHEXP,     /* [n, n_ff_shexp] */
     EL_B_ROUTER_SHEXP, /* [n, 1] */
@@ -53,9 +53,12 @@ struct el_activation {
 
 /*
  * The tokens of a batch by expert. Entry i: row row[i] goes to the expert with weight p[i]; expert e has entries start[e] ..
- * start[e + 1].
+ * start[e + 1]. Experts are run in groups of at most n_most entries, which is no fewer than one expert may have.
  */
 struct el_routing {
+    uint64_t n_most;
+    uint32_t n_used; /* experts of a row, by the last route */
+    uint32_t *entry; /* [n, n_experts_used] entries of a row, ascending */
     uint32_t *start; /* [n_experts + 1] */
     uint32_t *row;   /* [n * n_experts_used] */
     float *p;
@@ -98,7 +101,8 @@ struct el_run {
     uint32_t *out_rows; /* [n_batch] */
 
     struct el_rows_buf b[EL_B_COUNT];
-    struct el_activation act;
+    struct el_activation act, expert_act; /* of EL_B_EXPERT the second, of all others the first */
+    uint32_t early_q8;                    /* bits of the buffers whose int8 form is made by who writes them: see linear.h */
     struct el_routing routing;
     struct el_attn_runs attn;
     struct el_rope_table {

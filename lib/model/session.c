@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/threads.h"
 #include "model/attention.h"
+#include "model/linear.h"
 #include "model/model.h"
 #include "model/ops.h"
 #include "model/rope.h"
@@ -73,6 +74,16 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static void take_activation(struct arena *a, struct el_activation *act, uint64_t n, uint64_t widest, bool permuted)
+{
+    const uint64_t n_pad = (widest + EL_ACT_BLOCK - 1) / EL_ACT_BLOCK * EL_ACT_BLOCK;
+    act->of = EL_B_COUNT;
+    act->permuted = take(a, permuted ? n : 0, widest, sizeof(float));
+    act->q8 = take(a, n, n_pad, 1);
+    act->scale = take(a, n, n_pad / EL_ACT_BLOCK, sizeof(float));
+    act->sum = take(a, n, n_pad / 16, sizeof(int16_t));
+}
+
 static void take_attn(struct arena *a, struct el_session *s)
 {
     struct el_attn_runs *const to = &s->run.attn;
@@ -98,7 +109,8 @@ static void lay_out(struct arena *a, struct el_session *s)
     const uint64_t n = s->n_batch, q = el_dim_size(EL_D_Q, hp), kv = el_dim_size(EL_D_KV, hp);
     const uint64_t n_ff = hp->n_experts ? hp->n_ff_exp : hp->n_ff;
     const uint64_t widest = max_u64(max_u64(max_u64(hp->n_embd, hp->n_embd_io), max_u64(n_ff, q)), hp->n_ff_shexp);
-    const uint64_t n_pad = (widest + EL_ACT_BLOCK - 1) / EL_ACT_BLOCK * EL_ACT_BLOCK;
+    /* All experts of one row go together; of a batch, as many as have no more rows than it. */
+    const uint64_t n_ff_rows = hp->n_experts ? max_u64(n, hp->n_experts_used) : n;
     take_rows(a, run, EL_B_EMBD, hp->n_embd_io != hp->n_embd ? n : 0, hp->n_embd_io);
     take_rows(a, run, EL_B_X, n, hp->n_embd);
     take_rows(a, run, EL_B_H, n, hp->n_embd);
@@ -108,19 +120,19 @@ static void lay_out(struct arena *a, struct el_session *s)
     view(run, EL_B_V, EL_B_QKV, q + kv, kv);
     take_rows(a, run, EL_B_ATTN, n, q);
     take_rows(a, run, EL_B_Y, n, hp->n_embd);
-    take_rows(a, run, EL_B_GATE_UP, n, 2 * n_ff);
+    take_rows(a, run, EL_B_GATE_UP, n_ff_rows, 2 * n_ff);
     view(run, EL_B_GATE, EL_B_GATE_UP, 0, n_ff);
     view(run, EL_B_UP, EL_B_GATE_UP, n_ff, n_ff);
     take_rows(a, run, EL_B_ROUTER, n, hp->n_experts);
-    take_rows(a, run, EL_B_EXPERT, hp->n_experts ? n : 0, hp->n_embd);
+    take_rows(a, run, EL_B_EXPERT, hp->n_experts ? n_ff_rows : 0, hp->n_embd);
     take_rows(a, run, EL_B_GATE_SHEXP, n, hp->n_ff_shexp);
     take_rows(a, run, EL_B_UP_SHEXP, n, hp->n_ff_shexp);
     take_rows(a, run, EL_B_ROUTER_SHEXP, hp->n_ff_shexp ? n : 0, 1);
     take_rows(a, run, EL_B_LOGITS, n, hp->n_vocab);
-    run->act.permuted = take(a, run->weights->any_perm ? n : 0, widest, sizeof(float));
-    run->act.q8 = take(a, n, n_pad, 1);
-    run->act.scale = take(a, n, n_pad / EL_ACT_BLOCK, sizeof(float));
-    run->act.sum = take(a, n, n_pad / 16, sizeof(int16_t));
+    take_activation(a, &run->act, n_ff_rows, widest, run->weights->any_perm);
+    take_activation(a, &run->expert_act, hp->n_experts ? n_ff_rows : 0, hp->n_embd, run->weights->any_perm);
+    run->routing.n_most = n_ff_rows;
+    run->routing.entry = take(a, n, hp->n_experts_used, sizeof(uint32_t));
     run->routing.start = take(a, (uint64_t)hp->n_experts + 1, 1, sizeof(uint32_t));
     run->routing.row = take(a, n, hp->n_experts_used, sizeof(uint32_t));
     run->routing.p = take(a, n, hp->n_experts_used, sizeof(float));
@@ -199,10 +211,10 @@ static enum el_status open_session(struct el_session *s, const struct el_session
         s->run.kernels = &s->kernels;
     }
     s->run.kv = &s->kv;
-    s->run.act.of = EL_B_COUNT;
     EL_TRY(el_pool_open(opts->n_threads, &s->run.pool, err));
     EL_TRY(el_kv_open(&s->kv, &dims, k_type, v_type, err));
     EL_TRY(make_arena(s, err));
+    el_activation_plan(&s->run);
     const bool is_long = dims.n_ctx > m->hp.rope_ctx_original && el_weight_at(&m->weights, EL_R_ROPE_LONG, 0);
     const struct el_weight *factors = el_weight_at(&m->weights, EL_R_ROPE_FREQS, 0);
     factors = factors ? factors : el_weight_at(&m->weights, is_long ? EL_R_ROPE_LONG : EL_R_ROPE_SHORT, 0);
@@ -284,7 +296,7 @@ static void begin_batch(struct el_session *s, const struct el_row *rows, uint32_
     run->rows = rows;
     run->n = n;
     run->n_out = 0;
-    run->act.of = EL_B_COUNT;
+    run->act.of = run->expert_act.of = EL_B_COUNT;
     for (uint32_t i = 0; i < n; i++) {
         s->out_of_row[i] = rows[i].want_logits ? run->n_out : UINT32_MAX;
         if (rows[i].want_logits)
