@@ -36,8 +36,10 @@ static const struct opt bench_opts[] = {
     {OPT_LIST, "d", "n-depth", "LIST", "tokens that stand in the context already (0)", FIELD(depths), 0, 0, NULL},
     {OPT_LIST, "b", "batch-size", "LIST", "tokens of a prompt processed at once (512)", FIELD(batches), 0, 0, NULL},
     {OPT_LIST, "t", "threads", "LIST", "threads (0, or -1 alone: all cores)", FIELD(threads), 0, 0, NULL},
-    {OPT_LIST, "ctk", "kv-type-k|cache-type-k", "LIST", "types of the cached keys (f16): f16, f32", FIELD(kv_k), 0, 0, NULL},
-    {OPT_LIST, "ctv", "kv-type-v|cache-type-v", "LIST", "types of the cached values (f16): f16, f32", FIELD(kv_v), 0, 0, NULL},
+    {OPT_LIST, "ctk", "kv-type-k|cache-type-k", "LIST", "types of the cached keys (f16): f16, f32, q8_0", FIELD(kv_k), 0, 0,
+     NULL},
+    {OPT_LIST, "ctv", "kv-type-v|cache-type-v", "LIST", "types of the cached values (f16): f16, f32, q8_0", FIELD(kv_v), 0, 0,
+     NULL},
     {OPT_UINT, "r", "repetitions", "N", "times each test is run (5)", FIELD(repetitions), 1, 100000, NULL},
     {OPT_UINT, NULL, "delay", "SECONDS", "wait between tests (0)", FIELD(delay), 0, 86400, NULL},
     {OPT_FLAG, NULL, "no-warmup", NULL, "do not run every test once before timing it", FIELD(no_warmup), 0, 0, NULL},
@@ -251,7 +253,7 @@ static enum el_status run_compared(struct bench *b, const struct bench_row *r)
 /* Every combination of the lists, for one model, which is open unless it is compared. */
 static enum el_status run_tests(struct bench *b, struct model_io *io, const struct bench_row *base, bool *first)
 {
-    static const char *const kv[] = {"f16", "f32"};
+    static const char *const kv[] = {"f16", "f32", "q8_0"};
     const struct bench_list *const lists[] = {&b->batches, &b->threads, &b->kv_k, &b->kv_v, &b->depths};
     enum el_status status = EL_OK;
     size_t n_all = b->n_tests;
@@ -357,8 +359,8 @@ static enum el_status read_lists(struct bench *b, struct el_err *err)
     CMD_TRY(bench_list_read(&b->depths, "--n-depth", &a->depths, 0, 1 << 24, err));
     CMD_TRY(bench_list_read(&b->batches, "--batch-size", &a->batches, 512, 65536, err));
     CMD_TRY(bench_list_read(&b->threads, "--threads", &a->threads, 0, 1024, err));
-    CMD_TRY(bench_list_choices(&b->kv_k, "--kv-type-k", &a->kv_k, "f16|f32", err));
-    CMD_TRY(bench_list_choices(&b->kv_v, "--kv-type-v", &a->kv_v, "f16|f32", err));
+    CMD_TRY(bench_list_choices(&b->kv_k, "--kv-type-k", &a->kv_k, "f16|f32|q8_0", err));
+    CMD_TRY(bench_list_choices(&b->kv_v, "--kv-type-v", &a->kv_v, "f16|f32|q8_0", err));
     for (size_t i = 0; i < b->batches.n; i++)
         if (b->batches.v[i] == 0)
             return cmd_fail(err, EL_E_USAGE, "option '--batch-size': 0, at least 1");

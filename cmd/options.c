@@ -52,7 +52,8 @@ bool opts_alternative(const char *alternatives, size_t i, char *out, size_t cap)
 
 const char *opts_kv_type(unsigned choice)
 {
-    return choice == 0 ? "f16" : "f32";
+    static const char *const names[] = {"f16", "f32", "q8_0"};
+    return names[choice];
 }
 
 unsigned opts_threads(uint64_t n)

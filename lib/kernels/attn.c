@@ -250,6 +250,7 @@ static struct el_attn with_q8(const struct el_kernels *k, const struct el_attn *
         k->quantize_act(a->q, a->q_stride, a->n_rows, (uint64_t)a->n_heads * a->d, s->q8, s->q8_scale, s->q8_sum);
         b.q8 = s->q8;
         b.q8_scale = s->q8_scale;
+        b.q8_sum = s->q8_sum;
     }
     return b;
 }

@@ -58,9 +58,10 @@ struct el_attn {
     float cap;       /* not 0: scores s become cap tanh(s / cap) */
     float *out;      /* head h of row r: [d] f32 at out + r out_stride + h d; overlaps nothing else */
     uint64_t out_stride;
-    /* Keys in q8_0: the queries by the rule of struct el_act, [n_rows, n_heads d] and scales [n_rows, n_heads d / 32]. */
+    /* Keys in q8_0: the queries by the rule of struct el_act: [n_rows, n_heads d], [n_rows, n_heads d / 32] and / 16. */
     const int8_t *q8;
     const float *q8_scale;
+    const int16_t *q8_sum;
 };
 
 /* What a chunk gives, for query i = r n_heads + h: out [i, d] = sum_p e_p V_p, sum[i] = sum_p e_p, e_p = exp(s_p - max[i]). */

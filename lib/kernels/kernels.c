@@ -56,6 +56,7 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
         el_kernels_init_avx512(k);
     if (level >= EL_CPU_AVX512VNNI) {
         el_matmul_group_init_vnni(k);
+        el_attn_init_vnni(k);
         el_laid_init_avx512vnni(k);
     }
 #elif EL_ARM64

@@ -13,7 +13,7 @@
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/simd_avx512.h"
 
-enum { LANES = 16, VECTORS = 4 };
+enum { LANES = 16, VECTORS = 4, FETCH_AHEAD = 4096 };
 
 /* ---- scores ---- */
 
@@ -137,6 +137,8 @@ EL_INLINE EL_AVX512 void add_values(const struct el_attn_block *b, enum el_kv_ty
                                     unsigned n_q, uint32_t begin, uint32_t end, uint32_t i, unsigned n_vectors, __mmask16 last)
 {
     const uint64_t row_nbytes = (uint64_t)b->a->d * (type == EL_KV_F32 ? 4 : type == EL_KV_F16 ? 2 : 1);
+    /* A prompt's values come from the cache; a single row's from memory, and codes faster than the hardware fetches them. */
+    const bool fetch = type == EL_KV_Q8_0 && b->n <= EL_ATTN_TOGETHER;
     __m512 acc[EL_ATTN_TOGETHER][VECTORS];
     EL_UNROLL
     for (unsigned j = 0; j < n_q; j++) {
@@ -147,6 +149,8 @@ EL_INLINE EL_AVX512 void add_values(const struct el_attn_block *b, enum el_kv_ty
     for (uint32_t p = begin; p < end; p++) {
         const uint8_t *const row = b->v + p / EL_KV_TILE * b->v_tile_nbytes + p % EL_KV_TILE * row_nbytes;
         __m512 value[VECTORS];
+        if (fetch)
+            el_prefetch_next(row + i, 1, FETCH_AHEAD);
         EL_UNROLL
         for (unsigned t = 0; t < n_vectors; t++)
             value[t] = load_value(row, type, i + t * LANES, t + 1 == n_vectors ? last : (__mmask16)0xffff);

@@ -48,6 +48,7 @@ void el_matmul_init_avx512(struct el_kernels *k);
 void el_attn_init_avx512(struct el_kernels *k);
 void el_group_f32_init_avx512(struct el_kernels *k);
 void el_matmul_group_init_vnni(struct el_kernels *k);
+void el_attn_init_vnni(struct el_kernels *k);
 void el_laid_init_avx512vnni(struct el_kernels *k);
 #endif
 
