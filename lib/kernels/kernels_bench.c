@@ -32,9 +32,9 @@ static void *cut(uint8_t **at, uint64_t nbytes)
 }
 
 /* Values as trained models have them, more or less: around 0, none subnormal. */
-static void fill_act(struct el_act *x, float *f32, int8_t *q8, float *scale, int32_t *sum)
+static void fill_act(struct el_act *x, float *f32, int8_t *q8, float *scale, int16_t *sum)
 {
-    uint32_t seed = 1;
+    uint16_t seed = 1;
     for (uint64_t i = 0; i < x->n * x->n_in; i++) {
         seed = seed * 1664525u + 1013904223u;
         f32[i] = (float)((int)(seed >> 16 & 0xff) - 127) / 64.0f;
@@ -77,7 +77,7 @@ static enum el_status bed_open(struct el_bench_bed *bed, unsigned n_threads, uin
     float *const f32 = cut(&at, n * n_in * 4);
     int8_t *const q8 = cut(&at, n * n_in);
     float *const scale = cut(&at, n * n_in / 32 * 4);
-    int32_t *const sum = cut(&at, n * n_in / 16 * 4);
+    int16_t *const sum = cut(&at, n * n_in / 16 * 4);
     for (unsigned t = 0; t < n_threads; t++) {
         bed->y[t] = cut(&at, y_nbytes);
         bed->scratch[t] = cut(&at, el_matmul_scratch_nbytes(n_in));

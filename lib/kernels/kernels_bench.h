@@ -25,6 +25,8 @@ struct el_bench_bed {
     struct el_enc enc;
     struct el_matrix w;
     uint64_t piece_rows;
+    struct el_laid laid;     /* the same, re-laid */
+    enum el_kv_type kv_type; /* of attention */
 
     struct el_act x; /* [EL_BENCH_MAX_ROWS, EL_BENCH_N_IN], all forms */
     float **y;       /* [n_threads] results, EL_BENCH_Y_NELEMS each */

@@ -6,8 +6,9 @@
 #include "base/f16.h"
 #include "kernels/kernels_bench.h"
 #include "tensor/encoding.h"
+#include "tensor/layout.h"
 
-enum { PIECE_NBYTES = 1 << 16, N_VECTOR = 4096, D_HEAD = 128, N_POS = 256, N_FIRST = 16 };
+enum { PIECE_NBYTES = 1 << 16, N_VECTOR = 4096, D_HEAD = 128, N_HEADS = 4, N_POS = 2 * EL_ATTN_CHUNK, N_FIRST = 16 };
 
 static const struct el_bench_shape by_rows[] = {
     {"1 from memory", 1, true}, {"1 from cache", 1, false}, {"2", 2, true}, {"8", 8, true}, {"64", 64, true}, {NULL, 0, false}};
@@ -66,20 +67,20 @@ static bool kind_matrix(size_t i, char out[32])
     return true;
 }
 
-/* All of the arena becomes one matrix, whose rows repeat. */
-static void prepare_matrix(struct el_bench_bed *bed, size_t i)
+/* The first arena_nbytes of the arena become one matrix of bed->enc, whose rows repeat. */
+static void fill_matrix(struct el_bench_bed *bed, uint64_t arena_nbytes)
 {
     struct el_part_shape one[EL_MAX_PARTS];
     uint8_t *parts[EL_MAX_PARTS] = {NULL};
     uint32_t n_parts = 0;
     uint64_t row_nbytes = 0, at = 0;
-    const bool fits = type_at(i, &bed->enc) && bed->enc.e->parts(&bed->enc, 1, EL_BENCH_N_IN, one, &n_parts);
+    const bool fits = bed->enc.e->parts(&bed->enc, 1, EL_BENCH_N_IN, one, &n_parts);
     assert(fits);
     (void)fits;
     for (uint32_t p = 0; p < n_parts; p++)
         row_nbytes += one[p].row_nbytes;
     bed->piece_rows = PIECE_NBYTES / row_nbytes < N_FIRST ? N_FIRST : PIECE_NBYTES / row_nbytes / N_FIRST * N_FIRST;
-    bed->n_pieces = (bed->arena_nbytes - EL_MAX_PARTS * 64) / (row_nbytes * bed->piece_rows);
+    bed->n_pieces = (arena_nbytes - EL_MAX_PARTS * 64) / (row_nbytes * bed->piece_rows);
     bed->w = (struct el_matrix){.enc = bed->enc, .n_rows = bed->n_pieces * bed->piece_rows, .n_in = EL_BENCH_N_IN};
     for (uint32_t p = 0; p < n_parts; p++) {
         bed->w.data[p] = parts[p] = bed->arena + at;
@@ -92,6 +93,14 @@ static void prepare_matrix(struct el_bench_bed *bed, size_t i)
         for (uint64_t done = first; done < all; done *= 2)
             memcpy(parts[p] + done, parts[p], (size_t)(done < all - done ? done : all - done));
     }
+}
+
+static void prepare_matrix(struct el_bench_bed *bed, size_t i)
+{
+    const bool known = type_at(i, &bed->enc);
+    assert(known);
+    (void)known;
+    fill_matrix(bed, bed->arena_nbytes);
 }
 
 static double row_nbytes(const struct el_bench_bed *bed)
@@ -133,6 +142,59 @@ static void work_matmul(const struct el_kernels *k, const struct el_bench_bed *b
     *kind = el_matmul_form(k, &bed->enc) == EL_ACT_Q8 ? EL_PEAK_INT8 : EL_PEAK_F32;
 }
 
+/* ---- re-laid matrices: half of the arena is the matrix as it lies, for levels that read it so, half its strips ---- */
+
+static bool laid_type_at(size_t i, struct el_enc *enc)
+{
+    for (size_t e = 0; e < EL_ENC_COUNT; e++)
+        if (el_layout_of(el_encoding_at(e)) && i-- == 0) {
+            *enc = (struct el_enc){.e = el_encoding_at(e)};
+            return true;
+        }
+    return false;
+}
+
+static bool kind_laid(size_t i, char out[32])
+{
+    struct el_enc enc;
+    if (!laid_type_at(i, &enc))
+        return false;
+    el_enc_name(&enc, out);
+    return true;
+}
+
+static void prepare_laid(struct el_bench_bed *bed, size_t i)
+{
+    uint8_t *const strips = bed->arena + bed->arena_nbytes / 2;
+    const bool known = laid_type_at(i, &bed->enc);
+    assert(known && (int)N_FIRST == (int)EL_STRIP_ROWS);
+    (void)known;
+    fill_matrix(bed, bed->arena_nbytes / 2);
+    const uint64_t strip = el_strip_nbytes(bed->enc.e, EL_BENCH_N_IN), n_strips = bed->w.n_rows / EL_STRIP_ROWS;
+    el_lay_strip(bed->enc.e, bed->w.data[0], bed->w.row_nbytes[0], EL_STRIP_ROWS, EL_BENCH_N_IN, strips);
+    for (uint64_t s = 1; s < n_strips; s++)
+        memcpy(strips + s * strip, strips, strip);
+    bed->laid =
+        (struct el_laid){(enum el_encoding_index)el_encoding_index(bed->enc.e), bed->w.n_rows, EL_BENCH_N_IN, strip, strips};
+}
+
+static bool same_laid(const struct el_bench_bed *bed, const struct el_kernels *a, const struct el_kernels *b)
+{
+    return a->laid[bed->laid.index] == b->laid[bed->laid.index];
+}
+
+static void run_laid(const struct el_kernels *k, const struct el_bench_bed *bed, const struct el_bench_shape *shape,
+                     uint64_t piece, unsigned thread)
+{
+    struct el_act x = bed->x;
+    x.n = shape->n;
+    if (k->laid[bed->laid.index])
+        k->laid[bed->laid.index](&bed->laid, piece * bed->piece_rows, bed->piece_rows, &x, bed->y[thread], bed->piece_rows,
+                                 bed->scratch[thread]);
+    else
+        run_matmul(k, bed, shape, piece, thread);
+}
+
 static void run_decode(const struct el_kernels *k, const struct el_bench_bed *bed, const struct el_bench_shape *shape,
                        uint64_t piece, unsigned thread)
 {
@@ -150,23 +212,30 @@ static void work_decode(const struct el_kernels *k, const struct el_bench_bed *b
     *kind = EL_PEAK_F32;
 }
 
-/* ---- attention ---- */
+/* ---- attention: two chunks of positions of one head, one query row of four heads ---- */
 
 static bool kind_attn(size_t i, char out[32])
 {
-    (void)snprintf(out, 32, "%s", i ? "F32" : "F16");
-    return i < 2;
+    (void)snprintf(out, 32, "%s", i < EL_KV_TYPES ? el_kv_type_name((enum el_kv_type)i) : "");
+    return i < EL_KV_TYPES;
 }
 
 static void prepare_attn(struct el_bench_bed *bed, size_t i)
 {
-    bed->enc = i ? el_enc_f32() : el_enc_f16();
-    bed->w.row_nbytes[0] = (i ? 4 : 2) * D_HEAD; /* a position of keys, or of values */
-    bed->n_pieces = bed->arena_nbytes / (2 * N_POS * bed->w.row_nbytes[0]);
-    for (uint64_t k = 0; k < bed->arena_nbytes; k += 4) {
-        const uint32_t bits = i ? 0x3f000000u | (uint32_t)(k % 4093) << 8 : 0x38003800u | (uint32_t)(k % 509);
-        memcpy(bed->arena + k, &bits, sizeof bits);
+    const struct el_kernels *const k = el_kernels();
+    const uint64_t row = el_kv_row_nbytes((enum el_kv_type)i, D_HEAD), piece = 2 * N_POS * row;
+    bed->kv_type = (enum el_kv_type)i;
+    bed->w.row_nbytes[0] = row; /* a position of keys, or of values */
+    bed->n_pieces = bed->arena_nbytes / piece;
+    for (uint64_t p = 0; p < N_POS; p++) {
+        float *const x = bed->y[0];
+        for (uint64_t j = 0; j < D_HEAD; j++)
+            x[j] = (float)((p * 31 + j * 17) % 61) / 64.0f - 0.5f;
+        el_kv_store_key(k, bed->kv_type, D_HEAD, bed->arena, p, x);
+        el_kv_store_value(k, bed->kv_type, D_HEAD, bed->arena + N_POS * row, p, x);
     }
+    for (uint64_t p = 1; p < bed->n_pieces; p++)
+        memcpy(bed->arena + p * piece, bed->arena, piece);
 }
 
 static bool same_attn(const struct el_bench_bed *bed, const struct el_kernels *a, const struct el_kernels *b)
@@ -180,20 +249,24 @@ static void run_attn(const struct el_kernels *k, const struct el_bench_bed *bed,
 {
     const uint64_t row = bed->w.row_nbytes[0];
     const uint8_t *const keys = bed->arena + piece * 2 * N_POS * row;
-    const bool is_f16 = row == 2 * D_HEAD;
-    const struct el_attn_args args = {.q = bed->x.f32,
-                                      .k = keys,
-                                      .v = keys + N_POS * row,
-                                      .k_stride_nbytes = row,
-                                      .v_stride_nbytes = row,
-                                      .n_pos = N_POS,
-                                      .d = D_HEAD,
-                                      .scale = 0.01f,
-                                      .k_f16 = is_f16,
-                                      .v_f16 = is_f16,
-                                      .out = bed->y[thread]};
+    const struct el_attn args = {.q = bed->x.f32,
+                                 .q_stride = (uint64_t)N_HEADS * D_HEAD,
+                                 .k = keys,
+                                 .v = keys + N_POS * row,
+                                 .k_type = bed->kv_type,
+                                 .v_type = bed->kv_type,
+                                 .n_rows = 1,
+                                 .n_heads = N_HEADS,
+                                 .d = D_HEAD,
+                                 .pos0 = N_POS - 1,
+                                 .scale = 0.01f,
+                                 .out = bed->y[thread],
+                                 .out_stride = (uint64_t)N_HEADS * D_HEAD,
+                                 .q8 = bed->x.q8,
+                                 .q8_scale = bed->x.scale,
+                                 .q8_sum = bed->x.sum};
     (void)shape;
-    k->attn(&args);
+    el_attn_all(k, &args, bed->y[thread] + EL_BENCH_Y_NELEMS / 2);
 }
 
 static void work_attn(const struct el_kernels *k, const struct el_bench_bed *bed, const struct el_bench_shape *shape,
@@ -202,7 +275,7 @@ static void work_attn(const struct el_kernels *k, const struct el_bench_bed *bed
     (void)k;
     (void)shape;
     *nbytes = 2.0 * N_POS * (double)bed->w.row_nbytes[0];
-    *ops = 4.0 * N_POS * D_HEAD;
+    *ops = 4.0 * N_POS * D_HEAD * N_HEADS;
     *kind = EL_PEAK_F32;
 }
 
@@ -254,7 +327,7 @@ static void prepare_vector(struct el_bench_bed *bed, size_t i)
         *kind = EL_PEAK_F32;                                                                                                     \
     }
 
-VECTOR(quantize_act, (x, N_VECTOR, 1, N_VECTOR, w, y, (int32_t *)(void *)z), 4 + 1 + 3.0 / 8)
+VECTOR(quantize_act, (x, N_VECTOR, 1, N_VECTOR, w, y, (int16_t *)(void *)z), 4 + 1 + 1.0 / 4)
 VECTOR(rmsnorm, (x, z, 1e-5f, 1, N_VECTOR, y), 12)
 VECTOR(layernorm, (x, z, z, 1e-5f, 1, N_VECTOR, y), 12)
 VECTOR(silu_mul, (x, z, N_VECTOR, y), 12)
@@ -272,6 +345,7 @@ VECTOR(f16_to_f32, (w, N_VECTOR, y), 6)
 
 static const struct el_bench_family families[] = {
     {"matmul", by_rows, kind_matrix, prepare_matrix, same_matmul, run_matmul, work_matmul},
+    {"laid", by_rows, kind_laid, prepare_laid, same_laid, run_laid, work_matmul},
     {"decode", in_cache, kind_matrix, prepare_matrix, same_decode, run_decode, work_decode},
     {"attn", both, kind_attn, prepare_attn, same_attn, run_attn, work_attn},
     VECTOR_LINE(quantize_act),
