@@ -35,10 +35,10 @@
 #endif
 
 /*
- * Some twenty microseconds of spinning, longer than what lies between two matrix products; then some two hundred, longer than what
- * lies between two tokens, in which any other thread that wants the CPU gets it; then sleep, from which waking takes sixty.
+ * Some hundred and fifty microseconds: longer than what lies between two matrix products or two tokens, far shorter than a time
+ * slice. Waking from sleep takes sixty. Yielding instead would put us behind all others on a busy machine.
  */
-enum { SPIN_TURNS = 1000, YIELD_TURNS = 400, CACHE_LINE = 64 };
+enum { SPIN_TURNS = 8000, CACHE_LINE = 64 };
 
 #define STATE_OPEN       ((uint64_t)1 << 31)
 #define STATE_INSIDE     (STATE_OPEN - 1)
@@ -64,7 +64,7 @@ struct el_pool {
     struct range *ranges; /* [n] */
 
     unsigned n; /* threads, the caller included */
-    unsigned spin_turns, yield_turns;
+    unsigned spin_turns;
     struct worker *workers; /* [n - 1] used */
 
     _Alignas(CACHE_LINE) atomic_uint_fast64_t state;
@@ -100,24 +100,14 @@ static void deal_chunks(struct el_pool *p)
     }
 }
 
-/* One turn of waiting, the i-th; false when it is time to sleep. */
-static bool wait_a_turn(const struct el_pool *p, unsigned i)
-{
-    if (i < p->spin_turns)
-        CPU_RELAX();
-    else if (i < p->spin_turns + p->yield_turns)
-        sched_yield();
-    else
-        return false;
-    return true;
-}
-
 /* Waits until there is a generation other than `seen`; false when the pool closes. */
 static bool wait_for_work(struct el_pool *p, uint64_t seen)
 {
-    for (unsigned i = 0; wait_a_turn(p, i); i++)
+    for (unsigned i = 0; i < p->spin_turns; i++) {
         if (atomic_load_explicit(&p->state, memory_order_relaxed) / STATE_GENERATION != seen)
             return true;
+        CPU_RELAX();
+    }
     pthread_mutex_lock(&p->lock);
     /*
      * Sequentially consistent on both sides: the caller writes the state, then reads n_sleeping; this writes n_sleeping, then
@@ -162,9 +152,11 @@ static void *work(void *arg)
 
 static void wait_until_empty(struct el_pool *p)
 {
-    for (unsigned i = 0; wait_a_turn(p, i); i++)
+    for (unsigned i = 0; i < p->spin_turns; i++) {
         if ((atomic_load_explicit(&p->state, memory_order_acquire) & STATE_INSIDE) == 0)
             return;
+        CPU_RELAX();
+    }
     pthread_mutex_lock(&p->lock);
     atomic_store(&p->caller_sleeps, true);
     while ((atomic_load(&p->state) & STATE_INSIDE) != 0)
@@ -250,7 +242,6 @@ enum el_status el_pool_open(unsigned n_threads, struct el_pool **pool, struct el
     atomic_init(&p->stop, false);
     /* With more threads than CPUs, who spins keeps another from working. */
     p->spin_turns = n <= n_cpus ? SPIN_TURNS : 0;
-    p->yield_turns = n <= n_cpus ? YIELD_TURNS : 0;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->done, NULL);

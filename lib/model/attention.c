@@ -9,7 +9,7 @@ enum {
     QUERIES = 64,          /* of a run of rows: then a chunk of keys and values is read from memory once for much work */
     PIECES_PER_THREAD = 4, /* fewer are split over chunks as well */
     MOST_PARTS = 4096,     /* chunks of all pieces together that may wait for being joined */
-    ROWS_PER_STORE = EL_KV_TILE,
+    ROWS_PER_STORE = 4,
 };
 
 struct job {

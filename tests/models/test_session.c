@@ -174,6 +174,75 @@ TEST(session, refuses_wrong_rows_and_stays_as_it_was)
     close_all(&o);
 }
 
+/* Batches whose experts do not all fit into the buffers go in several groups. */
+TEST(session, experts_in_groups_give_the_same_bits)
+{
+    static const char *const names[] = {"mixtral", "olmoe", "qwen2moe", "qwen3moe"};
+    float whole[N_IDS * N_VOCAB], other[N_IDS * N_VOCAB];
+    for (size_t f = 0; f < sizeof names / sizeof names[0]; f++) {
+        struct opened a;
+        struct el_session_opts opts = f32_opts();
+        opts.n_batch = 64;
+        REQUIRE(open_all(&a, mem_source_random(names[f], false, 5), NULL, &opts));
+        CHECK(el_model_info(a.model).n_experts_used > 1);
+        feed(a.session, 0, N_IDS, N_IDS, whole);
+        close_all(&a);
+        for (uint32_t n_batch = 1; n_batch <= N_IDS; n_batch += 1 + n_batch / 2) {
+            opts.n_batch = n_batch;
+            opts.n_threads = 1 + n_batch % 3;
+            REQUIRE(open_all(&a, mem_source_random(names[f], false, 5), NULL, &opts));
+            feed(a.session, 0, N_IDS, n_batch, other);
+            CHECK(memcmp(whole, other, sizeof whole) == 0);
+            close_all(&a);
+        }
+    }
+}
+
+/* Logits [N_VOCAB] of the last of n ids, fed `chunk` rows at a time, the last `alone` of them one by one. */
+static void feed_long(struct el_session *s, uint32_t n, uint32_t chunk, uint32_t alone, float *logits)
+{
+    static struct el_row rows[128];
+    struct el_err err;
+    for (uint32_t at = 0, count = 0; at < n; at += count) {
+        count = at + alone >= n ? 1 : n - alone - at < chunk ? n - alone - at : chunk;
+        for (uint32_t i = 0; i < count; i++)
+            rows[i] = (struct el_row){id_at(0, at + i), 0, at + i, at + i + 1 == n};
+        REQUIRE_OK(el_session_decode(s, rows, count, &err), err);
+        if (at + count == n)
+            memcpy(logits, el_session_logits(s, count - 1), N_VOCAB * sizeof(float));
+    }
+}
+
+/* Several chunks of positions: rows that are split over them, by whatever thread, and rows of a prompt that are not. */
+TEST(session, long_contexts_give_the_same_bits_however_they_are_split)
+{
+    static const char *const names[] = {"llama", "mistral", "gemma2", "gpt2"};
+    enum { N_LONG = 620 };
+    float want[N_VOCAB], got[N_VOCAB];
+    for (size_t f = 0; f < sizeof names / sizeof names[0]; f++) {
+        struct el_session_opts opts = f32_opts();
+        opts.n_batch = 128;
+        opts.n_seqs = 1;
+        struct opened a;
+        struct el_source *const source = mem_source_random(names[f], false, 5);
+        const uint32_t n = strcmp(names[f], "gpt2") == 0 ? 60 : N_LONG; /* gpt2 has learned 64 positions */
+        opts.n_ctx = n;
+        opts.kv_type_k = opts.kv_type_v = f % 2 ? "f16" : "f32";
+        REQUIRE(open_all(&a, source, NULL, &opts));
+        feed_long(a.session, n, 128, 0, want);
+        for (unsigned t = 1; t <= 3; t++) {
+            struct el_session *s = NULL;
+            struct el_err err;
+            opts.n_threads = t;
+            REQUIRE_OK(el_session_open(a.model, &opts, &s, &err), err);
+            feed_long(s, n, 97 + 10 * t, t == 1 ? 40 : 3, got);
+            CHECK(memcmp(want, got, sizeof want) == 0);
+            el_session_close(s);
+        }
+        close_all(&a);
+    }
+}
+
 TEST(session, options)
 {
     struct opened o;
