@@ -30,6 +30,7 @@
 #include "base/mem.h"
 
 enum { EL_TMP_SUFFIX = 1 + 20 + 1 + 8 + 4 }; /* ".PID-RANDOM.tmp" */
+enum { EL_WRITE_BACK = 4 << 20 };
 
 struct el_outfile {
     char path[PATH_MAX]; /* as given, for messages */
@@ -40,6 +41,7 @@ struct el_outfile {
     bool existed;
     uint64_t old_dev, old_ino;           /* of the file to be replaced */
     atomic_uint_least64_t end, reserved; /* bytes written to, bytes reserved */
+    atomic_uint_least64_t fresh;         /* bytes since the disk was last told to begin */
 };
 
 static enum el_status fail_errno(const struct el_outfile *f, const char *what, int number, struct el_err *err)
@@ -384,12 +386,23 @@ enum el_status el_outfile_reserve(struct el_outfile *f, uint64_t nbytes, struct 
     return EL_OK;
 }
 
+/*
+ * All is synced in the end, so the disk may as well begin while there is still something to compute. Errors of the disk stay for
+ * that sync.
+ */
+static void begin_write_back(struct el_outfile *f, uint64_t nbytes)
+{
+    if (atomic_fetch_add(&f->fresh, nbytes) + nbytes < EL_WRITE_BACK || atomic_exchange(&f->fresh, 0) < EL_WRITE_BACK)
+        return;
+    (void)sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 enum el_status el_outfile_write(struct el_outfile *f, uint64_t offset, const void *data, uint64_t nbytes, struct el_err *err)
 {
     const uint8_t *p = data;
     if (offset > (uint64_t)INT64_MAX || nbytes > (uint64_t)INT64_MAX - offset)
         return fail_errno(f, "write", EFBIG, err);
-    const uint64_t end = offset + nbytes;
+    const uint64_t begin = offset, end = offset + nbytes;
     while (nbytes > 0) {
         if (el_interrupted())
             return el_fail(err, EL_E_INTERRUPTED, "'%s': interrupted while writing", f->path);
@@ -407,6 +420,7 @@ enum el_status el_outfile_write(struct el_outfile *f, uint64_t offset, const voi
     uint_least64_t seen = atomic_load(&f->end);
     while (seen < end && !atomic_compare_exchange_weak(&f->end, &seen, end))
         continue;
+    begin_write_back(f, end - begin);
     return EL_OK;
 }
 

@@ -43,12 +43,16 @@ static void search_blocks(const float *x, const float *const *w, uint32_t n, voi
 {
     const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = EL_QK};
     const struct el_tile_fns *const fns = el_tile_fns();
+    struct block_q8_0 *const out = blocks;
     uint16_t d[EL_TILE];
-    fns->scale(&tile, &range, d);
+    if (w)
+        fns->scale(&tile, &range, d);
+    else
+        fns->bytes(&tile, d, out->q, sizeof *out);
     for (uint32_t b = 0; b < n; b++) {
-        struct block_q8_0 *const out = (struct block_q8_0 *)blocks + b;
-        el_store_u16(out->d, d[b]);
-        fns->scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), &range, out->q);
+        if (w)
+            fns->scale_codes(x + EL_QK * b, EL_QK, el_f16_to_f32(d[b]), &range, out[b].q);
+        el_store_u16(out[b].d, d[b]);
     }
 }
 

@@ -8,8 +8,13 @@
 const struct el_tile_fns *el_tile_fns(void)
 {
 #if EL_X86
-    const enum el_cpu_level level = el_cpu();
-    return level >= EL_CPU_AVX512 ? &el_tile_fns_avx512 : level >= EL_CPU_AVX2 ? &el_tile_fns_avx2 : &el_tile_fns_ref;
+    static const struct el_tile_fns *const levels[EL_CPU_LEVELS] = {
+        [EL_CPU_REF] = &el_tile_fns_ref,
+        [EL_CPU_AVX2] = &el_tile_fns_avx2,
+        [EL_CPU_AVX512] = &el_tile_fns_avx512,
+        [EL_CPU_AVX512VNNI] = &el_tile_fns_vnni,
+    };
+    return levels[el_cpu()];
 #else
     return &el_tile_fns_ref;
 #endif

@@ -29,6 +29,11 @@ struct el_tile {
 struct el_tile_fns {
     /* x ~ d q, codes in `range`: d[b] as f16 bits. */
     void (*scale)(const struct el_tile *t, const struct el_fit_range *range, uint16_t d[EL_TILE]);
+    /*
+     * The same for blocks of 32, codes from -127 to 127 and no weights (t->w is not looked at), quickly; the codes of block b go
+     * to q + stride * b.
+     */
+    void (*bytes)(const struct el_tile *t, uint16_t d[EL_TILE], int8_t *q, uint32_t stride);
     /* x ~ d q + m, codes in [0, hi], m of any sign: f16 bits. */
     void (*offset)(const struct el_tile *t, float hi, uint16_t d[EL_TILE], uint16_t m[EL_TILE]);
     /* Here a block of the tile is a sub-block, and n_subs of them make out[0], the next out[1]. */

@@ -16,6 +16,9 @@
 #define HOT   EL_INLINE LEVEL
 typedef __m256 vec;
 typedef __m256 mask;
+typedef __m256i pairs;
+typedef __m256i ints;
+#define TILE_FNS el_tile_fns_avx2
 enum { LANES = 8 };
 
 HOT vec v_load(const float *p)
@@ -68,10 +71,20 @@ HOT bool m_any(mask m)
     return _mm256_movemask_ps(m) != 0;
 }
 
-HOT vec v_half(vec v)
+HOT __m128i half_bits(vec v)
 {
     v = v_min(v_max(v, v_all(-65504.0f)), v_all(65504.0f));
-    return _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+HOT vec v_half(vec v)
+{
+    return _mm256_cvtph_ps(half_bits(v));
+}
+
+HOT void v_put_half(uint16_t *p, vec v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, half_bits(v));
 }
 
 /* The sum of the steps below v. */
@@ -89,6 +102,54 @@ HOT void v_put(int8_t *p, vec v)
     const __m256i q = _mm256_cvtps_epi32(v);
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
     _mm_storel_epi64((__m128i *)(void *)p, _mm_packs_epi16(words, words));
+}
+
+HOT pairs p_make(vec a, vec b)
+{
+    const __m256i low = _mm256_and_si256(_mm256_cvtps_epi32(a), _mm256_set1_epi32(0xffff));
+    return _mm256_or_si256(low, _mm256_slli_epi32(_mm256_cvtps_epi32(b), 16));
+}
+
+HOT pairs p_all(int16_t v)
+{
+    return _mm256_set1_epi16(v);
+}
+
+HOT pairs p_mul(pairs a, pairs b)
+{
+    return _mm256_mulhrs_epi16(a, b);
+}
+
+HOT pairs p_low(pairs a)
+{
+    return _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8);
+}
+
+HOT ints i_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+
+HOT ints i_sub(ints a, ints b)
+{
+    return _mm256_sub_epi32(a, b);
+}
+
+HOT ints i_dot(ints a, pairs b, pairs c)
+{
+    return _mm256_add_epi32(a, _mm256_madd_epi16(b, c));
+}
+
+HOT ints i_low_squares(ints a, pairs b, pairs c)
+{
+    const __m256i low = _mm256_blendv_epi8(_mm256_slli_epi16(c, 8), b, _mm256_set1_epi16(0xff));
+    const __m256i m = _mm256_min_epu8(_mm256_abs_epi8(low), _mm256_set1_epi8(127));
+    return _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_maddubs_epi16(m, m), _mm256_set1_epi16(1)));
+}
+
+HOT vec v_of(ints a)
+{
+    return _mm256_cvtepi32_ps(a);
 }
 
 HOT void turn(const float *x, uint32_t stride, float *out)
@@ -117,14 +178,5 @@ HOT void turn(const float *x, uint32_t stride, float *out)
 }
 
 #include "tensor/fit_tile_body.inc"
-
-const struct el_tile_fns el_tile_fns_avx2 = {
-    .scale = scale,
-    .offset = offset,
-    .super_affine = super_affine,
-    .super_scale = super_scale,
-    .scale_codes = scale_codes,
-    .affine_codes = affine_codes,
-};
 
 #endif

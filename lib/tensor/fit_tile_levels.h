@@ -4,6 +4,6 @@
 
 #include "tensor/fit_tile.h"
 
-extern const struct el_tile_fns el_tile_fns_ref, el_tile_fns_avx2, el_tile_fns_avx512;
+extern const struct el_tile_fns el_tile_fns_ref, el_tile_fns_avx2, el_tile_fns_avx512, el_tile_fns_vnni;
 
 #endif

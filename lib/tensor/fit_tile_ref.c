@@ -13,6 +13,9 @@
 #define HOT EL_INLINE
 typedef el_v4 vec;
 typedef el_v4i mask;
+typedef int16_t pairs __attribute__((vector_size(16)));
+typedef el_v4i ints;
+#define TILE_FNS el_tile_fns_ref
 enum { LANES = 4 };
 
 HOT vec v_load(const float *p)
@@ -85,7 +88,75 @@ HOT vec v_snap(vec v, const struct el_fit_levels *levels)
 HOT void v_put(int8_t *p, vec v)
 {
     for (int i = 0; i < LANES; i++)
-        p[i] = (int8_t)v[i];
+        p[i] = (int8_t)v_round(v)[i];
+}
+
+HOT void v_put_half(uint16_t *p, vec v)
+{
+    for (int i = 0; i < LANES; i++)
+        p[i] = el_fit_f16(v[i]);
+}
+
+HOT pairs p_make(vec a, vec b)
+{
+    pairs p;
+    for (int i = 0; i < LANES; i++) {
+        p[2 * i] = (int16_t)v_round(a)[i];
+        p[2 * i + 1] = (int16_t)v_round(b)[i];
+    }
+    return p;
+}
+
+HOT pairs p_all(int16_t v)
+{
+    return (pairs){v, v, v, v, v, v, v, v};
+}
+
+HOT pairs p_mul(pairs a, pairs b)
+{
+    for (int i = 0; i < 2 * LANES; i++)
+        a[i] = (int16_t)((a[i] * b[i] + (1 << 14)) >> 15);
+    return a;
+}
+
+HOT pairs p_low(pairs a)
+{
+    return (pairs)((pairs)(a << 8) >> 8);
+}
+
+HOT ints i_zero(void)
+{
+    return (ints){0, 0, 0, 0};
+}
+
+HOT ints i_sub(ints a, ints b)
+{
+    return a - b;
+}
+
+HOT ints i_dot(ints a, pairs b, pairs c)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] += b[2 * i] * c[2 * i] + b[2 * i + 1] * c[2 * i + 1];
+    return a;
+}
+
+HOT int32_t low_square(int16_t v)
+{
+    const int e = (int8_t)v, size = e < 0 ? -e : e;
+    return size > 127 ? 127 * 127 : size * size;
+}
+
+HOT ints i_low_squares(ints a, pairs b, pairs c)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] += low_square(b[2 * i]) + low_square(b[2 * i + 1]) + low_square(c[2 * i]) + low_square(c[2 * i + 1]);
+    return a;
+}
+
+HOT vec v_of(ints a)
+{
+    return __builtin_convertvector(a, vec);
 }
 
 HOT void turn(const float *x, uint32_t stride, float *out)
@@ -97,12 +168,3 @@ HOT void turn(const float *x, uint32_t stride, float *out)
 }
 
 #include "tensor/fit_tile_body.inc"
-
-const struct el_tile_fns el_tile_fns_ref = {
-    .scale = scale,
-    .offset = offset,
-    .super_affine = super_affine,
-    .super_scale = super_scale,
-    .scale_codes = scale_codes,
-    .affine_codes = affine_codes,
-};
