@@ -10,13 +10,14 @@ static const struct el_fit_levels el_iq4_levels = {
               113.0f},
 };
 
-/* The code of a level: what el_fit_scale_codes gave. */
+/* The code of a level, which is what a search gave. */
 static inline uint8_t el_iq4_code(int level)
 {
-    uint8_t code = 0;
-    while (code < 15 && (int)el_iq4_levels.value[code] < level)
-        code++;
-    return code;
+    static const uint8_t of[] = {
+        [0] = 0,   [23] = 1,  [44] = 2,   [62] = 3,   [78] = 4,   [92] = 5,   [105] = 6,  [117] = 7,
+        [128] = 8, [140] = 9, [152] = 10, [165] = 11, [180] = 12, [196] = 13, [216] = 14, [240] = 15,
+    };
+    return of[level + 127];
 }
 
 #endif

@@ -161,7 +161,9 @@ enum { TILE_N = 32, N_RANGES = 4 };
 
 /* What all searches say of up to 16 blocks of 32: as many numbers as there are, in any order. */
 struct tile_results {
-    uint16_t scale[N_RANGES][EL_TILE], d[EL_TILE], m[EL_TILE];
+    uint16_t scale[N_RANGES][EL_TILE], d[EL_TILE], m[EL_TILE], bytes[EL_TILE];
+    int8_t q_bytes[EL_TILE][TILE_N], q_scale[N_RANGES][EL_TILE][TILE_N];
+    uint8_t q_affine[EL_TILE][TILE_N];
     struct el_super_affine affine[2];
     struct el_super_scale by_scale[2];
 };
@@ -170,9 +172,16 @@ static void search_all(const float *x, const float *const *w, uint32_t n, struct
 {
     memset(out, 0, sizeof *out);
     const struct el_tile tile = {.x = x, .w = w, .n_blocks = n, .n = TILE_N};
-    for (int k = 0; k < N_RANGES; k++)
-        el_tile_fns()->scale(&tile, &some_ranges[k], out->scale[k]);
-    el_tile_fns()->offset(&tile, 15.0f, out->d, out->m);
+    const struct el_tile_fns *const fns = el_tile_fns();
+    fns->bytes(&tile, out->bytes, out->q_bytes[0], TILE_N);
+    fns->offset(&tile, 15.0f, out->d, out->m);
+    for (int k = 0; k < N_RANGES; k++) {
+        fns->scale(&tile, &some_ranges[k], out->scale[k]);
+        for (uint32_t b = 0; b < n; b++)
+            fns->scale_codes(x + TILE_N * b, TILE_N, el_f16_to_f32(out->scale[k][b]), &some_ranges[k], out->q_scale[k][b]);
+    }
+    for (uint32_t b = 0; b < n; b++)
+        fns->affine_codes(x + TILE_N * b, TILE_N, el_f16_to_f32(out->d[b]), -el_f16_to_f32(out->m[b]), 15.0f, out->q_affine[b]);
     const float *w_super[2] = {w ? w[0] : NULL, w ? w[8] : NULL};
     el_super_affine_search(&some_affine, x, w ? w_super : NULL, n / 8, out->affine);
     el_super_scale_search(&some_scale, x, w ? w_super : NULL, n / 8, out->by_scale);
@@ -212,6 +221,35 @@ TEST(fit, tiles_give_the_same_bits_at_every_level)
     }
 }
 
+/* Codes are the nearest for the scale that is stored, and luck in rounding is found: about 23 % less error than without. */
+TEST(fit, bytes_are_lucky_and_their_codes_the_nearest)
+{
+    uint64_t seed = 9;
+    double found = 0.0, plain = 0.0;
+    for (int round = 0; round < 40; round++) {
+        static float x[EL_TILE * TILE_N], w[EL_TILE * TILE_N];
+        static int8_t q[EL_TILE][TILE_N + 2];
+        uint16_t d[EL_TILE];
+        fill(x, w, EL_TILE * TILE_N, &seed);
+        const struct el_tile tile = {.x = x, .n_blocks = EL_TILE, .n = TILE_N};
+        memset(q, 99, sizeof q);
+        el_tile_fns()->bytes(&tile, d, q[0], TILE_N + 2);
+        for (int b = 0; b < EL_TILE; b++) {
+            const float *const xb = x + TILE_N * b;
+            const double s = el_f16_to_f32(d[b]), end = el_fit_extent(xb, TILE_N).abs_max / 127.0;
+            double sum = 0.0;
+            for (int i = 0; i < TILE_N; i++)
+                sum += (xb[i] - s * q[b][i]) * (xb[i] - s * q[b][i]);
+            CHECK(sum <= plain_error(xb, NULL, TILE_N, s, -127, 127) * (1.0 + 1e-5));
+            CHECK(q[b][TILE_N] == 99 && q[b][TILE_N + 1] == 99);
+            found += sum;
+            plain += plain_error(xb, NULL, TILE_N, el_f16_to_f32(el_fit_f16((float)end)), -127, 127);
+        }
+    }
+    if (!(found < 0.79 * plain))
+        test_fail(__FILE__, __LINE__, "bytes: %g, plain %g", found, plain);
+}
+
 TEST(fit, blocks_of_a_tile_know_nothing_of_each_other)
 {
     uint64_t seed = 8;
@@ -224,7 +262,8 @@ TEST(fit, blocks_of_a_tile_know_nothing_of_each_other)
             search_all(x + TILE_N * b, NULL, 1, &one);
             for (int k = 0; k < N_RANGES; k++)
                 CHECK_EQ_INT(one.scale[k][0], all.scale[k][b]);
-            CHECK(one.d[0] == all.d[b] && one.m[0] == all.m[b]);
+            CHECK(one.d[0] == all.d[b] && one.m[0] == all.m[b] && one.bytes[0] == all.bytes[b]);
+            CHECK(memcmp(one.q_bytes[0], all.q_bytes[b], TILE_N) == 0);
         }
         search_all(x + 8 * TILE_N, NULL, 8, &one);
         CHECK(memcmp(&one.affine[0], &all.affine[1], sizeof one.affine[0]) == 0);
