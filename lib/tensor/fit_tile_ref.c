@@ -2,6 +2,9 @@
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "base/compiler.h"
 #include "base/f16.h"
@@ -97,14 +100,25 @@ HOT void v_put_half(uint16_t *p, vec v)
         p[i] = el_fit_f16(v[i]);
 }
 
+/* What the lanes of a become as int32; the values of `low` in the even halves, of `high` in the odd ones. */
+HOT pairs p_of(ints low, ints high)
+{
+    return (pairs)((low & 0xffff) | high << 16);
+}
+
+HOT ints p_even(pairs a)
+{
+    return ((ints)a << 16) >> 16;
+}
+
+HOT ints p_odd(pairs a)
+{
+    return (ints)a >> 16;
+}
+
 HOT pairs p_make(vec a, vec b)
 {
-    pairs p;
-    for (int i = 0; i < LANES; i++) {
-        p[2 * i] = (int16_t)v_round(a)[i];
-        p[2 * i + 1] = (int16_t)v_round(b)[i];
-    }
-    return p;
+    return p_of(__builtin_convertvector(v_round(a), ints), __builtin_convertvector(v_round(b), ints));
 }
 
 HOT pairs p_all(int16_t v)
@@ -114,9 +128,8 @@ HOT pairs p_all(int16_t v)
 
 HOT pairs p_mul(pairs a, pairs b)
 {
-    for (int i = 0; i < 2 * LANES; i++)
-        a[i] = (int16_t)((a[i] * b[i] + (1 << 14)) >> 15);
-    return a;
+    const ints half = {1 << 14, 1 << 14, 1 << 14, 1 << 14};
+    return p_of((p_even(a) * p_even(b) + half) >> 15, (p_odd(a) * p_odd(b) + half) >> 15);
 }
 
 HOT pairs p_low(pairs a)
@@ -136,21 +149,22 @@ HOT ints i_sub(ints a, ints b)
 
 HOT ints i_dot(ints a, pairs b, pairs c)
 {
-    for (int i = 0; i < LANES; i++)
-        a[i] += b[2 * i] * c[2 * i] + b[2 * i + 1] * c[2 * i + 1];
-    return a;
-}
-
-HOT int32_t low_square(int16_t v)
-{
-    const int e = (int8_t)v, size = e < 0 ? -e : e;
-    return size > 127 ? 127 * 127 : size * size;
+#if defined(__SSE2__)
+    return a + (ints)_mm_madd_epi16((__m128i)b, (__m128i)c);
+#else
+    return a + p_even(b) * p_even(c) + p_odd(b) * p_odd(c);
+#endif
 }
 
 HOT ints i_low_squares(ints a, pairs b, pairs c)
 {
-    for (int i = 0; i < LANES; i++)
-        a[i] += low_square(b[2 * i]) + low_square(b[2 * i + 1]) + low_square(c[2 * i]) + low_square(c[2 * i + 1]);
+    const pairs most = p_all(127);
+    pairs m[2] = {p_low(b), p_low(c)};
+    for (int k = 0; k < 2; k++) {
+        const pairs sign = m[k] >> 15, size = (m[k] ^ sign) - sign, more = size > most;
+        m[k] = (size & ~more) | (most & more);
+        a = i_dot(a, m[k], m[k]);
+    }
     return a;
 }
 
