@@ -72,8 +72,10 @@ struct opt_other {
     {OPT_LIST, NULL, "override-kv", "KEY=TYPE:VALUE",                                                                            \
      "set a metadata value; TYPE is int, float, bool or str; may be repeated", offsetof(T, overrides), 0, 0, NULL}
 #define OPT_KV_TYPES(T)                                                                                                          \
-    {OPT_CHOICE, "ctk", "kv-type-k|cache-type-k", "TYPE", "type of the cached keys (f16)", offsetof(T, kv_k), 0, 0, "f16|f32|q8_0"},  \
-    {OPT_CHOICE, "ctv", "kv-type-v|cache-type-v", "TYPE", "type of the cached values (f16)", offsetof(T, kv_v), 0, 0, "f16|f32|q8_0"}
+    {OPT_CHOICE, "ctk", "kv-type-k|cache-type-k", "TYPE", "type of the cached keys (f16)", offsetof(T, kv_k), 0, 0,              \
+     "f16|f32|q8_0"},                                                                                                            \
+    {OPT_CHOICE, "ctv", "kv-type-v|cache-type-v", "TYPE", "type of the cached values (f16)", offsetof(T, kv_v), 0, 0,            \
+     "f16|f32|q8_0"}
 /* clang-format on */
 
 /* Options that every command has, parsed into this. */

@@ -3,10 +3,10 @@
  *
  *     generation << 32 | OPEN | number of workers inside
  *
- * Each thread has a range of chunks that follow each other, so that it reads memory in one piece and touches a counter of its own;
- * whoever is inside takes from its own range first, then from the others', until none is left. The caller works too; when all
- * ranges are used up it closes the door and waits for those inside only. A worker that is late (not scheduled, still waking up)
- * finds the door closed and has missed nothing: nobody waits for a thread that the operating system does not run.
+ * Each thread has a range of chunks that follow each other, so that it reads memory in one piece and touches a counter of its
+ * own; whoever is inside takes from its own range first, then from the others', until none is left. The caller works too; when
+ * all ranges are used up it closes the door and waits for those inside only. A worker that is late (not scheduled, still waking
+ * up) finds the door closed and has missed nothing: nobody waits for a thread that the operating system does not run.
  */
 #include "base/threads.h"
 

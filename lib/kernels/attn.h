@@ -33,7 +33,8 @@ uint64_t el_kv_row_nbytes(enum el_kv_type type, uint32_t d);
 
 /*
  * Position pos of a head's keys or values from x [d] f32. q8_0, for each 32 elements: scale = max|x| / 127 rounded to f16, codes
- * round to nearest even of x / scale, held within +-127; a block with a NaN or an infinity has scale NaN, so that nothing hides it.
+ * round to nearest even of x / scale, held within +-127; a block with a NaN or an infinity has scale NaN, so that nothing hides
+ * it.
  */
 void el_kv_store_key(const struct el_kernels *k, enum el_kv_type type, uint32_t d, void *head, uint64_t pos, const float *x);
 void el_kv_store_value(const struct el_kernels *k, enum el_kv_type type, uint32_t d, void *head, uint64_t pos, const float *x);

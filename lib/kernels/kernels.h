@@ -45,8 +45,8 @@ typedef void el_matmul_fn(const struct el_matrix *w, uint64_t row0, uint64_t n_r
                           uint64_t y_stride, void *scratch);
 
 /*
- * The same product of a re-laid matrix with int8 activations; row0 a multiple of EL_STRIP_ROWS. The bits are those of the reference
- * on the matrix as it lay before (product_ref.c).
+ * The same product of a re-laid matrix with int8 activations; row0 a multiple of EL_STRIP_ROWS. The bits are those of the
+ * reference on the matrix as it lay before (product_ref.c).
  */
 typedef void el_laid_fn(const struct el_laid *w, uint64_t row0, uint64_t n_rows, const struct el_act *x, float *y,
                         uint64_t y_stride, void *scratch);

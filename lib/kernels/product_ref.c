@@ -1,8 +1,9 @@
 /*
  * Reference products of quantized weights with int8 activations: what every kernel, of every layout and level, gives to the bit.
  *
- * An encoding is, for each 32 columns of a row, exact integers q with a float32 scale ws for all of them or for each half of 16, and
- * for some an offset: w = ws q + wo, or w = ws q - wd m with an integer m per 16 columns. Row times activations, in column order:
+ * An encoding is, for each 32 columns of a row, exact integers q with a float32 scale ws for all of them or for each half of 16,
+ * and for some an offset: w = ws q + wo, or w = ws q - wd m with an integer m per 16 columns. Row times activations, in column
+ * order:
  *
  *     s = ws * (float)sum(q x8)                                 over 32 columns, or
  *     s = fma(ws[1], (float)sum(q x8 of the second half), ws[0] * (float)sum(q x8 of the first half))

@@ -132,8 +132,10 @@ void el_activation_plan(struct el_run *run)
     static const struct {
         enum el_role reader;
         enum el_buffer of;
-    } readers[] = {{EL_R_ATTN_Q, EL_B_H},        {EL_R_ATTN_QKV, EL_B_H},      {EL_R_FFN_UP, EL_B_H},        {EL_R_FFN_GATE_UP, EL_B_H},
-                   {EL_R_FFN_UP_EXPS, EL_B_H},   {EL_R_FFN_DOWN, EL_B_GATE},   {EL_R_FFN_DOWN_EXPS, EL_B_GATE}};
+    } readers[] = {
+        {EL_R_ATTN_Q, EL_B_H},      {EL_R_ATTN_QKV, EL_B_H},  {EL_R_FFN_UP, EL_B_H},           {EL_R_FFN_GATE_UP, EL_B_H},
+        {EL_R_FFN_UP_EXPS, EL_B_H}, {EL_R_FFN_DOWN, EL_B_GATE}, {EL_R_FFN_DOWN_EXPS, EL_B_GATE},
+    };
     run->early_q8 = 0;
     for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
         const struct el_weight *const w = el_weight_at(run->weights, readers[i].reader, 0);

@@ -19,8 +19,8 @@ struct el_linear_job {
 void el_linear(struct el_run *run, enum el_buffer src, const struct el_linear_job *jobs, uint32_t n_jobs);
 
 /*
- * The same for rows that are grouped by expert: those of src are the entries of experts e0 .. e1 by run->routing, and each meets the
- * rows of its expert in every weight. All experts go through the pool together; jobs' own expert is not read.
+ * The same for rows that are grouped by expert: those of src are the entries of experts e0 .. e1 by run->routing, and each meets
+ * the rows of its expert in every weight. All experts go through the pool together; jobs' own expert is not read.
  */
 void el_linear_experts(struct el_run *run, enum el_buffer src, uint32_t e0, uint32_t e1, const struct el_linear_job *jobs,
                        uint32_t n_jobs);
@@ -30,8 +30,9 @@ void el_linear_gather(struct el_run *run, enum el_buffer src, uint32_t e0, uint3
                       uint32_t n_jobs);
 
 /*
- * Whoever writes all rows of a buffer may make their int8 form while they are in the cache: where el_activation_begin says that it
- * is read, el_activation_quantize for every row, in any thread, then el_activation_made. The bits are those that el_linear makes.
+ * Whoever writes all rows of a buffer may make their int8 form while they are in the cache: where el_activation_begin says that
+ * it is read, el_activation_quantize for every row, in any thread, then el_activation_made. The bits are those that el_linear
+ * makes.
  */
 bool el_activation_begin(struct el_run *run, enum el_buffer b);
 void el_activation_quantize(struct el_run *run, enum el_buffer b, uint64_t row);

@@ -44,8 +44,8 @@ struct el_ops {
     /* Fills run->routing from router logits [n, n_experts]: n_used largest of the softmax, renormalised or as they are. */
     void (*route)(struct el_run *run, enum el_buffer logits, uint32_t n_used);
     /*
-     * EL_B_EXPERT = the rows of src that go to experts e0 .. e1, for these jobs; their products; and back: dst rows += p * src rows,
-     * experts in order.
+     * EL_B_EXPERT = the rows of src that go to experts e0 .. e1, for these jobs; their products; and back: dst rows += p * src
+     * rows, experts in order.
      */
     void (*gather)(struct el_run *run, enum el_buffer src, uint32_t e0, uint32_t e1, const struct el_linear_job *jobs,
                    uint32_t n_jobs);

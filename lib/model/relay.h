@@ -1,7 +1,7 @@
 /*
- * Re-laying: weights read from the file in strips, by all threads, straight into the layout that products read (tensor/layout.h). All of
- * a model's re-laid weights lie in one block of memory, in the order in which a pass reads them, on huge pages where the system gives
- * them. The file is never mapped for it: what stands in memory is the weights once.
+ * Re-laying: weights read from the file in strips, by all threads, straight into the layout that products read
+ * (tensor/layout.h). All of a model's re-laid weights lie in one block of memory, in the order in which a pass reads them, on
+ * huge pages where the system gives them. The file is never mapped for it: what stands in memory is the weights once.
  */
 #ifndef EL_MODEL_RELAY_H
 #define EL_MODEL_RELAY_H
@@ -18,8 +18,8 @@ struct el_relay_item {
     const struct el_tensor *t;
 };
 /*
- * Reads and re-lays all items; the block is *arena (el_free_aligned). pool may be NULL. EL_E_MEMORY, EL_E_INTERRUPTED, or what reading
- * gives, with the tensor's name; *arena is then NULL or to be freed as well.
+ * Reads and re-lays all items; the block is *arena (el_free_aligned). pool may be NULL. EL_E_MEMORY, EL_E_INTERRUPTED, or what
+ * reading gives, with the tensor's name; *arena is then NULL or to be freed as well.
  */
 enum el_status el_relay_run(struct el_source *source, const struct el_relay_item *items, size_t n_items, struct el_pool *pool,
                             void **arena, struct el_err *err);

@@ -1,7 +1,7 @@
 /*
- * Re-laid weights: the layout is a permutation, and their products have the reference's bits at every level, for every number of rows
- * and tokens. The reference itself is held against a float64 sum over the decoded weights. All inputs and outputs end at a guard
- * page.
+ * Re-laid weights: the layout is a permutation, and their products have the reference's bits at every level, for every number of
+ * rows and tokens. The reference itself is held against a float64 sum over the decoded weights. All inputs and outputs end at a
+ * guard page.
  */
 #include "kernels/trap.h"
 

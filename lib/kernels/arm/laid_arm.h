@@ -1,7 +1,7 @@
 /*
- * Products of re-laid weights on arm64: the vectors of laid_kernels.inc, a strip's sixteen rows in four registers. A file per level
- * includes this and the kernels, and is compiled for its instructions. Codes up to 127 are signed bytes as they are; larger ones become
- * signed numbers by their offset, but where there is a product of unsigned and signed bytes (i8mm).
+ * Products of re-laid weights on arm64: the vectors of laid_kernels.inc, a strip's sixteen rows in four registers. A file per
+ * level includes this and the kernels, and is compiled for its instructions. Codes up to 127 are signed bytes as they are;
+ * larger ones become signed numbers by their offset, but where there is a product of unsigned and signed bytes (i8mm).
  */
 #ifndef EL_KERNELS_ARM_LAID_ARM_H
 #define EL_KERNELS_ARM_LAID_ARM_H

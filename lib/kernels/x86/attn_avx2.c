@@ -86,9 +86,9 @@ EL_AVX2 static void scores_f32(const struct el_attn_block *b, el_attn_score *sco
 }
 
 /*
- * Keys in q8_0. Codes of four elements of eight positions are 32 bytes; multiply-add of bytes takes one operand without a sign, so
- * the query gives its sign to the keys. No sum of two products overflows 16 bits, since codes are within +-127. Per block of 32
- * elements: score += float(dot) * (scale of the query * scale of the key).
+ * Keys in q8_0. Codes of four elements of eight positions are 32 bytes; multiply-add of bytes takes one operand without a sign,
+ * so the query gives its sign to the keys. No sum of two products overflows 16 bits, since codes are within +-127. Per block of
+ * 32 elements: score += float(dot) * (scale of the query * scale of the key).
  */
 EL_AVX2 void el_attn_scores_q8_avx2(const struct el_attn_block *b, el_attn_score *score)
 {

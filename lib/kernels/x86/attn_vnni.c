@@ -1,6 +1,6 @@
 /*
- * AVX-512 VNNI: scores of keys in q8_0, four elements of sixteen positions at a time; the rest is attn_avx512.c. vpdpbusd takes one
- * operand without a sign: 128 is added to the keys, and minus 128 times the query's sum is what a block starts with.
+ * AVX-512 VNNI: scores of keys in q8_0, four elements of sixteen positions at a time; the rest is attn_avx512.c. vpdpbusd takes
+ * one operand without a sign: 128 is added to the keys, and minus 128 times the query's sum is what a block starts with.
  */
 #include <stdint.h>
 #include <string.h>
@@ -16,7 +16,9 @@
 
 enum { MOST_TILES = 4, TILES_AHEAD = 8 };
 
-/* Queries j0 to j0 + n_q of the block by n_tiles tiles: per 32 elements, score += float(dot) * (scale of query * scale of key). */
+/*
+ * Queries j0 to j0 + n_q of the block by n_tiles tiles: per 32 elements, score += float(dot) * (scale of query * scale of key).
+ */
 EL_INLINE EL_AVX512VNNI void score_tiles(const struct el_attn_block *b, uint32_t j0, unsigned n_q, uint32_t tile,
                                          unsigned n_tiles, el_attn_score *score)
 {

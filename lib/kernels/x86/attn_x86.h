@@ -1,6 +1,6 @@
 /*
- * What the attention kernels of the x86 levels share. A block is up to EL_ATTN_QUERIES queries against one chunk: its scores, their
- * exponentials, then the sum of values for up to EL_ATTN_TOGETHER queries at a time. Every score is made by one chain of
+ * What the attention kernels of the x86 levels share. A block is up to EL_ATTN_QUERIES queries against one chunk: its scores,
+ * their exponentials, then the sum of values for up to EL_ATTN_TOGETHER queries at a time. Every score is made by one chain of
  * multiply-adds over the elements, every output element by one over the positions, so that the bits of a query do not depend on
  * what it is computed together with.
  */

@@ -1,6 +1,7 @@
 /*
  * AVX2: everything but matrix products and attention. The last elements go through the same instructions, padded with zeros, so
- * that an element's bits do not depend on its place. add, axpy, axpby and rope round every product and every sum as the reference does.
+ * that an element's bits do not depend on its place. add, axpy, axpby and rope round every product and every sum as the
+ * reference does.
  */
 #include <float.h>
 #include <math.h>

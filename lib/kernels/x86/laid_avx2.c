@@ -1,7 +1,7 @@
 /*
- * AVX2: products of re-laid weights, a strip's sixteen rows in two registers. The kernels are in laid_kernels.inc. The bytes of codes
- * and activations are multiplied to pairs of 16 bits: no sum of two overflows where codes are at most 128; larger codes become signed
- * numbers again, and their sign goes to the activations.
+ * AVX2: products of re-laid weights, a strip's sixteen rows in two registers. The kernels are in laid_kernels.inc. The bytes of
+ * codes and activations are multiplied to pairs of 16 bits: no sum of two overflows where codes are at most 128; larger codes
+ * become signed numbers again, and their sign goes to the activations.
  */
 #include <stdint.h>
 
@@ -29,7 +29,8 @@ struct laid_vf {
 };
 
 /* Eight of the sixteen registers hold the sums of a tile; its results stay in memory. */
-enum { LAID_FEW = 4, LAID_TOGETHER = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_MANY = 8, LAID_AHEAD = 8192, LAID_SIGNED_FROM = 129 };
+enum { LAID_FEW = 4, LAID_TOGETHER = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_MANY = 8, LAID_AHEAD = 8192 };
+enum { LAID_SIGNED_FROM = 129 };
 
 LAID_FN VI v_load(const void *p)
 {
@@ -109,8 +110,7 @@ LAID_FN VI v_mul16(VI x, VI y)
 /* Byte k of a lane is its lowest byte; the mask keeps bit k of it; what is left is 0 or the mask. */
 LAID_FN __m256i v_spread_half(__m256i v)
 {
-    const __m256i lowest = _mm256_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12, 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8,
-                                            12, 12, 12, 12);
+    const __m256i lowest = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
     const __m256i mask = _mm256_set1_epi32(0x08040201);
     const __m256i bits = _mm256_and_si256(_mm256_shuffle_epi8(v, lowest), mask);
     return _mm256_and_si256(_mm256_cmpeq_epi8(bits, mask), _mm256_set1_epi8(16));
