@@ -65,6 +65,7 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
     if (level >= EL_CPU_DOTPROD) {
         el_matmul_group_init_dotprod(k);
         el_laid_init_dotprod(k);
+        el_attn_init_dotprod(k);
     }
     if (level >= EL_CPU_I8MM) {
         el_matmul_group_init_i8mm(k);

@@ -1,6 +1,7 @@
 /*
  * NEON: everything but matrix products and attention. The last elements go through the same instructions, padded with zeros, so
- * that an element's bits do not depend on its place. add, axpy and rope round every product and every sum as the reference does.
+ * that an element's bits do not depend on its place. add, axpy, axpby and rope round every product and every sum as the
+ * reference does.
  */
 #include <float.h>
 #include <math.h>
@@ -156,6 +157,30 @@ static void axpy_neon(float *y, float a, const float *x, uint64_t n)
         el_v8_store_n(y + i, n - i, el_v8_add(el_v8_load_n(y + i, n - i), el_v8_mul(el_v8_set(a), el_v8_load_n(x + i, n - i))));
 }
 
+static void axpby_neon(float *y, float a, const float *x, float b, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i += LANES) {
+        const struct el_v8 ay = el_v8_mul(el_v8_set(a), el_v8_load_n(y + i, n - i));
+        el_v8_store_n(y + i, n - i, el_v8_add(ay, el_v8_mul(el_v8_set(b), el_v8_load_n(x + i, n - i))));
+    }
+}
+
+static void divide_neon(float *y, float by, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i += LANES)
+        el_v8_store_n(y + i, n - i, el_v8_div(el_v8_load_n(y + i, n - i), el_v8_set(by)));
+}
+
+static bool all_finite_neon(const float *x, uint64_t n)
+{
+    /* x * 0 is 0 for a finite x and a NaN else, and a NaN stays one in a sum. */
+    const struct el_v8 zero = el_v8_set(0);
+    struct el_v8 sum = zero;
+    for (uint64_t i = 0; i < n; i += LANES)
+        sum = el_v8_fma(el_v8_load_n(x + i, n - i), zero, sum);
+    return el_v8_sum(sum) == 0;
+}
+
 static void rope_neon(float *x, const float *cos, const float *sin, uint32_t n_rot)
 {
     const uint32_t half = n_rot / 2;
@@ -209,6 +234,9 @@ void el_kernels_init_neon(struct el_kernels *k)
     k->gelu_tanh = gelu_tanh_neon;
     k->add = add_neon;
     k->axpy = axpy_neon;
+    k->axpby = axpby_neon;
+    k->divide = divide_neon;
+    k->all_finite = all_finite_neon;
     k->rope = rope_neon;
     k->f32_to_f16 = f32_to_f16_neon;
     k->f16_to_f32 = f16_to_f32_neon;

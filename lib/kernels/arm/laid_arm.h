@@ -1,7 +1,7 @@
 /*
  * Products of re-laid weights on arm64: the vectors of laid_kernels.inc, a strip's sixteen rows in four registers. A file per
- * level includes this and the kernels, and is compiled for its instructions. Codes up to 127 are signed bytes as they are;
- * larger ones become signed numbers by their offset, but where there is a product of unsigned and signed bytes (i8mm).
+ * level includes this and the kernels, and is compiled for its instructions. Codes up to 127 are signed bytes as they are; larger
+ * ones become signed numbers by their offset, but where there is a product of unsigned and signed bytes (i8mm).
  */
 #ifndef EL_KERNELS_ARM_LAID_ARM_H
 #define EL_KERNELS_ARM_LAID_ARM_H
@@ -38,7 +38,15 @@ struct laid_vf {
  * 16 sums, 4 codes and what they are made of fit 32 registers; the results of a tile of many tokens stay in memory. Codes from
  * LAID_SIGNED_FROM on are multiplied as signed numbers.
  */
-enum { LAID_FEW = 2, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_SIGNED_FROM = 128 };
+enum {
+    LAID_FEW = 2,
+    LAID_TOGETHER = 4,
+    LAID_STRIPS = 1,
+    LAID_TOKENS = 4,
+    LAID_MANY = 8,
+    LAID_AHEAD = 4096,
+    LAID_SIGNED_FROM = 128
+};
 
 LAID_FN VI v_load(const void *p)
 {
@@ -84,6 +92,10 @@ LAID_FN VI v_or(VI x, VI y)
 LAID_FN VI v_xor(VI x, VI y)
 {
     return LAID_2(VI, veorq_u32, x, y);
+}
+LAID_FN VI v_add(VI x, VI y)
+{
+    return LAID_2(VI, vaddq_u32, x, y);
 }
 LAID_FN VI v_sub(VI x, VI y)
 {
@@ -169,7 +181,7 @@ LAID_FN VI v_dot(VI acc, VI codes, VI four, int off, int max)
     return (VI){dot_quarter(acc.a, codes.a, four.a, off, max), dot_quarter(acc.b, codes.b, four.b, off, max),
                 dot_quarter(acc.c, codes.c, four.c, off, max), dot_quarter(acc.d, codes.d, four.d, off, max)};
 }
-LAID_FN void v_prefetch(const void *p)
+LAID_FN void v_prefetch(const uint8_t *p)
 {
     __builtin_prefetch(p);
 }

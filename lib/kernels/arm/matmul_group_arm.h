@@ -1,8 +1,8 @@
 /*
  * The group encoding times int8 activations, 32 columns at a time, for every arm64 level: a file per level includes this and is
  * compiled for its instructions. Codes less half their range are signed bytes (with i8mm they may stay unsigned); what the zero
- * point differs from that half meets the sum of the activations. Per result and 32 columns: acc = fma(exact integer, weight
- * scale * activation scale, acc).
+ * point differs from that half meets the sum of the activations. Per result and 32 columns: acc = fma(exact integer, weight scale
+ * times activation scale, acc).
  */
 #ifndef EL_KERNELS_ARM_MATMUL_GROUP_ARM_H
 #define EL_KERNELS_ARM_MATMUL_GROUP_ARM_H

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "kernels/attn_blocks.h"
 #include "kernels/kernels.h"
 
 #if EL_X86

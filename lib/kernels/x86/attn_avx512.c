@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "kernels/attn_blocks.h"
 #include "kernels/kernels.h"
 
 #if EL_X86
