@@ -5,6 +5,10 @@ for words in "run -m $M x" "eval ppl -m $M -f $T" "bench -m $M -p 1 -n 1" "quant
     one_line err
 done
 no_files o.gguf p.gguf
+# A level of another kind of machine is no level here.
+case $(uname -m) in aarch64) foreign=avx2 ;; *) foreign=neon ;; esac
+rc 2 env EDGELLM_CPU=$foreign "$EDGELLM" run -m "$M" x
+has err "'$foreign' is no CPU level of this machine; there are ref, "
 EDGELLM_CPU=ref "$EDGELLM" --version --json > out
 has out '"kernels": "ref"'
 rc 2 "$EDGELLM" run --cpu fast -m "$M" x
