@@ -40,7 +40,7 @@ struct laid_vf {
  */
 enum {
     LAID_FEW = 2,
-    LAID_TOGETHER = 4,
+    LAID_TOGETHER = 2,
     LAID_STRIPS = 1,
     LAID_TOKENS = 4,
     LAID_MANY = 8,
