@@ -101,7 +101,8 @@ uint64_t el_matmul_scratch_nbytes(uint64_t n_in)
 /* The kernels read scales in f16 and columns as they lie: what is wide or permuted is decoded. */
 static bool has_kernel(const struct el_kernels *k, const struct el_enc *enc)
 {
-    return !enc->wide && !enc->permuted && k->matmul[el_encoding_index(enc->e)].fn;
+    const size_t i = el_encoding_find(enc->e);
+    return i < EL_ENC_COUNT && !enc->wide && !enc->permuted && k->matmul[i].fn;
 }
 
 enum el_act_form el_matmul_form(const struct el_kernels *k, const struct el_enc *enc)
@@ -121,7 +122,8 @@ void el_kernels_without_q8(struct el_kernels *k)
 
 void el_kernels_decode(const struct el_kernels *k, const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out)
 {
-    el_decode_fn *const fn = m->enc.permuted ? NULL : k->decode[el_encoding_index(m->enc.e)];
+    const size_t i = el_encoding_find(m->enc.e);
+    el_decode_fn *const fn = m->enc.permuted || i == EL_ENC_COUNT ? NULL : k->decode[i];
     if (fn)
         fn(m, row0, n_rows, out);
     else
@@ -136,7 +138,8 @@ void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t r
         k->matmul[el_encoding_index(w->enc.e)].fn(w, row0, n_rows, x, y, y_stride, scratch);
         return;
     }
-    el_decode_dot_fn *const dot = w->enc.permuted ? NULL : k->decode_dot[el_encoding_index(w->enc.e)];
+    const size_t e = el_encoding_find(w->enc.e);
+    el_decode_dot_fn *const dot = w->enc.permuted || e == EL_ENC_COUNT ? NULL : k->decode_dot[e];
     if (x->n == 1 && dot) {
         dot(w, row0, n_rows, x->f32, y);
         return;

@@ -30,11 +30,17 @@ const char *el_encoding_name_at(size_t i, const char **about)
     return e ? e->name : NULL;
 }
 
-size_t el_encoding_index(const struct el_encoding *e)
+size_t el_encoding_find(const struct el_encoding *e)
 {
     size_t i = 0;
     while (i < EL_ENC_COUNT && table[i] != e)
         i++;
+    return i;
+}
+
+size_t el_encoding_index(const struct el_encoding *e)
+{
+    const size_t i = el_encoding_find(e);
     assert(i < EL_ENC_COUNT);
     return i;
 }

@@ -112,6 +112,8 @@ enum el_encoding_index {
     EL_ENC_COUNT
 };
 size_t el_encoding_index(const struct el_encoding *e);
+/* EL_ENC_COUNT for one that is not in the table: formats have encodings of their own, which are decoded and nothing else. */
+size_t el_encoding_find(const struct el_encoding *e);
 
 /* The table. NULL past the end. */
 const struct el_encoding *el_encoding_at(size_t i);

@@ -26,8 +26,8 @@ static const struct el_layout layouts[EL_ENC_COUNT] = {
 
 const struct el_layout *el_layout_of(const struct el_encoding *e)
 {
-    const struct el_layout *const l = &layouts[el_encoding_index(e)];
-    return l->field[0].n ? l : NULL;
+    const size_t i = el_encoding_find(e);
+    return i < EL_ENC_COUNT && layouts[i].field[0].n ? &layouts[i] : NULL;
 }
 
 uint64_t el_strip_nbytes(const struct el_encoding *e, uint64_t n_in)

@@ -527,3 +527,30 @@ TEST(matmul, the_table_follows_the_level)
     }
     el_cpu_force(before);
 }
+
+/* A format may have an encoding of its own, which no table knows: it is decoded. */
+TEST(matmul, encoding_outside_the_table)
+{
+    enum { ROWS = 5, TOKENS = 3, N_IN = 70 };
+    struct problem p;
+    REQUIRE(make_problem(&p, "F16", ROWS, TOKENS, N_IN, EXACT, 8));
+    const struct el_encoding own = *p.w.enc.e;
+    struct el_matrix w = p.w;
+    w.enc.e = &own;
+    CHECK(el_layout_of(&own) == NULL);
+    FOR_EACH_LEVEL(k)
+    {
+        float want[ROWS * TOKENS], y[ROWS * TOKENS], row[N_IN], decoded[N_IN];
+        multiply(&k, &p, want);
+        CHECK_EQ_INT(el_matmul_form(&k, &w.enc), EL_ACT_F32);
+        for (uint64_t n = 1; n <= TOKENS; n += 2) {
+            p.x.n = n;
+            el_matmul(&k, &w, 0, ROWS, &p.x, y, ROWS, scratch_of(&p));
+            CHECK(same_bits(y, want, ROWS * n));
+        }
+        el_kernels_decode(&k, &w, 2, 1, decoded);
+        el_matrix_decode(&p.w, 2, 1, row);
+        CHECK(same_bits(decoded, row, N_IN));
+    }
+    trap_free_all();
+}
