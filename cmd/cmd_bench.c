@@ -19,7 +19,7 @@ struct bench_args {
     struct opt_list models, prompts, gens, pairs, depths, batches, threads, kv_k, kv_v, compare_args, only;
     uint64_t repetitions, delay;
     unsigned output, output_err;
-    const char *cpu, *compare;
+    const char *cpu, *cache, *compare;
     bool json, no_warmup, progress, sha256, no_limit, machine, kernels;
 };
 
@@ -57,6 +57,7 @@ static const struct opt bench_opts[] = {
      NULL},
     {OPT_FLAG, NULL, "progress", NULL, "say on standard error which test runs", FIELD(progress), 0, 0, NULL},
     OPT_CPU(struct bench_args),
+    OPT_CACHE(struct bench_args),
     OPT_END,
 };
 #undef FIELD
@@ -294,7 +295,7 @@ static enum el_status run_model(struct bench *b, const char *path, bool *first)
         return run_tests(b, &io, &base, first);
     enum el_status status = model_io_source(&io, path, NULL, NULL, &err);
     if (status == EL_OK)
-        status = model_io_model(&io, &err);
+        status = model_io_model(&io, b->a->cache, &err);
     if (status == EL_OK && b->a->sha256)
         status = el_sha256_path(io.path, base.model_sha256, &err);
     if (status != EL_OK) {
@@ -418,8 +419,9 @@ static enum el_status run_alone(struct bench *b, struct el_err *err)
 static enum el_status run_beside(struct bench *b, struct el_err *err)
 {
     const struct bench_args *const a = b->a;
-    if (a->no_warmup || a->sha256 || a->no_limit || a->output_err)
-        return cmd_fail(err, EL_E_USAGE, "option '--compare' does not go with --no-warmup, --sha256, --no-limit or --output-err");
+    if (a->no_warmup || a->sha256 || a->no_limit || a->cache || a->output_err)
+        return cmd_fail(err, EL_E_USAGE,
+                        "option '--compare' does not go with --no-warmup, --sha256, --no-limit, --cache or --output-err");
     b->compare =
         (struct bench_compare){.peer = a->compare, .variants = &a->compare_args, .n_rounds = a->repetitions, .cpu = a->cpu};
     bench_compare_begin(&b->compare, stdout, format_of(a));
@@ -435,6 +437,8 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     enum el_status status = model_io_cpu(b.a->cpu, err);
     if (status == EL_OK && b.a->compare_args.n && !b.a->compare)
         status = cmd_fail(err, EL_E_USAGE, "option '--compare-args' without --compare");
+    if (status == EL_OK && b.a->cache && b.a->models.n > 1)
+        status = cmd_fail(err, EL_E_USAGE, "option '--cache': a cache is of one model, %zu are given", b.a->models.n);
     if (status == EL_OK)
         status = read_lists(&b, err);
     if (status == EL_OK && b.a->only.n && !b.a->kernels)

@@ -138,7 +138,8 @@ static size_t gather(char *from_program, int argc, char **argv, char **out)
 static const char *hint(enum el_reason reason)
 {
     switch (reason) {
-    case EL_REASON_NONE: break;
+    case EL_REASON_NONE:
+    case EL_REASON_LAID: break; /* --cache makes it anew */
     case EL_REASON_EXISTS: return " (--force replaces it)";
     case EL_REASON_NOT_STORED: return " (see --type)";
     case EL_REASON_NO_CHAT: return " (--chat-template names one, see 'edgellm list chat-templates')";

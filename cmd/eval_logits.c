@@ -8,7 +8,7 @@
 #include "cmd/util.h"
 
 struct logits_args {
-    const char *model, *tokens, *output, *cpu;
+    const char *model, *tokens, *output, *cpu, *cache;
     struct opt_list overrides;
     uint64_t window, n_batch, n_threads;
     unsigned kv_k, kv_v;
@@ -31,6 +31,7 @@ static const struct opt logits_opts[] = {
     OPT_FORCE(struct logits_args),
     OPT_THREADS(struct logits_args),
     OPT_CPU(struct logits_args),
+    OPT_CACHE(struct logits_args),
     OPT_KV_TYPES(struct logits_args),
     OPT_END,
 };
@@ -91,7 +92,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         return cmd_fail(err, EL_E_USAGE, "option '--output': the logits are not written to standard output, name a file");
     CMD_TRY_OUT(model_io_cpu(a->cpu, err));
     CMD_TRY_OUT(model_io_source(&io, a->model, NULL, &a->overrides, err));
-    CMD_TRY_OUT(model_io_model(&io, err));
+    CMD_TRY_OUT(model_io_model(&io, a->cache, err));
     CMD_TRY_OUT(text_in_read(NULL, a->tokens, "tokens", &text, &nbytes, err));
     CMD_TRY_OUT(text_in_ids(text, nbytes, io.info.n_vocab, &ids, &n, err));
     if (n == 0) {

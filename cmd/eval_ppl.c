@@ -12,7 +12,7 @@
 #include "cmd/util.h"
 
 struct ppl_args {
-    const char *model, *tokenizer, *file, *separator, *cpu;
+    const char *model, *tokenizer, *file, *separator, *cpu, *cache;
     struct opt_list overrides;
     unsigned protocol, kv_k, kv_v;
     uint64_t n_ctx, max_tokens, chunks, n_batch, n_threads;
@@ -38,6 +38,7 @@ static const struct opt ppl_opts[] = {
      65536, NULL},
     OPT_THREADS(struct ppl_args),
     OPT_CPU(struct ppl_args),
+    OPT_CACHE(struct ppl_args),
     OPT_KV_TYPES(struct ppl_args),
     OPT_JSON(struct ppl_args),
     OPT_END,
@@ -191,7 +192,7 @@ static enum el_status evaluate(struct ppl *p, struct el_err *err)
 {
     const struct ppl_args *const a = p->a;
     uint32_t n_seqs = 1;
-    CMD_TRY(model_io_model(&p->io, err));
+    CMD_TRY(model_io_model(&p->io, a->cache, err));
     CMD_TRY(eval_open_session(&p->io, eval_windows_longest(&p->windows), a->n_batch, opts_threads(a->n_threads), a->kv_k, a->kv_v,
                               &n_seqs, err));
     CMD_TRY(el_sha256_path(p->io.path, p->model_sha256, err));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/progress.h"
@@ -71,9 +72,73 @@ enum el_status model_io_tokenizer(struct model_io *io, struct el_err *err)
     return explain_weights(io, el_tokenizer_open(io->source, &io->tok, err), err);
 }
 
-enum el_status model_io_model(struct model_io *io, struct el_err *err)
+/* ---- the cache of re-laid weights ---- */
+
+/* Takes the model's weights from the cache. io->model stays NULL where it does not fit; *why then says what is wrong with it. */
+static enum el_status model_from_cache(struct model_io *io, const char *cache, struct el_err *why, struct el_err *err)
 {
+    static const struct el_source_opts gguf = {.format = "gguf"};
+    if (el_source_open(cache, &gguf, &io->laid, why) != EL_OK) {
+        *err = *why;
+        return why->code == EL_E_INTERRUPTED || why->code == EL_E_MEMORY ? why->code : EL_OK;
+    }
+    const struct el_model_opts opts = {.laid = io->laid};
+    const enum el_status status = el_model_open(io->source, &opts, &io->model, err);
+    if (status == EL_OK)
+        return EL_OK;
+    *why = *err;
+    el_source_close(io->laid);
+    io->laid = NULL;
+    return err->reason == EL_REASON_LAID ? EL_OK : explain_weights(io, status, err);
+}
+
+static enum el_status write_cache(const struct model_io *io, const char *cache, struct el_err *err)
+{
+    static const struct el_sink_opts opts = {.format = "gguf", .overwrite = true};
+    struct el_sink *sink = NULL;
+    enum el_status status = el_sink_open(cache, &opts, &sink, err);
+    if (status == EL_OK)
+        status = el_model_write_laid(io->model, sink, err);
+    if (status == EL_OK)
+        status = el_sink_commit(sink, err);
+    el_sink_close(sink);
+    return status;
+}
+
+/* What the cache has, or the model as ever and the cache made of it: a model that cannot be cached runs all the same. */
+static enum el_status open_cached(struct model_io *io, const char *cache, struct el_err *err)
+{
+    struct stat st;
+    struct el_err why = {.text = ""};
+    /* A file without a byte, as mktemp makes them, holds nothing that could be lost. */
+    if (stat(cache, &st) == 0 && !(S_ISREG(st.st_mode) && st.st_size == 0)) {
+        if (!el_is_laid_file(cache))
+            return cmd_fail(err, EL_E_USAGE, "option '--cache': '%s' is something else than a cache, and is not replaced", cache);
+        CMD_TRY(model_from_cache(io, cache, &why, err));
+    }
+    if (io->model)
+        return EL_OK;
     CMD_TRY(explain_weights(io, el_model_open(io->source, NULL, &io->model, err), err));
+    if (why.text[0] && !progress_is_quiet())
+        (void)fprintf(stderr, "edgellm: the cache is made anew: %s\n", why.text);
+    const enum el_status status = write_cache(io, cache, &why);
+    if (status == EL_E_INTERRUPTED) {
+        *err = why;
+        return status;
+    }
+    if (status != EL_OK)
+        (void)fprintf(stderr, "edgellm: warning: no cache is written: %s\n", why.text);
+    else if (!progress_is_quiet())
+        (void)fprintf(stderr, "edgellm: cache '%s' written\n", cache);
+    return EL_OK;
+}
+
+enum el_status model_io_model(struct model_io *io, const char *cache, struct el_err *err)
+{
+    if (cache)
+        CMD_TRY(open_cached(io, cache, err));
+    else
+        CMD_TRY(explain_weights(io, el_model_open(io->source, NULL, &io->model, err), err));
     io->info = el_model_info(io->model);
     return EL_OK;
 }
@@ -91,6 +156,7 @@ void model_io_close(struct model_io *io)
     el_session_close(io->session);
     el_tokenizer_close(io->tok);
     el_model_close(io->model);
+    el_source_close(io->laid);
     el_source_close(io->source);
     free(io->folder);
     *io = (struct model_io){0};

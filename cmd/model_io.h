@@ -9,6 +9,7 @@ struct model_io {
     const char *path; /* of the file or folder that was opened */
     char *folder;     /* owned: path, when a file stood for its folder */
     struct el_source *source;
+    struct el_source *laid; /* the cache that the model's matrices lie in; NULL: none */
     struct el_model *model;
     struct el_tokenizer *tok;
     struct el_session *session;
@@ -29,7 +30,11 @@ enum el_status model_io_source(struct model_io *io, const char *path, const char
 /* Caps the CPU level (may be NULL). Before anything is opened. */
 enum el_status model_io_cpu(const char *level, struct el_err *err);
 enum el_status model_io_tokenizer(struct model_io *io, struct el_err *err);
-enum el_status model_io_model(struct model_io *io, struct el_err *err);
+/*
+ * cache: NULL, or the file of --cache: the re-laid weights come from it; where it is missing, of another model or damaged it is
+ * written, and standard error says so. A cache that cannot be written is a warning. EL_E_USAGE: it is somebody's other file.
+ */
+enum el_status model_io_model(struct model_io *io, const char *cache, struct el_err *err);
 /* Warns when n_ctx is more than the model was trained for. */
 enum el_status model_io_session(struct model_io *io, const struct el_session_opts *opts, struct el_err *err);
 void model_io_close(struct model_io *io);

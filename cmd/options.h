@@ -66,6 +66,9 @@ struct opt_other {
 #define OPT_CPU(T)                                                                                                               \
     {OPT_STR, NULL, "cpu", "LEVEL", "use no more of the CPU than this level of 'list cpu-levels' or native", offsetof(T, cpu), \
      0, 0, NULL}
+#define OPT_CACHE(T)                                                                                                             \
+    {OPT_STR, NULL, "cache", "FILE", "take the weights from FILE as they lie in memory, and write it where it does not fit",     \
+     offsetof(T, cache), 0, 0, NULL}
 #define OPT_JSON(T) {OPT_FLAG, NULL, "json", NULL, "print JSON", offsetof(T, json), 0, 0, NULL}
 #define OPT_FORCE(T) {OPT_FLAG, NULL, "force", NULL, "replace an output that exists", offsetof(T, force), 0, 0, NULL}
 #define OPT_OVERRIDE(T)                                                                                                          \

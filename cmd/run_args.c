@@ -40,6 +40,7 @@ const struct opt run_opts[] = {
     {OPT_UINT, "b", "batch-size", "N", "tokens of the prompt processed at once (512)", FIELD(n_batch), 1, 65536, NULL},
     OPT_THREADS(struct run_args),
     OPT_CPU(struct run_args),
+    OPT_CACHE(struct run_args),
 
     {OPT_UINT, "s", "seed", "N",
      "seed of the sampler (0); the same seed gives the same text; -1: a random one, printed on standard error", FIELD(seed), -1,

@@ -9,7 +9,7 @@
 #define RUN_N_CTX_DEFAULT UINT64_MAX /* of n_ctx: the option is not given */
 
 struct run_args {
-    const char *model, *tokenizer, *prompt, *file, *cpu;
+    const char *model, *tokenizer, *prompt, *file, *cpu, *cache;
     struct opt_list overrides, stops;
     int64_t n_predict, n_logprobs; /* n_logprobs -1: none */
     uint64_t n_ctx, n_threads, n_batch;

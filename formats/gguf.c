@@ -84,6 +84,16 @@ static bool gguf_is_file(struct el_source *s, uint64_t dev, uint64_t ino)
     return false;
 }
 
+static bool gguf_stamp(struct el_source *s, uint32_t i, uint64_t *nbytes, int64_t *mtime_ns)
+{
+    const struct gguf *const g = s->priv;
+    if (i >= g->n_open)
+        return false;
+    *nbytes = g->files[i].nbytes;
+    *mtime_ns = g->files[i].mtime_ns;
+    return true;
+}
+
 static void gguf_meta_changed(struct el_source *s)
 {
     el_gguf_set_orders(s->meta, s->tensors, s->n_tensors);
@@ -95,6 +105,7 @@ static const struct el_source_ops gguf_ops = {
     .file = gguf_file,
     .close = gguf_close,
     .is_file = gguf_is_file,
+    .stamp = gguf_stamp,
     .meta_changed = gguf_meta_changed,
 };
 

@@ -188,6 +188,16 @@ static bool store_is_file(struct el_source *s, uint64_t dev, uint64_t ino)
     return false;
 }
 
+static bool store_stamp(struct el_source *s, uint32_t i, uint64_t *nbytes, int64_t *mtime_ns)
+{
+    const struct el_store *const st = store_of(s);
+    if (i >= st->n_files)
+        return false;
+    *nbytes = st->files[i].nbytes;
+    *mtime_ns = st->files[i].mtime_ns;
+    return true;
+}
+
 static void store_close(struct el_source *s)
 {
     struct el_store *const st = store_of(s);
@@ -214,4 +224,5 @@ const struct el_source_ops el_store_ops = {
     .file = store_file,
     .close = store_close,
     .is_file = store_is_file,
+    .stamp = store_stamp,
 };

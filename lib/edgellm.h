@@ -58,6 +58,7 @@ enum el_reason {
     EL_REASON_EXISTS = 1,     /* something has the output's name, and overwriting was not asked for */
     EL_REASON_NOT_STORED = 2, /* the output's format has no place for this encoding: another type or format is needed */
     EL_REASON_NO_CHAT = 3,    /* the model has no chat template: one can be given, by name or as text */
+    EL_REASON_LAID = 4,       /* what el_model_opts.laid has does not fit: without it the model can be opened */
 };
 
 struct el_err {
@@ -547,11 +548,28 @@ struct el_model_opts {
      */
     const char *activations;
     unsigned n_threads; /* that read the weights; 0: all cores */
+    /*
+     * NULL, or a file that el_model_write_laid has made of this source: its matrices are used where they are mapped, none is read
+     * from source. It must stay open as long as the model. A file of another model, state of the model's files or layout, or one
+     * that lacks a matrix is an error with EL_REASON_LAID. Its bytes are taken on trust: el_verify checks them.
+     */
+    struct el_source *laid;
 };
 /* Binds the tensors of source, which must stay open as long as the model. Names all that miss or do not fit. opts may be NULL. */
 EL_API EL_MUST_CHECK enum el_status el_model_open(struct el_source *source, const struct el_model_opts *opts,
                                                   struct el_model **model, struct el_err *err);
 EL_API void el_model_close(struct el_model *model);
+/*
+ * Writes the matrices that opening has re-laid, as they lie in memory, for el_model_opts.laid. Such a file holds the times of last
+ * modification of the model's files, so it is the one output that differs where they do. Does not commit. EL_E_UNSUPPORTED: no
+ * matrix of this model is re-laid at this CPU level.
+ */
+EL_API EL_MUST_CHECK enum el_status el_model_write_laid(const struct el_model *model, struct el_sink *sink, struct el_err *err);
+/*
+ * Is path a file that el_model_write_laid has begun, whole or not? By its first bytes: a program that is to replace such files
+ * asks before it takes away somebody's model.
+ */
+EL_API bool el_is_laid_file(const char *path);
 
 struct el_model_info {
     const char *arch;        /* "llama" */

@@ -50,6 +50,7 @@ enum el_status el_file_open(struct el_file *f, const char *path, struct el_err *
     f->nbytes = (uint64_t)st.st_size;
     f->dev = (uint64_t)st.st_dev;
     f->ino = (uint64_t)st.st_ino;
+    f->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     return EL_OK;
 }
 
@@ -107,6 +108,18 @@ enum el_status el_file_map(struct el_file *f, const uint8_t **base, struct el_er
     }
     *base = f->map;
     return EL_OK;
+}
+
+void el_map_populate(const void *p, uint64_t nbytes)
+{
+#ifdef MADV_POPULATE_READ
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)p & ~(page - 1);
+    if (nbytes > 0)
+        (void)madvise((void *)from, (uintptr_t)p + nbytes - from, MADV_POPULATE_READ); /* since Linux 5.14 */
+#else
+    (void)p;
+    (void)nbytes;
+#endif
 }
 
 bool el_file_name_is_safe(const char *name)

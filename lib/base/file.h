@@ -16,6 +16,7 @@ struct el_file {
     int fd;
     uint64_t nbytes;
     uint64_t dev, ino; /* to refuse input == output */
+    int64_t mtime_ns;  /* last modification, since 1970 */
     void *map;         /* NULL until el_file_map */
 };
 
@@ -26,6 +27,11 @@ void el_file_close(struct el_file *f);
 enum el_status el_file_read(const struct el_file *f, uint64_t offset, void *out, uint64_t nbytes, struct el_err *err);
 /* Maps the whole file read-only, private; *base stays valid until close. */
 enum el_status el_file_map(struct el_file *f, const uint8_t **base, struct el_err *err);
+/*
+ * Makes mapped bytes present at once, which costs less than a fault for every few pages of them. A wish: where it is not granted,
+ * they come as they are read.
+ */
+void el_map_populate(const void *p, uint64_t nbytes);
 
 /* ---- writing ---- */
 /*

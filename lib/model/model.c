@@ -77,7 +77,7 @@ static enum el_status bind_weights(struct el_model *m, const struct el_model_opt
     m->kernels = el_kernels();
     EL_TRY(el_pool_open(opts->n_threads, &pool, err));
     /* Weights that see float activations are decoded from where they lie. */
-    const struct el_bind_opts bind = {opts->no_mmap, m->off, m->f32_activations ? NULL : m->kernels, pool};
+    const struct el_bind_opts bind = {opts->no_mmap, m->off, m->f32_activations ? NULL : m->kernels, pool, opts->laid};
     const enum el_status status = el_weights_bind(&m->weights, m->arch, &m->hp, m->source, &bind, err);
     el_pool_close(pool);
     return status;

@@ -15,6 +15,26 @@ bool el_relay_pays(const struct el_kernels *kernels, const struct el_enc *enc)
     return !enc->wide && !enc->permuted && el_layout_of(enc->e) && kernels->laid[el_encoding_index(enc->e)];
 }
 
+static uint64_t strips_per_expert(const struct el_weight *w)
+{
+    return (w->n_out + EL_STRIP_ROWS - 1) / EL_STRIP_ROWS;
+}
+
+uint64_t el_relay_n_strips(const struct el_weight *w)
+{
+    return w->n_experts * strips_per_expert(w);
+}
+
+void el_relay_place(struct el_weight *w, const uint8_t *data)
+{
+    const struct el_encoding *const e = w->m.enc.e;
+    w->laid = (struct el_laid){.index = (enum el_encoding_index)el_encoding_index(e),
+                               .n_rows = w->n_out,
+                               .n_in = w->n_in,
+                               .strip_nbytes = el_strip_nbytes(e, w->n_in),
+                               .data = data};
+}
+
 struct job {
     struct el_source *source;
     const struct el_relay_item *item;
@@ -61,20 +81,15 @@ static void lay_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     }
 }
 
-static uint64_t strips_per_expert(const struct el_weight *w)
-{
-    return (w->n_out + EL_STRIP_ROWS - 1) / EL_STRIP_ROWS;
-}
-
 /* Where each item goes; *largest: bytes of the largest strip. */
 static bool lay_out(const struct el_relay_item *items, size_t n_items, uint64_t *total, uint64_t *largest)
 {
     *total = *largest = 0;
     for (size_t i = 0; i < n_items; i++) {
         struct el_weight *const w = items[i].w;
-        const uint64_t strip = el_strip_nbytes(w->m.enc.e, w->n_in);
         uint64_t n_strips, nbytes;
-        w->laid = (struct el_laid){(enum el_encoding_index)el_encoding_index(w->m.enc.e), w->n_out, w->n_in, strip, NULL};
+        el_relay_place(w, NULL);
+        const uint64_t strip = w->laid.strip_nbytes;
         if (!el_mul_u64(w->n_experts, strips_per_expert(w), &n_strips) || !el_mul_u64(n_strips, strip, &nbytes) ||
             !el_align_u64(nbytes, 64, &nbytes) || !el_add_u64(*total, nbytes, total))
             return false;
@@ -103,7 +118,7 @@ enum el_status el_relay_run(struct el_source *source, const struct el_relay_item
     atomic_init(&job.failed, false);
     for (size_t i = 0; i < n_items && status == EL_OK; i++) {
         struct el_weight *const w = items[i].w;
-        const uint64_t n_strips = w->n_experts * strips_per_expert(w);
+        const uint64_t n_strips = el_relay_n_strips(w);
         job.item = &items[i];
         job.to = (uint8_t *)*arena + at;
         job.strips_per_expert = strips_per_expert(w);

@@ -12,6 +12,10 @@
 
 /* Does this level multiply such a matrix re-laid? */
 bool el_relay_pays(const struct el_kernels *kernels, const struct el_enc *enc);
+/* Strips of all experts of a weight: each expert begins with one of its own. */
+uint64_t el_relay_n_strips(const struct el_weight *w);
+/* Fills w->laid from w->m.enc and the shape: the strips are those at data (NULL: none yet). */
+void el_relay_place(struct el_weight *w, const uint8_t *data);
 
 struct el_relay_item {
     struct el_weight *w; /* with role, shape and m.enc set; m.data stays NULL, laid is filled */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/strmap.h"
 #include "model/arch.h"
+#include "model/laid_file.h"
 #include "model/weights.h"
 #include "tensor/source.h"
 #include "text/tokenizer.h"
@@ -334,18 +335,33 @@ static enum el_status check_values(struct verify *v, const struct el_tensor *t, 
     return status;
 }
 
+/* A file of re-laid matrices is no model: there are its hashes instead. */
+static void laid_problem(void *user, char severity, const char *text)
+{
+    problem(user, severity, "%s", text);
+}
+
+static enum el_status check_model(struct verify *v, struct el_err *err)
+{
+    for (size_t i = 0; i < v->s->n_tensors; i++)
+        v->total += el_tensor_nbytes(&v->s->tensors[i]);
+    EL_TRY(check_family(v, err));
+    check_names(v);
+    EL_TRY(check_tokenizer(v, err));
+    EL_TRY(check_plan(v, err));
+    for (size_t i = 0; i < v->s->n_tensors; i++)
+        EL_TRY(check_values(v, &v->s->tensors[i], err));
+    return EL_OK;
+}
+
 enum el_status el_verify(struct el_source *source, el_problem_fn *fn, void *user, el_progress_fn *progress, void *progress_user,
                          struct el_err *err)
 {
     struct verify v = {.s = source, .fn = fn, .user = user, .progress = progress, .progress_user = progress_user};
-    for (size_t i = 0; i < source->n_tensors; i++)
-        v.total += el_tensor_nbytes(&source->tensors[i]);
-    EL_TRY(check_family(&v, err));
-    check_names(&v);
-    EL_TRY(check_tokenizer(&v, err));
-    EL_TRY(check_plan(&v, err));
-    for (size_t i = 0; i < source->n_tensors; i++)
-        EL_TRY(check_values(&v, &source->tensors[i], err));
+    if (el_laid_file_is(source))
+        EL_TRY(el_laid_file_verify(source, laid_problem, &v, progress, progress_user, err));
+    else
+        EL_TRY(check_model(&v, err));
     if (v.n_errors > 0)
         return el_fail(err, EL_E_FORMAT, "'%s': %zu error%s, %zu warning%s", source->path, v.n_errors, v.n_errors == 1 ? "" : "s",
                        v.n_warnings, v.n_warnings == 1 ? "" : "s");

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/strmap.h"
+#include "model/laid_file.h"
 #include "model/relay.h"
 
 /* ---- features ---- */
@@ -470,7 +471,10 @@ static enum el_status bind(struct binding *b, struct el_err *err)
                 return el_fail(err, EL_E_INTERRUPTED, "interrupted");
             EL_TRY(load_slot(b, rule, l, err));
         }
-    EL_TRY(el_relay_run(b->source, b->relay, b->n_relay, b->opts->pool, &b->w->arena, err));
+    if (b->opts->laid)
+        EL_TRY(el_laid_file_use(b->opts->laid, b->source, b->relay, b->n_relay, b->opts->pool, err));
+    else
+        EL_TRY(el_relay_run(b->source, b->relay, b->n_relay, b->opts->pool, &b->w->arena, err));
     EL_TRY(check_rope_freqs(b->w, err));
     for (uint32_t l = 0; l <= b->hp->n_layers; l++)
         finish_layer(b->w, l, b->opts->off);

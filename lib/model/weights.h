@@ -69,7 +69,7 @@ struct el_weights {
     uint32_t n_layers;
     void **owned; /* aligned blocks */
     size_t n_owned;
-    void *arena;   /* the re-laid matrices; NULL: none */
+    void *arena;   /* the re-laid matrices; NULL: none, or mapped */
     float *ones;   /* [the longest norm], for gains that are off */
     bool any_perm; /* some weight has an order of columns */
 };
@@ -79,6 +79,7 @@ struct el_bind_opts {
     unsigned off;                     /* enum el_features */
     const struct el_kernels *kernels; /* NULL, or re-lay what these multiply better so */
     struct el_pool *pool;             /* NULL: the caller reads alone */
+    struct el_source *laid;           /* NULL, or where the re-laid matrices are (model/laid_file.h) */
 };
 /*
  * Binds all tensors of source by arch's rules. EL_E_FORMAT lists what is missing, misshapen or not of this family, all of it

@@ -70,6 +70,8 @@ struct el_source_ops {
     void (*close)(struct el_source *s); /* frees what the format owns in priv, not the struct; may be NULL */
     /* Is this one of the files that the source reads? May be NULL: it reads none. */
     bool (*is_file)(struct el_source *s, uint64_t dev, uint64_t ino);
+    /* Size and last modification (ns since 1970) of file i as it was opened; false past the end. May be NULL: no files. */
+    bool (*stamp)(struct el_source *s, uint32_t i, uint64_t *nbytes, int64_t *mtime_ns);
     /*
      * An override has changed the metadata: adapt what follows from it (row orders). NULL: the format has read its tensors by the
      * architecture and the heads already, and overrides of those are refused.
