@@ -1,4 +1,4 @@
-/* Telling files of re-laid matrices (model/laid_file.h) by their first bytes, which a cut or damage further on leaves as they are. */
+/* Telling files of re-laid matrices (model/laid_file.h) by their first bytes, which damage further on leaves as they are. */
 #include <string.h>
 
 #include "base/file.h"

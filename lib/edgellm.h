@@ -560,9 +560,9 @@ EL_API EL_MUST_CHECK enum el_status el_model_open(struct el_source *source, cons
                                                   struct el_model **model, struct el_err *err);
 EL_API void el_model_close(struct el_model *model);
 /*
- * Writes the matrices that opening has re-laid, as they lie in memory, for el_model_opts.laid. Such a file holds the times of last
- * modification of the model's files, so it is the one output that differs where they do. Does not commit. EL_E_UNSUPPORTED: no
- * matrix of this model is re-laid at this CPU level.
+ * Writes the matrices that opening has re-laid, as they lie in memory, for el_model_opts.laid. Such a file holds the times of
+ * last modification of the model's files, so it is the one output that differs where they do. Does not commit. EL_E_UNSUPPORTED:
+ * no matrix of this model is re-laid at this CPU level.
  */
 EL_API EL_MUST_CHECK enum el_status el_model_write_laid(const struct el_model *model, struct el_sink *sink, struct el_err *err);
 /*

@@ -28,10 +28,20 @@ static uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Up to 8 bytes as a number, another for all others of this length; by loads of fixed sizes, for a call of memcpy costs more. */
 static uint64_t lane(const char *p, size_t n)
 {
     uint64_t v = 0;
-    memcpy(&v, p, n);
+    if (n >= 8) {
+        memcpy(&v, p, 8);
+    } else if (n >= 4) {
+        uint32_t low, high;
+        memcpy(&low, p, 4);
+        memcpy(&high, p + n - 4, 4);
+        v = low | (uint64_t)high << 32;
+    } else if (n > 0) {
+        v = (uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 | (uint64_t)(uint8_t)p[n - 1] << 16;
+    }
     return v;
 }
 
@@ -57,7 +67,7 @@ void el_strmap_init(struct el_strmap *m)
 
 void el_strmap_release(struct el_strmap *m)
 {
-    el_free(m->slots);
+    el_free_aligned(m->slots);
     memset(m, 0, sizeof *m);
 }
 
@@ -71,10 +81,21 @@ static struct el_strmap_slot *slot_of(struct el_strmap_slot *slots, size_t cap, 
     }
 }
 
-static bool grow(struct el_strmap *m)
+/* A large table lies on huge pages: look-ups go all over it. */
+static struct el_strmap_slot *new_slots(size_t cap)
 {
-    const size_t cap = m->cap ? m->cap * 2 : 16;
-    struct el_strmap_slot *const slots = el_calloc_array(cap, sizeof *slots);
+    if (cap > SIZE_MAX / sizeof(struct el_strmap_slot))
+        return NULL;
+    struct el_strmap_slot *const slots = el_alloc_aligned(cap * sizeof *slots);
+    if (slots)
+        memset(slots, 0, cap * sizeof *slots);
+    return slots;
+}
+
+/* To cap slots, a power of two. */
+static bool grow(struct el_strmap *m, size_t cap)
+{
+    struct el_strmap_slot *const slots = new_slots(cap);
     if (!slots)
         return false;
     for (size_t i = 0; i < m->cap; i++) {
@@ -82,17 +103,25 @@ static bool grow(struct el_strmap *m)
         if (s->key)
             *slot_of(slots, cap, s->key, s->nbytes, s->hash) = *s;
     }
-    el_free(m->slots);
+    el_free_aligned(m->slots);
     m->slots = slots;
     m->cap = cap;
     return true;
+}
+
+bool el_strmap_reserve(struct el_strmap *m, size_t n)
+{
+    size_t cap = m->cap ? m->cap : 16;
+    while (n > cap / 4 * 3 && cap <= SIZE_MAX / 4)
+        cap *= 2;
+    return cap == m->cap || grow(m, cap);
 }
 
 bool el_strmap_add(struct el_strmap *m, const char *key, size_t nbytes, int64_t value, bool *existed)
 {
     if (existed)
         *existed = false;
-    if (m->count + 1 > m->cap / 4 * 3 && !grow(m))
+    if (m->count + 1 > m->cap / 4 * 3 && !grow(m, m->cap ? m->cap * 2 : 16))
         return false;
     const uint64_t hash = el_strmap_hash(key, nbytes);
     struct el_strmap_slot *const s = slot_of(m->slots, m->cap, key, nbytes, hash);

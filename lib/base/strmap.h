@@ -24,6 +24,8 @@ void el_strmap_init(struct el_strmap *m);
 void el_strmap_release(struct el_strmap *m);
 /* The hash of a key: keyed anew in every process, so nothing that is seen may depend on it. Any thread. */
 uint64_t el_strmap_hash(const char *key, size_t nbytes);
+/* Makes room for n keys in all, so that adding them one by one need not grow the table. False when out of memory. */
+bool el_strmap_reserve(struct el_strmap *m, size_t n);
 /* Adds; false when out of memory. An existing key keeps its value, *existed (may be NULL) tells. */
 bool el_strmap_add(struct el_strmap *m, const char *key, size_t nbytes, int64_t value, bool *existed);
 /* Value, or `missing`. */

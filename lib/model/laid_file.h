@@ -11,8 +11,8 @@
  *                             take the bytes of that many rows, in the order of tensor/layout.h
  *
  * The fingerprint is the SHA-256 over size and time of last modification of each of the model's files, over name, encoding,
- * shape, place and row order of every tensor, and over 16 samples of the bytes: it costs less than a millisecond, and no file that has
- * been written to has the old one. The hashes of the bytes are checked by el_verify only.
+ * shape, place and row order of every tensor, and over 16 samples of the bytes: it costs less than a millisecond, and no file
+ * that has been written to has the old one. The hashes of the bytes are checked by el_verify only.
  */
 #ifndef EL_MODEL_LAID_FILE_H
 #define EL_MODEL_LAID_FILE_H

@@ -51,6 +51,8 @@ static enum el_status read_pieces(struct el_tokenizer *tok, const struct el_meta
     }
     tok->off[n] = at;
     tok->text[at] = '\0';
+    if (!el_strmap_reserve(&tok->ids, n))
+        return out_of_memory(err);
     /* From the end, because a text that occurs twice is the later token's, as in llama.cpp. */
     for (size_t i = n; i-- > 0;)
         if (!el_strmap_add(&tok->ids, tok->text + tok->off[i], tok->off[i + 1] - tok->off[i], (int64_t)i, NULL))

@@ -292,6 +292,36 @@ TEST(strmap, finds_what_was_added)
     el_strmap_release(&m);
 }
 
+TEST(strmap, keys_of_all_lengths_are_told_apart_in_a_reserved_table)
+{
+    enum { MAX_NBYTES = 40 };
+    char text[2 * MAX_NBYTES];
+    struct el_strmap m;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)(i * 7);
+    el_strmap_init(&m);
+    REQUIRE(el_strmap_add(&m, text, 1, 0, NULL));
+    REQUIRE(el_strmap_reserve(&m, (size_t)MAX_NBYTES * MAX_NBYTES));
+    const struct el_strmap_slot *const slots = m.slots;
+    for (int64_t at = 0; at < MAX_NBYTES; at++)
+        for (int64_t n = 1; n < MAX_NBYTES; n++)
+            REQUIRE(el_strmap_add(&m, text + at, (size_t)n, at * MAX_NBYTES + n, NULL));
+    CHECK(m.slots == slots);
+    CHECK_EQ_INT(el_strmap_get(&m, text, 1, -1), 0);
+    for (int64_t at = 0; at < MAX_NBYTES; at++)
+        for (int64_t n = at ? 1 : 2; n < MAX_NBYTES; n++)
+            CHECK_EQ_INT(el_strmap_get(&m, text + at, (size_t)n, -1), at * MAX_NBYTES + n);
+    /* One byte changed, wherever it is: another key. */
+    for (size_t n = 1; n < MAX_NBYTES; n++)
+        for (size_t k = 0; k < n; k++) {
+            char other[MAX_NBYTES];
+            memcpy(other, text, n);
+            other[k] ^= 1;
+            CHECK(el_strmap_hash(other, n) != el_strmap_hash(text, n));
+        }
+    el_strmap_release(&m);
+}
+
 /* ---- hash: the values of FIPS 180-4's examples ---- */
 
 TEST(sha256, known_values)
