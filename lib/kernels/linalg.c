@@ -8,8 +8,18 @@
 #include <strings.h>
 
 #include "base/buf.h"
+#include "base/compiler.h"
 #include "base/cpu.h"
 
+#if EL_ARM64
+/* Nothing is known of its choice there. */
+const char *el_openblas_core(enum el_cpu_level level, const char *chosen)
+{
+    (void)level;
+    (void)chosen;
+    return NULL;
+}
+#else
 /* Kernels that use AVX2 at least. Haswell's are no slower than SkylakeX's on a Zen 4 (105 and 99 GFLOP/s, 512 x 2048 x 2048). */
 static const char *const good_cores[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"};
 
@@ -22,6 +32,7 @@ const char *el_openblas_core(enum el_cpu_level level, const char *chosen)
             return NULL;
     return level >= EL_CPU_AVX512 ? "SkylakeX" : "Haswell";
 }
+#endif
 
 #ifdef __GLIBC__
 

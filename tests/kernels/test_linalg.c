@@ -2,9 +2,11 @@
 
 #include "test.h"
 
+#include "base/compiler.h"
 #include "base/cpu.h"
 #include "kernels/linalg.h"
 
+#if EL_X86
 TEST(linalg, kernels_of_another_cpu_are_refused)
 {
     static const char *const slow[] = {"Prescott", "Core2", "Nehalem", "Sandybridge", "Bulldozer", "Generic", ""};
@@ -18,6 +20,7 @@ TEST(linalg, kernels_of_another_cpu_are_refused)
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         CHECK(el_openblas_core(EL_CPU_AVX512VNNI, good[i]) == NULL);
 }
+#endif
 
 TEST(linalg, a_library_that_is_not_there)
 {
