@@ -14,7 +14,8 @@ char *bench_text_int(uint64_t v)
 
 char *bench_text_real(double v, bool is_there)
 {
-    return is_there ? xasprintf("%.*f", v < 1e6 && v > -1e6 ? 6 : 0, v) : NULL;
+    const double size = v < 0 ? -v : v;
+    return is_there ? xasprintf("%.*f", size >= 1e6 ? 0 : size >= 0.1 ? 6 : 9, v) : NULL; /* small shares keep their digits */
 }
 
 char *bench_text_list(const double *x, size_t n)
