@@ -127,8 +127,9 @@ enum el_status el_relay_run(struct el_source *source, const struct el_relay_item
         el_pool_run(pool, n_strips, job.chunk, lay_task, &job);
         at += (n_strips * w->laid.strip_nbytes + 63) / 64 * 64;
         if (atomic_load(&job.failed)) {
-            *err = job.err;
-            status = el_fail_prefix(err, err->code, "tensor '%s'", items[i].t->name);
+            if (err)
+                *err = job.err;
+            status = el_fail_prefix(err, job.err.code, "tensor '%s'", items[i].t->name);
         } else if (el_interrupted()) {
             status = el_fail(err, EL_E_INTERRUPTED, "interrupted");
         }

@@ -169,6 +169,7 @@ TEST(laid, every_length)
             check_shape(e, 16, 1, n * e->block_n);
             check_shape(e, 17, 3, n * e->block_n);
             check_shape(e, 33, 23, n * e->block_n);
+            check_shape(e, 50, 39, n * e->block_n); /* strips unpacked, with tokens and rows left over */
         }
     }
 }
