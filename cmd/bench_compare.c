@@ -273,20 +273,17 @@ void bench_compare_end(struct bench_compare *c)
 /* One row; k[0] is us, best the index of the fastest other one (0: none). */
 static void print_row(struct bench_compare *c, const struct bench_row *r, const struct contender *k, size_t i, size_t best)
 {
-    char test[96], cpu[128], rate[32], shown_ts[32], shown_share[64], shown_ratio[32];
+    char test[96], rate[32], shown_ts[32], shown_share[64], shown_ratio[32];
     char *v[N_FIELDS] = {NULL};
     const struct contender *const us = &k[0], *const it = &k[i];
     const bool failed = it->err.code != EL_OK || it->n == 0;
     const double ts = bench_median(it->ts, it->n), our_ts = bench_median(us->ts, us->n),
                  our_share = bench_median(us->share, us->n);
     const double ratio = i && ts > 0 ? our_ts / ts : 0, share = our_ts > 0 ? our_share * ts / our_ts : 0;
-    const enum el_meter_limit limit = strcmp(us->last.limit, "int8") == 0  ? EL_PEAK_INT8
-                                      : strcmp(us->last.limit, "f32") == 0 ? EL_PEAK_F32
-                                                                           : EL_READ_2M;
+    const enum el_meter_limit limit = bench_limit_of_name(us->last.limit);
     const double read = bench_median(us->read, us->n), int8 = bench_median(us->int8, us->n), f32 = bench_median(us->f32, us->n);
     bench_test_name(r, test);
-    bench_build_info("model", cpu, sizeof cpu);
-    v[F_cpu_info] = xstrdup(cpu);
+    v[F_cpu_info] = xstrdup(el_cpu_brand());
     v[F_cpu_level] = xstrdup(el_cpu_level());
     v[F_model_filename] = xstrdup(r->model_filename);
     v[F_model_type] = xstrdup(us->last.model_type);

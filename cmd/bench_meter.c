@@ -1,6 +1,7 @@
 #include "cmd/bench_meter.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/bench_rows.h"
 #include "cmd/util.h"
@@ -74,12 +75,21 @@ double bench_meter_rate(const struct bench_meter *m, enum el_meter_limit limit)
     return limit == EL_READ_2M || limit == EL_READ_4K ? bench_meter_median(m, limit) : bench_meter_best(m, limit);
 }
 
+static const char *const limit_names[EL_METER_LIMITS] = {
+    [EL_READ_2M] = "read", [EL_READ_4K] = "read_4k", [EL_PEAK_INT8] = "int8", [EL_PEAK_F16] = "f16", [EL_PEAK_F32] = "f32",
+};
+
 const char *bench_limit_name(enum el_meter_limit limit)
 {
-    static const char *const names[EL_METER_LIMITS] = {
-        [EL_READ_2M] = "read", [EL_READ_4K] = "read_4k", [EL_PEAK_INT8] = "int8", [EL_PEAK_F16] = "f16", [EL_PEAK_F32] = "f32",
-    };
-    return names[limit];
+    return limit_names[limit];
+}
+
+enum el_meter_limit bench_limit_of_name(const char *name)
+{
+    for (size_t i = 0; i < EL_METER_LIMITS; i++)
+        if (strcmp(limit_names[i], name) == 0)
+            return (enum el_meter_limit)i;
+    return EL_READ_2M;
 }
 
 const char *bench_rate_text(enum el_meter_limit limit, double rate, char out[32])

@@ -42,6 +42,8 @@ double bench_meter_rate(const struct bench_meter *m, enum el_meter_limit limit);
 
 /* "read", "read_4k", "int8", "f16", "f32": as in the fields. */
 const char *bench_limit_name(enum el_meter_limit limit);
+/* The limit of a name; EL_READ_2M for one that is none of these. */
+enum el_meter_limit bench_limit_of_name(const char *name);
 /* "38.2 GB/s", "835 Gop/s" */
 const char *bench_rate_text(enum el_meter_limit limit, double rate, char out[32]);
 

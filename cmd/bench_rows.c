@@ -90,15 +90,6 @@ uint64_t bench_percentile(const uint64_t *x, size_t n, double fraction)
     return x[rank > 0 ? rank - 1 : 0];
 }
 
-void bench_build_info(const char *key, char *out, size_t cap)
-{
-    char quoted[64];
-    (void)snprintf(quoted, sizeof quoted, "\"%s\": \"", key);
-    const char *const at = strstr(el_build_info_json(), quoted);
-    const char *const value = at ? at + strlen(quoted) : "";
-    (void)snprintf(out, cap, "%.*s", (int)strcspn(value, "\""), value);
-}
-
 /* Samples as tokens per second and as nanoseconds; malloc'ed [n_samples]. */
 static double *samples(const struct bench_row *r, bool per_second)
 {
@@ -163,14 +154,11 @@ static char *str_text(const char *s)
 static void fill_values(const struct bench_row *r, char *v[N_FIELDS])
 {
     double ns, ns_dev, ts, ts_dev;
-    char commit[64], cpu[128];
     statistics(r, false, &ns, &ns_dev);
     statistics(r, true, &ts, &ts_dev);
-    bench_build_info("commit", commit, sizeof commit);
-    bench_build_info("model", cpu, sizeof cpu);
-    v[F_build_commit] = str_text(commit);
+    v[F_build_commit] = str_text(el_build_commit());
     v[F_build_number] = bench_text_int(0);
-    v[F_cpu_info] = str_text(cpu);
+    v[F_cpu_info] = str_text(el_cpu_brand());
     v[F_gpu_info] = str_text("");
     v[F_backends] = str_text("CPU");
     v[F_model_filename] = str_text(r->model_filename);
@@ -264,9 +252,7 @@ static void held_text(const struct bench_row *r, char *out, size_t cap)
         (void)snprintf(out, cap, "%s", none);
         return;
     }
-    const enum el_meter_limit limit = strcmp(h->limit, "read") == 0   ? EL_READ_2M
-                                      : strcmp(h->limit, "int8") == 0 ? EL_PEAK_INT8
-                                                                      : EL_PEAK_F32;
+    const enum el_meter_limit limit = bench_limit_of_name(h->limit);
     const double of = limit == EL_READ_2M ? h->read : limit == EL_PEAK_INT8 ? h->int8 : h->f32;
     (void)snprintf(out, cap, "%.*f %% of %s", h->share < 0.1 ? 1 : 0, 100 * h->share, bench_rate_text(limit, of, rate));
 }
@@ -324,10 +310,8 @@ void bench_out_failed(struct bench_out *o, const char *model_filename, const cha
 
 void bench_out_end(struct bench_out *o)
 {
-    char commit[64];
     bench_table_end(&o->table);
     if (!o->table.f || o->table.format != BENCH_MD)
         return;
-    bench_build_info("commit", commit, sizeof commit);
-    (void)fprintf(o->table.f, "\nbuild: %s (edgellm %s, %s)\n", commit, el_version(), el_cpu_level());
+    (void)fprintf(o->table.f, "\nbuild: %s (edgellm %s, %s)\n", el_build_commit(), el_version(), el_cpu_level());
 }

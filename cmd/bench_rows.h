@@ -66,7 +66,4 @@ uint64_t bench_percentile(const uint64_t *x, size_t n, double fraction);
 /* "pp512", "tg128", "pp512+tg128", "pp512 @ d1024" */
 void bench_test_name(const struct bench_row *row, char out[96]);
 
-/* A member of the library's build information, "" when it is missing. */
-void bench_build_info(const char *key, char *out, size_t cap);
-
 #endif

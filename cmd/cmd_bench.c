@@ -23,7 +23,8 @@ struct bench_args {
     bool json, no_warmup, progress, sha256, no_limit, machine, kernels;
 };
 
-static const struct bench_args bench_defaults = {.repetitions = 5, .output = BENCH_MD - 1};
+static const struct bench_args bench_defaults = {.output = BENCH_MD - 1};
+enum { REPETITIONS = 5 };
 
 #define FORMATS     "csv|json|jsonl|md|sql"
 #define FIELD(name) offsetof(struct bench_args, name)
@@ -62,6 +63,32 @@ static const struct opt bench_opts[] = {
 };
 #undef FIELD
 
+/* What bench does, and which options say something to it; those that are not listed go with all. */
+enum mode { ALONE = 1, BESIDE = 2, MACHINE = 4, KERNELS = 8 };
+static const struct {
+    const char *option;
+    unsigned modes;
+} option_modes[] = {
+    {"model", ALONE | BESIDE},
+    {"n-prompt", ALONE | BESIDE},
+    {"n-gen", ALONE | BESIDE},
+    {"pg", ALONE | BESIDE},
+    {"n-depth", ALONE | BESIDE},
+    {"batch-size", ALONE | BESIDE},
+    {"kv-type-k", ALONE | BESIDE},
+    {"kv-type-v", ALONE | BESIDE},
+    {"repetitions", ALONE | BESIDE},
+    {"delay", ALONE | BESIDE},
+    {"progress", ALONE | BESIDE},
+    {"no-warmup", ALONE},
+    {"output-err", ALONE},
+    {"sha256", ALONE},
+    {"no-limit", ALONE},
+    {"cache", ALONE},
+    {"compare-args", BESIDE},
+    {"only", KERNELS},
+};
+
 enum { PASSES = 3 }; /* of each limit, every time that it is measured */
 
 struct test {
@@ -73,6 +100,7 @@ struct bench {
     struct bench_list depths, batches, threads, kv_k, kv_v;
     struct test *tests;
     size_t n_tests;
+    uint64_t repetitions;
     struct bench_out out[2];
     struct bench_meter meter;
     struct bench_compare compare;
@@ -168,17 +196,17 @@ static enum el_status run_repetitions(struct bench *b, struct model_io *io, stru
     }
     bench_meter_begin(&b->meter);
     CMD_TRY_OUT(bench_meter_take(&b->meter, limits, n_threads, PASSES, false, err));
-    for (uint64_t rep = 0; rep < b->a->repetitions; rep++) {
+    for (uint64_t rep = 0; rep < b->repetitions; rep++) {
         el_session_rewind(io->session, 0, depth);
         const uint64_t start = now_ns();
         CMD_TRY_OUT(run_once(io->session, n_vocab, r, rows, &ttft_ns, r->itl_ns + r->n_itl, err));
         r->samples_ns[r->n_samples++] = now_ns() - start;
         r->n_itl += r->n_gen;
-        const bool is_last = rep + 1 == b->a->repetitions;
+        const bool is_last = rep + 1 == b->repetitions;
         CMD_TRY_OUT(bench_meter_take(&b->meter, limits, n_threads, PASSES, !is_last, err));
     }
     hold(&b->meter, &work, r);
-    r->ttft_ns = ttft_ns / b->a->repetitions;
+    r->ttft_ns = ttft_ns / b->repetitions;
 out:
     qsort(r->itl_ns, r->n_itl, sizeof *r->itl_ns, compare_u64);
     free(rows);
@@ -212,8 +240,8 @@ static enum el_status run_test(struct bench *b, struct model_io *io, struct benc
         .kv_type_v = r->type_v,
         .n_threads = (unsigned)r->n_threads,
     };
-    r->samples_ns = xcalloc(b->a->repetitions, sizeof *r->samples_ns);
-    r->itl_ns = xcalloc(b->a->repetitions * r->n_gen, sizeof *r->itl_ns);
+    r->samples_ns = xcalloc(b->repetitions, sizeof *r->samples_ns);
+    r->itl_ns = xcalloc(b->repetitions * r->n_gen, sizeof *r->itl_ns);
     time_text(r->test_time);
     enum el_status status = model_io_session(io, &opts, &err);
     if (status == EL_OK) {
@@ -254,7 +282,6 @@ static enum el_status run_compared(struct bench *b, const struct bench_row *r)
 /* Every combination of the lists, for one model, which is open unless it is compared. */
 static enum el_status run_tests(struct bench *b, struct model_io *io, const struct bench_row *base, bool *first)
 {
-    static const char *const kv[] = {"f16", "f32", "q8_0"};
     const struct bench_list *const lists[] = {&b->batches, &b->threads, &b->kv_k, &b->kv_v, &b->depths};
     enum el_status status = EL_OK;
     size_t n_all = b->n_tests;
@@ -268,8 +295,8 @@ static enum el_status run_tests(struct bench *b, struct model_io *io, const stru
         struct bench_row row = *base;
         row.n_batch = pick[0];
         row.n_threads = pick[1];
-        row.type_k = kv[pick[2]];
-        row.type_v = kv[pick[3]];
+        row.type_k = opts_kv_type((unsigned)pick[2]);
+        row.type_v = opts_kv_type((unsigned)pick[3]);
         row.n_depth = pick[4];
         row.n_prompt = b->tests[i % b->n_tests].n_prompt;
         row.n_gen = b->tests[i % b->n_tests].n_gen;
@@ -286,6 +313,18 @@ static enum el_status run_tests(struct bench *b, struct model_io *io, const stru
     return status;
 }
 
+/* The model is opened once for all tests: by the threads of the test that has the most; 0, all cores, is more than any number. */
+static unsigned most_threads(const struct bench *b)
+{
+    uint64_t most = 1;
+    for (size_t i = 0; i < b->threads.n; i++) {
+        if (b->threads.v[i] == 0)
+            return 0;
+        most = b->threads.v[i] > most ? b->threads.v[i] : most;
+    }
+    return (unsigned)most;
+}
+
 static enum el_status run_model(struct bench *b, const char *path, bool *first)
 {
     struct model_io io = {0};
@@ -295,7 +334,7 @@ static enum el_status run_model(struct bench *b, const char *path, bool *first)
         return run_tests(b, &io, &base, first);
     enum el_status status = model_io_source(&io, path, NULL, NULL, &err);
     if (status == EL_OK)
-        status = model_io_model(&io, b->a->cache, &err);
+        status = model_io_model(&io, b->a->cache, most_threads(b), &err);
     if (status == EL_OK && b->a->sha256)
         status = el_sha256_path(io.path, base.model_sha256, &err);
     if (status != EL_OK) {
@@ -354,14 +393,12 @@ static enum el_status read_tests(struct bench *b, struct el_err *err)
 static enum el_status read_lists(struct bench *b, struct el_err *err)
 {
     const struct bench_args *const a = b->a;
-    if (a->models.n == 0 && !a->machine && !a->kernels)
-        return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
     CMD_TRY(read_tests(b, err));
     CMD_TRY(bench_list_read(&b->depths, "--n-depth", &a->depths, 0, 1 << 24, err));
     CMD_TRY(bench_list_read(&b->batches, "--batch-size", &a->batches, 512, 65536, err));
     CMD_TRY(bench_list_read(&b->threads, "--threads", &a->threads, 0, 1024, err));
-    CMD_TRY(bench_list_choices(&b->kv_k, "--kv-type-k", &a->kv_k, "f16|f32|q8_0", err));
-    CMD_TRY(bench_list_choices(&b->kv_v, "--kv-type-v", &a->kv_v, "f16|f32|q8_0", err));
+    CMD_TRY(bench_list_choices(&b->kv_k, "--kv-type-k", &a->kv_k, OPT_KV_CHOICES, err));
+    CMD_TRY(bench_list_choices(&b->kv_v, "--kv-type-v", &a->kv_v, OPT_KV_CHOICES, err));
     for (size_t i = 0; i < b->batches.n; i++)
         if (b->batches.v[i] == 0)
             return cmd_fail(err, EL_E_USAGE, "option '--batch-size': 0, at least 1");
@@ -419,39 +456,53 @@ static enum el_status run_alone(struct bench *b, struct el_err *err)
 static enum el_status run_beside(struct bench *b, struct el_err *err)
 {
     const struct bench_args *const a = b->a;
-    if (a->no_warmup || a->sha256 || a->no_limit || a->cache || a->output_err)
-        return cmd_fail(err, EL_E_USAGE,
-                        "option '--compare' does not go with --no-warmup, --sha256, --no-limit, --cache or --output-err");
     b->compare =
-        (struct bench_compare){.peer = a->compare, .variants = &a->compare_args, .n_rounds = a->repetitions, .cpu = a->cpu};
+        (struct bench_compare){.peer = a->compare, .variants = &a->compare_args, .n_rounds = b->repetitions, .cpu = a->cpu};
     bench_compare_begin(&b->compare, stdout, format_of(a));
     const enum el_status status = run_models(b, err);
     bench_compare_end(&b->compare);
     return status == EL_OK ? verdict(b, err) : status;
 }
 
+static enum el_status check_modes(const struct bench_args *a, enum mode mode, struct el_err *err)
+{
+    static const char *const own[] = {[BESIDE] = "--compare", [MACHINE] = "--machine", [KERNELS] = "--kernels"};
+    if ((a->compare != NULL) + a->machine + a->kernels > 1)
+        return cmd_fail(err, EL_E_USAGE, "options '--compare', '--machine' and '--kernels' do not go together");
+    for (size_t i = 0; i < sizeof option_modes / sizeof option_modes[0]; i++) {
+        const char *const name = option_modes[i].option;
+        const unsigned modes = option_modes[i].modes;
+        const char *const dashes = strlen(name) > 2 ? "--" : "-";
+        if ((modes & mode) || !opts_differ(&cmd_bench, a, name))
+            continue;
+        if (modes == BESIDE || modes == KERNELS)
+            return cmd_fail(err, EL_E_USAGE, "option '%s%s' without %s", dashes, name, own[modes]);
+        return cmd_fail(err, EL_E_USAGE, "option '%s%s' says nothing to %s", dashes, name, own[mode]);
+    }
+    if ((mode & (ALONE | BESIDE)) && a->models.n == 0)
+        return cmd_fail(err, EL_E_USAGE, "no model given: option '--model' is missing");
+    if (a->cache && a->models.n > 1)
+        return cmd_fail(err, EL_E_USAGE, "option '--cache': a cache is of one model, %zu are given", a->models.n);
+    return EL_OK;
+}
+
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
     struct bench b = {.a = args};
+    const enum mode mode = b.a->compare ? BESIDE : b.a->machine ? MACHINE : b.a->kernels ? KERNELS : ALONE;
     (void)words;
-    enum el_status status = model_io_cpu(b.a->cpu, err);
-    if (status == EL_OK && b.a->compare_args.n && !b.a->compare)
-        status = cmd_fail(err, EL_E_USAGE, "option '--compare-args' without --compare");
-    if (status == EL_OK && b.a->cache && b.a->models.n > 1)
-        status = cmd_fail(err, EL_E_USAGE, "option '--cache': a cache is of one model, %zu are given", b.a->models.n);
+    b.repetitions = b.a->repetitions ? b.a->repetitions : REPETITIONS;
+    enum el_status status = check_modes(b.a, mode, err);
+    if (status == EL_OK)
+        status = model_io_cpu(b.a->cpu, err);
     if (status == EL_OK)
         status = read_lists(&b, err);
-    if (status == EL_OK && b.a->only.n && !b.a->kernels)
-        status = cmd_fail(err, EL_E_USAGE, "option '--only' without --kernels");
-    if (status == EL_OK && (b.a->machine || b.a->kernels) && (b.a->models.n || b.a->compare || (b.a->machine && b.a->kernels)))
-        status = cmd_fail(err, EL_E_USAGE, "option '--%s' stands by itself: without a model and --compare",
-                          b.a->machine ? "machine" : "kernels");
-    if (status == EL_OK && b.a->machine)
+    if (status == EL_OK && mode == MACHINE)
         status = bench_machine(stdout, format_of(b.a), b.threads.v, b.threads.n, err);
-    else if (status == EL_OK && b.a->kernels)
+    else if (status == EL_OK && mode == KERNELS)
         status = bench_kernels(stdout, format_of(b.a), b.threads.v, b.threads.n, &b.a->only, err);
     else if (status == EL_OK)
-        status = b.a->compare ? run_beside(&b, err) : run_alone(&b, err);
+        status = mode == BESIDE ? run_beside(&b, err) : run_alone(&b, err);
     bench_meter_close(&b.meter);
     bench_list_free(&b.depths);
     bench_list_free(&b.batches);

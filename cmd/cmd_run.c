@@ -138,7 +138,7 @@ static enum el_status open_model(struct model_io *io, const struct run_args *a, 
     CMD_TRY(model_io_source(io, a->model, a->tokenizer, &a->overrides, err));
     CMD_TRY(model_io_tokenizer(io, err));
     CMD_TRY(run_grammar_open(&a->grammar, io->tok, grammar, err));
-    return model_io_model(io, a->cache, err);
+    return model_io_model(io, a->cache, opts_threads(a->n_threads), err);
 }
 
 static enum el_status run(const void *args, struct words words, struct el_err *err)

@@ -69,7 +69,7 @@ static enum el_status open_models(struct kld *k, struct el_err *err)
     for (int m = BASE; m <= Q; m++) {
         CMD_TRY(model_io_source(&k->io[m], paths[m], k->a->tokenizer, NULL, err));
         CMD_TRY(model_io_tokenizer(&k->io[m], err));
-        CMD_TRY(model_io_model(&k->io[m], NULL, err));
+        CMD_TRY(model_io_model(&k->io[m], NULL, opts_threads(k->a->n_threads), err));
     }
     k->n_vocab = k->io[BASE].info.n_vocab;
     if (k->io[Q].info.n_vocab != k->n_vocab)

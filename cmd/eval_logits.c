@@ -92,7 +92,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         return cmd_fail(err, EL_E_USAGE, "option '--output': the logits are not written to standard output, name a file");
     CMD_TRY_OUT(model_io_cpu(a->cpu, err));
     CMD_TRY_OUT(model_io_source(&io, a->model, NULL, &a->overrides, err));
-    CMD_TRY_OUT(model_io_model(&io, a->cache, err));
+    CMD_TRY_OUT(model_io_model(&io, a->cache, opts_threads(a->n_threads), err));
     CMD_TRY_OUT(text_in_read(NULL, a->tokens, "tokens", &text, &nbytes, err));
     CMD_TRY_OUT(text_in_ids(text, nbytes, io.info.n_vocab, &ids, &n, err));
     if (n == 0) {

@@ -192,7 +192,7 @@ static enum el_status evaluate(struct ppl *p, struct el_err *err)
 {
     const struct ppl_args *const a = p->a;
     uint32_t n_seqs = 1;
-    CMD_TRY(model_io_model(&p->io, a->cache, err));
+    CMD_TRY(model_io_model(&p->io, a->cache, opts_threads(a->n_threads), err));
     CMD_TRY(eval_open_session(&p->io, eval_windows_longest(&p->windows), a->n_batch, opts_threads(a->n_threads), a->kv_k, a->kv_v,
                               &n_seqs, err));
     CMD_TRY(el_sha256_path(p->io.path, p->model_sha256, err));

@@ -75,14 +75,15 @@ enum el_status model_io_tokenizer(struct model_io *io, struct el_err *err)
 /* ---- the cache of re-laid weights ---- */
 
 /* Takes the model's weights from the cache. io->model stays NULL where it does not fit; *why then says what is wrong with it. */
-static enum el_status model_from_cache(struct model_io *io, const char *cache, struct el_err *why, struct el_err *err)
+static enum el_status model_from_cache(struct model_io *io, const char *cache, unsigned n_threads, struct el_err *why,
+                                       struct el_err *err)
 {
     static const struct el_source_opts gguf = {.format = "gguf"};
     if (el_source_open(cache, &gguf, &io->laid, why) != EL_OK) {
         *err = *why;
         return why->code == EL_E_INTERRUPTED || why->code == EL_E_MEMORY ? why->code : EL_OK;
     }
-    const struct el_model_opts opts = {.laid = io->laid};
+    const struct el_model_opts opts = {.laid = io->laid, .n_threads = n_threads};
     const enum el_status status = el_model_open(io->source, &opts, &io->model, err);
     if (status == EL_OK)
         return EL_OK;
@@ -105,8 +106,14 @@ static enum el_status write_cache(const struct model_io *io, const char *cache, 
     return status;
 }
 
+static enum el_status model_from_source(struct model_io *io, unsigned n_threads, struct el_err *err)
+{
+    const struct el_model_opts opts = {.n_threads = n_threads};
+    return explain_weights(io, el_model_open(io->source, &opts, &io->model, err), err);
+}
+
 /* What the cache has, or the model as ever and the cache made of it: a model that cannot be cached runs all the same. */
-static enum el_status open_cached(struct model_io *io, const char *cache, struct el_err *err)
+static enum el_status open_cached(struct model_io *io, const char *cache, unsigned n_threads, struct el_err *err)
 {
     struct stat st;
     struct el_err why = {.text = ""};
@@ -114,11 +121,11 @@ static enum el_status open_cached(struct model_io *io, const char *cache, struct
     if (stat(cache, &st) == 0 && !(S_ISREG(st.st_mode) && st.st_size == 0)) {
         if (!el_is_laid_file(cache))
             return cmd_fail(err, EL_E_USAGE, "option '--cache': '%s' is something else than a cache, and is not replaced", cache);
-        CMD_TRY(model_from_cache(io, cache, &why, err));
+        CMD_TRY(model_from_cache(io, cache, n_threads, &why, err));
     }
     if (io->model)
         return EL_OK;
-    CMD_TRY(explain_weights(io, el_model_open(io->source, NULL, &io->model, err), err));
+    CMD_TRY(model_from_source(io, n_threads, err));
     if (why.text[0] && !progress_is_quiet())
         (void)fprintf(stderr, "edgellm: the cache is made anew: %s\n", why.text);
     const enum el_status status = write_cache(io, cache, &why);
@@ -133,12 +140,9 @@ static enum el_status open_cached(struct model_io *io, const char *cache, struct
     return EL_OK;
 }
 
-enum el_status model_io_model(struct model_io *io, const char *cache, struct el_err *err)
+enum el_status model_io_model(struct model_io *io, const char *cache, unsigned n_threads, struct el_err *err)
 {
-    if (cache)
-        CMD_TRY(open_cached(io, cache, err));
-    else
-        CMD_TRY(explain_weights(io, el_model_open(io->source, NULL, &io->model, err), err));
+    CMD_TRY(cache ? open_cached(io, cache, n_threads, err) : model_from_source(io, n_threads, err));
     io->info = el_model_info(io->model);
     return EL_OK;
 }

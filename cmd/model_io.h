@@ -32,9 +32,10 @@ enum el_status model_io_cpu(const char *level, struct el_err *err);
 enum el_status model_io_tokenizer(struct model_io *io, struct el_err *err);
 /*
  * cache: NULL, or the file of --cache: the re-laid weights come from it; where it is missing, of another model or damaged it is
- * written, and standard error says so. A cache that cannot be written is a warning. EL_E_USAGE: it is somebody's other file.
+ * written, and standard error says so. A cache that cannot be written is a warning. n_threads (0: all cores) read the weights.
+ * EL_E_USAGE: it is somebody's other file.
  */
-enum el_status model_io_model(struct model_io *io, const char *cache, struct el_err *err);
+enum el_status model_io_model(struct model_io *io, const char *cache, unsigned n_threads, struct el_err *err);
 /* Warns when n_ctx is more than the model was trained for. */
 enum el_status model_io_session(struct model_io *io, const struct el_session_opts *opts, struct el_err *err);
 void model_io_close(struct model_io *io);

@@ -52,7 +52,7 @@ bool opts_alternative(const char *alternatives, size_t i, char *out, size_t cap)
 
 const char *opts_kv_type(unsigned choice)
 {
-    static const char *const names[] = {"f16", "f32", "q8_0"};
+    static const char *const names[] = {"f16", "f32", "q8_0"}; /* OPT_KV_CHOICES */
     return names[choice];
 }
 
@@ -406,6 +406,36 @@ enum el_status opts_set(const struct opt *opts, void *args, const char *name, co
         return EL_OK;
     }
     return store(o, value, field) ? EL_OK : bad_value(o, spelled, value, err);
+}
+
+/* Bytes of the field that an option writes to; 0: a list. */
+static size_t field_nbytes(const struct opt *o)
+{
+    switch (o->type) {
+    case OPT_FLAG:
+    case OPT_UNFLAG: return sizeof(bool);
+    case OPT_STR: return sizeof(const char *);
+    case OPT_LIST: return 0;
+    case OPT_UINT:
+    case OPT_NBYTES: return sizeof(uint64_t);
+    case OPT_INT: return sizeof(int64_t);
+    case OPT_FLOAT: return sizeof(double);
+    case OPT_CHOICE: return sizeof(unsigned);
+    }
+    return 0;
+}
+
+bool opts_differ(const struct command *cmd, const void *args, const char *name)
+{
+    static const uint64_t zero = 0;
+    const struct opt *o = cmd->opts;
+    while (!is_end(o) && !spells(o->name ? o->name : o->letters, name, strlen(name)))
+        o++;
+    assert(!is_end(o));
+    const void *const field = (const char *)args + o->offset;
+    if (o->type == OPT_LIST)
+        return ((const struct opt_list *)field)->n > 0;
+    return memcmp(field, cmd->defaults ? (const void *)((const char *)cmd->defaults + o->offset) : &zero, field_nbytes(o)) != 0;
 }
 
 void opts_release(const struct command *cmd, void *args)

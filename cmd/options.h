@@ -74,11 +74,12 @@ struct opt_other {
 #define OPT_OVERRIDE(T)                                                                                                          \
     {OPT_LIST, NULL, "override-kv", "KEY=TYPE:VALUE",                                                                            \
      "set a metadata value; TYPE is int, float, bool or str; may be repeated", offsetof(T, overrides), 0, 0, NULL}
+#define OPT_KV_CHOICES "f16|f32|q8_0"
 #define OPT_KV_TYPES(T)                                                                                                          \
     {OPT_CHOICE, "ctk", "kv-type-k|cache-type-k", "TYPE", "type of the cached keys (f16)", offsetof(T, kv_k), 0, 0,              \
-     "f16|f32|q8_0"},                                                                                                            \
+     OPT_KV_CHOICES},                                                                                                          \
     {OPT_CHOICE, "ctv", "kv-type-v|cache-type-v", "TYPE", "type of the cached values (f16)", offsetof(T, kv_v), 0, 0,            \
-     "f16|f32|q8_0"}
+     OPT_KV_CHOICES}
 /* clang-format on */
 
 /* Options that every command has, parsed into this. */
@@ -100,6 +101,11 @@ enum el_status opts_parse(const struct command *cmd, int argc, char **argv, void
  */
 enum el_status opts_set(const struct opt *opts, void *args, const char *name, const char *spelled, const char *value,
                         struct el_err *err);
+/*
+ * Has the option of this name (the first of its long names, or of its letters where it has none) another value than the defaults
+ * (NULL: all zero)? For commands whose modes take different options. The option must be in the table.
+ */
+bool opts_differ(const struct command *cmd, const void *args, const char *name);
 /* Frees the lists in a command's settings. */
 void opts_release(const struct command *cmd, void *args);
 /* The help text. */

@@ -92,6 +92,9 @@ EL_API const char *el_version(void);
  * OpenBLAS on this machine would do. Borrowed, static.
  */
 EL_API const char *el_build_info_json(void);
+/* The commit that this library was built from, "unknown" where nobody said; and the CPU's name. Static; any thread. */
+EL_API const char *el_build_commit(void);
+EL_API const char *el_cpu_brand(void);
 
 /*
  * Caps the CPU level that kernels may use: "ref", "avx2", "avx512", "avx512vnni", on arm64 "ref", "neon", "dotprod", "i8mm", or
@@ -536,7 +539,7 @@ EL_API EL_MUST_CHECK enum el_status el_chat_render(const struct el_chat *chat, c
 struct el_model;
 
 struct el_model_opts {
-    bool no_mmap;  /* read weights into anonymous memory */
+    bool no_mmap; /* read weights into anonymous memory; those of .laid stay mapped */
     /*
      * NULL, or a comma-separated list of features to leave out, for ablation tests: rope_scaling, bias, norm_bias, norm_gain,
      * window, positions, output, experts, and those of single families. EL_E_USAGE for any other names them all.
@@ -547,7 +550,7 @@ struct el_model_opts {
      * are), or NULL: as the metadata edgellm.activations says, which a GPTQ or AWQ folder sets to f32, else int8.
      */
     const char *activations;
-    unsigned n_threads; /* that read the weights; 0: all cores */
+    unsigned n_threads; /* that read the weights, and hash them for el_model_write_laid; 0: all cores */
     /*
      * NULL, or a file that el_model_write_laid has made of this source: its matrices are used where they are mapped, none is read
      * from source. It must stay open as long as the model. A file of another model, state of the model's files or layout, or one

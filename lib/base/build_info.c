@@ -61,6 +61,16 @@ const char *el_version(void)
     return EL_TEXT(EL_VERSION_MAJOR) "." EL_TEXT(EL_VERSION_MINOR) "." EL_TEXT(EL_VERSION_PATCH);
 }
 
+const char *el_build_commit(void)
+{
+    return EL_COMMIT;
+}
+
+const char *el_cpu_brand(void)
+{
+    return el_cpu_model();
+}
+
 static void add_member(struct el_buf *b, const char *key, const char *value)
 {
     el_buf_add_json_str(b, key, strlen(key));

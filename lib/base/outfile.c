@@ -392,6 +392,7 @@ enum el_status el_outfile_reserve(struct el_outfile *f, uint64_t nbytes, struct 
  */
 static void begin_write_back(struct el_outfile *f, uint64_t nbytes)
 {
+    /* Of threads that come at once one begins for all; what it takes away from the count of another only comes later. */
     if (atomic_fetch_add(&f->fresh, nbytes) + nbytes < EL_WRITE_BACK || atomic_exchange(&f->fresh, 0) < EL_WRITE_BACK)
         return;
     (void)sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);

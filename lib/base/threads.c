@@ -21,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -35,10 +36,11 @@
 #endif
 
 /*
- * Some hundred and fifty microseconds: longer than what lies between two matrix products or two tokens, far shorter than a time
- * slice. Waking from sleep takes sixty. Yielding instead would put us behind all others on a busy machine.
+ * A hundred and fifty microseconds: longer than what lies between two matrix products or two tokens, far shorter than a time
+ * slice. Waking from sleep takes sixty. Yielding instead would put us behind all others on a busy machine. By the clock, for a
+ * pause of one CPU is ten times that of another.
  */
-enum { SPIN_TURNS = 8000, CACHE_LINE = 64 };
+enum { SPIN_NS = 150000, TURNS_PER_LOOK = 64, CACHE_LINE = 64 };
 
 #define STATE_OPEN       ((uint64_t)1 << 31)
 #define STATE_INSIDE     (STATE_OPEN - 1)
@@ -64,7 +66,7 @@ struct el_pool {
     struct range *ranges; /* [n] */
 
     unsigned n; /* threads, the caller included */
-    unsigned spin_turns;
+    bool spins; /* no more threads than CPUs */
     struct worker *workers; /* [n - 1] used */
 
     _Alignas(CACHE_LINE) atomic_uint_fast64_t state;
@@ -100,14 +102,28 @@ static void deal_chunks(struct el_pool *p)
     }
 }
 
+/* Has a thread waited long enough? turn counts its looks; *end is its own, 0 at first. */
+static bool spun_enough(const struct el_pool *p, unsigned turn, uint64_t *end)
+{
+    if (!p->spins)
+        return true;
+    if (turn % TURNS_PER_LOOK == 0) {
+        const uint64_t now = el_now_ns();
+        if (*end == 0)
+            *end = now + SPIN_NS;
+        return now >= *end;
+    }
+    CPU_RELAX();
+    return false;
+}
+
 /* Waits until there is a generation other than `seen`; false when the pool closes. */
 static bool wait_for_work(struct el_pool *p, uint64_t seen)
 {
-    for (unsigned i = 0; i < p->spin_turns; i++) {
+    uint64_t end = 0;
+    for (unsigned turn = 0; !spun_enough(p, turn, &end); turn++)
         if (atomic_load_explicit(&p->state, memory_order_relaxed) / STATE_GENERATION != seen)
             return true;
-        CPU_RELAX();
-    }
     pthread_mutex_lock(&p->lock);
     /*
      * Sequentially consistent on both sides: the caller writes the state, then reads n_sleeping; this writes n_sleeping, then
@@ -152,11 +168,10 @@ static void *work(void *arg)
 
 static void wait_until_empty(struct el_pool *p)
 {
-    for (unsigned i = 0; i < p->spin_turns; i++) {
+    uint64_t end = 0;
+    for (unsigned turn = 0; !spun_enough(p, turn, &end); turn++)
         if ((atomic_load_explicit(&p->state, memory_order_acquire) & STATE_INSIDE) == 0)
             return;
-        CPU_RELAX();
-    }
     pthread_mutex_lock(&p->lock);
     atomic_store(&p->caller_sleeps, true);
     while ((atomic_load(&p->state) & STATE_INSIDE) != 0)
@@ -241,7 +256,7 @@ enum el_status el_pool_open(unsigned n_threads, struct el_pool **pool, struct el
     atomic_init(&p->caller_sleeps, false);
     atomic_init(&p->stop, false);
     /* With more threads than CPUs, who spins keeps another from working. */
-    p->spin_turns = n <= n_cpus ? SPIN_TURNS : 0;
+    p->spins = n <= n_cpus;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->done, NULL);

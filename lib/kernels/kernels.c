@@ -117,6 +117,7 @@ void el_kernels_without_q8(struct el_kernels *k)
             k->matmul[i].fn = NULL;
             k->matmul[i].form = EL_ACT_F32;
         }
+        k->laid[i] = NULL;
     }
 }
 

@@ -6,21 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/threads.h"
 
 enum { PASS_NS = 3000000, N_PASSES = 5, MIB = 1 << 20 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- the bed ---- */
 
@@ -77,7 +70,7 @@ static enum el_status bed_open(struct el_bench_bed *bed, unsigned n_threads, uin
     float *const f32 = cut(&at, n * n_in * 4);
     int8_t *const q8 = cut(&at, n * n_in);
     float *const scale = cut(&at, n * n_in / 32 * 4);
-    int16_t *const sum = cut(&at, n * n_in / 16 * 4);
+    int16_t *const sum = cut(&at, n * n_in / 16 * sizeof *sum);
     for (unsigned t = 0; t < n_threads; t++) {
         bed->y[t] = cut(&at, y_nbytes);
         bed->scratch[t] = cut(&at, el_matmul_scratch_nbytes(n_in));
@@ -110,9 +103,9 @@ static void run_calls(void *arg, uint64_t begin, uint64_t end, unsigned thread)
 /* Nanoseconds of n calls. What one pass read from memory the next one does not find in the cache: the cursor goes on. */
 static double pass_ns(struct timing *t, struct el_pool *pool, uint64_t n)
 {
-    const uint64_t start = now_ns();
+    const uint64_t start = el_now_ns();
     el_pool_run(pool, n, 1, run_calls, t);
-    const uint64_t ns = now_ns() - start;
+    const uint64_t ns = el_now_ns() - start;
     t->cursor = (t->cursor + n) % t->bed->n_pieces;
     return ns ? (double)ns : 1.0;
 }

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -14,7 +14,7 @@
 #include "edgellm.h"
 #include "kernels/probes.h"
 
-enum { MIB = 1 << 20, PIECE_NBYTES = 4 * MIB, PASS_NS = 2500000, N_SUB_PASSES = 4, MAX_CACHES = 8 };
+enum { MIB = 1 << 20, PIECE_NBYTES = 4 * MIB, PASS_NS = 2500000, N_SUB_PASSES = 4, MAX_CACHES = 8, MOST_TURNS = 1 << 30 };
 
 struct el_meter {
     uint8_t *buf; /* NULL before the first reading */
@@ -23,13 +23,6 @@ struct el_meter {
     struct el_pool *pool;      /* of n_threads, from the last measurement */
     unsigned n_threads;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- how much to read ---- */
 
@@ -166,7 +159,7 @@ static void take_share(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     (void)end;
     (void)thread;
     if (atomic_fetch_add(&p->n_there, 1) + 1 == p->n_threads)
-        atomic_store(&p->start_ns, now_ns());
+        atomic_store(&p->start_ns, el_now_ns());
     while (atomic_load(&p->start_ns) == 0)
         (void)sched_yield();
     const uint64_t result = p->probe ? (uint64_t)(int64_t)p->probe->run(p->n_turns) : read_pieces(p);
@@ -216,14 +209,15 @@ static double pass_rate(const struct el_meter *m, struct pass *p)
     atomic_store(&p->start_ns, 0);
     el_pool_run(m->pool, p->n_threads, 1, take_share, p);
     const double work = p->probe ? (double)p->n_threads * (double)p->n_turns * (double)p->probe->n_ops : (double)m->nbytes;
-    return work * 1e9 / (double)(now_ns() - atomic_load(&p->start_ns));
+    const uint64_t ns = el_now_ns() - atomic_load(&p->start_ns);
+    return work * 1e9 / (double)(ns ? ns : 1); /* a coarse clock may stand still */
 }
 
 /* As many turns as a pass needs at the best rate seen: found by doubling, which warms the CPU up too. */
 static void choose_turns(const struct el_meter *m, struct pass *p)
 {
     double best = 0, seconds = 0;
-    for (p->n_turns = 1000; seconds < 1e-9 * PASS_NS / 2; p->n_turns *= 2) {
+    for (p->n_turns = 1000; seconds < 1e-9 * PASS_NS / 2 && p->n_turns < MOST_TURNS && !el_interrupted(); p->n_turns *= 2) {
         const double rate = pass_rate(m, p);
         best = rate > best ? rate : best;
         seconds = (double)p->n_threads * (double)p->n_turns * (double)p->probe->n_ops / best;

@@ -2,6 +2,7 @@
 #ifndef EL_MODEL_KV_H
 #define EL_MODEL_KV_H
 
+#include "base/cpu.h"
 #include "base/err.h"
 #include "kernels/attn.h"
 
@@ -24,6 +25,7 @@ enum el_kv_way {
 struct el_kv {
     struct el_kv_dims dims;
     uint32_t way; /* enum el_kv_way; 0 after el_kv_open */
+    enum el_cpu_level level; /* whose kernels fill it; the reference after el_kv_open */
     struct el_kv_half k, v;
     uint32_t *n_past; /* [n_seqs] positions held */
 };

@@ -19,7 +19,6 @@
 
 enum {
     FILE_ALIGNMENT = 4096,
-    VECTOR_NBYTES = 64, /* where kernels may read aligned */
     HEX_CHARS = 64,
     N_SAMPLES = 16,
     SAMPLE_NBYTES = 4096,
@@ -27,9 +26,17 @@ enum {
     POPULATE_NBYTES = 16 << 20,
 };
 
+/* The string of a key, "" when there is none. */
+static const char *string_of(const struct el_source *s, const char *key)
+{
+    const size_t at = el_meta_find(s->meta, key);
+    return at != SIZE_MAX && el_meta_type(s->meta, at) == EL_META_STR ? el_meta_str(s->meta, at, 0, NULL) : "";
+}
+
+/* Not by the layout's key: a model that has it too must be looked at as a model. */
 bool el_laid_file_is(const struct el_source *s)
 {
-    return el_meta_find(s->meta, EL_LAYOUT_KEY) != SIZE_MAX;
+    return strcmp(string_of(s, "general.architecture"), EL_LAID_ARCH) == 0;
 }
 
 /* ---- the fingerprint of a model ---- */
@@ -88,17 +95,13 @@ static enum el_status fingerprint(struct el_source *source, char hex[65], struct
 
 /* ---- using one ---- */
 
-/* The string of a key, "" when there is none. */
-static const char *string_of(const struct el_source *s, const char *key)
-{
-    const size_t at = el_meta_find(s->meta, key);
-    return at != SIZE_MAX && el_meta_type(s->meta, at) == EL_META_STR ? el_meta_str(s->meta, at, 0, NULL) : "";
-}
-
 static enum el_status check_origin(const struct el_source *laid, struct el_source *source, struct el_err *err)
 {
     char hex[65];
     const char *const layout = string_of(laid, EL_LAYOUT_KEY);
+    if (!el_laid_file_is(laid))
+        return el_fail_why(err, EL_E_FORMAT, EL_REASON_LAID, "'%s': metadata 'general.architecture': must be " EL_LAID_ARCH,
+                           laid->path);
     if (strcmp(layout, EL_LAYOUT_ID) != 0)
         return el_fail_why(err, EL_E_UNSUPPORTED, EL_REASON_LAID, "'%s': metadata '%s': '%.64s', must be %s", laid->path,
                            EL_LAYOUT_KEY, layout, EL_LAYOUT_ID);
@@ -122,7 +125,7 @@ static const uint8_t *find_strips(struct el_source *laid, const struct el_strmap
     if (!el_enc_equal(&t->enc, &w->m.enc) || t->n_rows != el_relay_n_strips(w) * EL_STRIP_ROWS || t->n_in != w->n_in)
         return NULL;
     const uint8_t *const data = laid->ops->map(laid, t, 0);
-    return (uintptr_t)data % VECTOR_NBYTES == 0 ? data : NULL;
+    return data;
 }
 
 struct populate_job {
@@ -247,10 +250,10 @@ static void hash_task(void *arg, uint64_t begin, uint64_t end, unsigned thread)
     }
 }
 
-static enum el_status hash_all(struct making *mk, struct el_err *err)
+static enum el_status hash_all(struct making *mk, unsigned n_threads, struct el_err *err)
 {
     struct el_pool *pool;
-    EL_TRY(el_pool_open(0, &pool, err));
+    EL_TRY(el_pool_open(n_threads, &pool, err));
     el_pool_run(pool, mk->n, 1, hash_task, mk);
     el_pool_close(pool);
     if (el_interrupted())
@@ -265,6 +268,7 @@ static enum el_status describe(const struct making *mk, struct el_source *source
 {
     char hex[65];
     EL_TRY(fingerprint(source, hex, err));
+    /* The first of all pairs, by which el_is_laid_file knows such a file. */
     EL_TRY(el_meta_set_str(meta, "general.architecture", EL_LAID_ARCH, strlen(EL_LAID_ARCH), err));
     EL_TRY(el_meta_set_u32(meta, "general.alignment", FILE_ALIGNMENT, err));
     EL_TRY(el_meta_set_str(meta, EL_LAYOUT_KEY, EL_LAYOUT_ID, strlen(EL_LAYOUT_ID), err));
@@ -300,7 +304,7 @@ enum el_status el_model_write_laid(const struct el_model *model, struct el_sink 
     enum el_status status = meta ? list(&mk, model, err) : el_fail(err, EL_E_MEMORY, "out of memory for metadata");
     sink->source = model->source; /* it must not be replaced */
     if (status == EL_OK)
-        status = hash_all(&mk, err);
+        status = hash_all(&mk, model->n_threads, err);
     if (status == EL_OK)
         status = describe(&mk, model->source, meta, err);
     if (status == EL_OK)

@@ -205,6 +205,7 @@ static void product(const struct el_run *run, const struct el_weight *w, uint32_
         el_matmul(run->kernels, &m, expert * w->n_out + row0, n_rows, x, y, y_stride, scratch);
         return;
     }
+    assert(x->q8);
     struct el_laid laid = w->laid;
     laid.data += expert * ((w->n_out + EL_STRIP_ROWS - 1) / EL_STRIP_ROWS) * laid.strip_nbytes;
     run->kernels->laid[laid.index](&laid, row0, n_rows, x, y, y_stride, scratch);

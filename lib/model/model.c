@@ -75,7 +75,8 @@ static enum el_status bind_weights(struct el_model *m, const struct el_model_opt
 {
     struct el_pool *pool;
     m->kernels = el_kernels();
-    EL_TRY(el_pool_open(opts->n_threads, &pool, err));
+    m->n_threads = opts->n_threads;
+    EL_TRY(el_pool_open(m->n_threads, &pool, err));
     /* Weights that see float activations are decoded from where they lie. */
     const struct el_bind_opts bind = {opts->no_mmap, m->off, m->f32_activations ? NULL : m->kernels, pool, opts->laid};
     const enum el_status status = el_weights_bind(&m->weights, m->arch, &m->hp, m->source, &bind, err);

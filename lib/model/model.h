@@ -12,6 +12,7 @@ struct el_model {
     struct el_source *source;
     const struct el_kernels *kernels; /* of the CPU level at opening: weights are laid out for it */
     struct el_weights weights;
+    unsigned n_threads;   /* that read the weights; 0: all cores */
     bool f32_activations; /* no activation is rounded to int8 */
     unsigned off; /* enum el_features */
     uint64_t n_params, nbytes;

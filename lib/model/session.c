@@ -218,6 +218,7 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     const bool is_long = dims.n_ctx > m->hp.rope_ctx_original && el_weight_at(&m->weights, EL_R_ROPE_LONG, 0);
     const struct el_weight *factors = el_weight_at(&m->weights, EL_R_ROPE_FREQS, 0);
     factors = factors ? factors : el_weight_at(&m->weights, is_long ? EL_R_ROPE_LONG : EL_R_ROPE_SHORT, 0);
+    s->kv.level = m->kernels->level;
     s->kv.way = (is_long ? EL_KV_LONG_ROPE : 0u) | (m->f32_activations ? EL_KV_F32_ACTS : 0u);
     if (factors && factors->n_out != m->hp.n_rot / 2)
         factors = NULL; /* another part of each head is rotated than the model says ("partial_rotary" is off) */

@@ -54,7 +54,7 @@ static enum el_status put_header(struct writer *w, const struct el_kv *kv, const
                                  struct el_err *err)
 {
     uint8_t h[HEADER_NBYTES] = {0};
-    const char *const level = el_cpu_level();
+    const char *const level = el_cpu_name(kv->level);
     memcpy(h, magic, sizeof magic);
     uint8_t *p = put_u32(h + sizeof magic, EL_SESSION_FILE_VERSION);
     p = put_u32(p, kv->dims.n_layers);
@@ -206,9 +206,9 @@ static enum el_status read_header(struct el_cursor *c, const struct el_kv *kv, c
     EL_TRY(check_type(what, "keys", n[3], kv->k.type, err));
     EL_TRY(check_type(what, "values", n[4], kv->v.type, err));
     EL_TRY(check_way(what, n[5], kv->way, err));
-    if (strncmp((const char *)level, el_cpu_level(), LEVEL_CHARS) != 0)
+    if (strncmp((const char *)level, el_cpu_name(kv->level), LEVEL_CHARS) != 0)
         return el_fail(err, EL_E_UNSUPPORTED, "%s: made at the CPU level %.16s, this run is at %s", what, (const char *)level,
-                       el_cpu_level());
+                       el_cpu_name(kv->level));
     return check_size(kv, nbytes, *n_ids, what, err);
 }
 

@@ -361,16 +361,19 @@ static enum el_status load_slot(struct binding *b, const struct el_tensor_rule *
     w->n_in = n_dims == 1 ? 1 : dims[n_dims - 1];
     w->n_out = n_dims == 1 ? dims[0] : dims[n_dims - 2];
     w->n_experts = n_dims == 3 ? (uint32_t)dims[0] : 1;
+    bool relaid = false;
     if (n_dims == 1 || rule->flags & EL_TF_VECTORS)
         EL_TRY(load_vector(b, t, rule->flags & EL_TF_PLUS_ONE && b->opts->off & EL_OFF_NORM_OFFSET ? 1.0f : 0.0f, &w->vec, err));
     else if (is_relaid(b, rule, t))
-        b->relay[b->n_relay++] = (struct el_relay_item){w, t};
+        relaid = true;
     else
         EL_TRY(load_matrix(b, t, &w->m, err));
-    if (b->n_relay && b->relay[b->n_relay - 1].w == w)
+    if (relaid) {
         w->m = (struct el_matrix){.enc = t->enc, .n_rows = t->n_rows, .n_in = t->n_in};
-    else if (n_dims > 1)
+        b->relay[b->n_relay++] = (struct el_relay_item){w, t};
+    } else if (n_dims > 1) {
         EL_TRY(load_perm(b, t, (uint32_t)(slot / EL_R_COUNT), w, err));
+    }
     w->role = rule->role;
     return EL_OK;
 }

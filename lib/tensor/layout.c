@@ -32,6 +32,7 @@ const struct el_layout *el_layout_of(const struct el_encoding *e)
 
 uint64_t el_strip_nbytes(const struct el_encoding *e, uint64_t n_in)
 {
+    assert(n_in <= UINT32_MAX);
     return n_in / e->block_n * e->block_nbytes * EL_STRIP_ROWS;
 }
 

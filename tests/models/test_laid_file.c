@@ -159,6 +159,7 @@ TEST(laid_file, strangers_are_refused_with_a_reason)
     } changes[] = {
         {"strip16.1", "strip16.2", EL_E_UNSUPPORTED, "metadata 'edgellm.layout': 'strip16.2', must be strip16.1"},
         {"edgellm.layout.source", "edgellm.layout.sourcf", EL_E_CHECKSUM, "another model, or the model has changed"},
+        {"edgellm-strips", "edgellm-stripz", EL_E_FORMAT, "metadata 'general.architecture': must be edgellm-strips"},
         {"attn_q.weight.strips", "attn_q.weight.stripz", EL_E_FORMAT, "has no fitting 'blk."},
     };
     char path[64];
@@ -180,6 +181,9 @@ TEST(laid_file, strangers_are_refused_with_a_reason)
         CHECK(err.reason == EL_REASON_LAID && strstr(err.text, changes[i].says) != NULL);
         el_source_close(laid);
     }
+    /* A model that has the layout's key as well is a model. */
+    REQUIRE_OK(el_source_override(other, "edgellm.layout=str:strip16.1", &err), err);
+    CHECK(!el_laid_file_is(other));
     /* What is wrong with the model itself has no such reason: without the file it would fail too. */
     write_all(path, good, n);
     mem_source_remove(source, "output_norm.weight");
