@@ -58,6 +58,7 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
         el_matmul_group_init_vnni(k);
         el_attn_init_vnni(k);
         el_laid_init_avx512vnni(k);
+        el_laid_low_init_avx512vnni(k);
     }
 #elif EL_ARM64
     if (level >= EL_CPU_NEON)
@@ -65,11 +66,13 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
     if (level >= EL_CPU_DOTPROD) {
         el_matmul_group_init_dotprod(k);
         el_laid_init_dotprod(k);
+        el_laid_low_init_dotprod(k);
         el_attn_init_dotprod(k);
     }
     if (level >= EL_CPU_I8MM) {
         el_matmul_group_init_i8mm(k);
         el_laid_init_i8mm(k);
+        el_laid_low_init_i8mm(k);
     }
 #endif
     k->level = level;

@@ -14,12 +14,14 @@
  * The sums are exact: at most 32 x 255 x 127. fma rounds once (C11 7.12.13.1), as the instructions of every level do.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/f16.h"
 #include "kernels/blocks.h"
 #include "kernels/kernels.h"
 #include "kernels/kernels_ref.h"
+#include "tensor/iq_grids.h"
 
 enum { MAX_COLUMNS = 256, GROUP = 32, MAX_GROUPS = MAX_COLUMNS / GROUP };
 
@@ -172,6 +174,150 @@ static void exact_mxfp4(const uint8_t *block, struct exact *e)
         e->q[i] = el_block_mxfp4_levels[e->q[i]];
 }
 
+/* The scale of the first group is that of all. */
+static void same_scale(struct exact *e, uint32_t n_groups)
+{
+    for (uint32_t j = 1; j < n_groups; j++)
+        e->ws[j][0] = e->ws[0][0];
+}
+
+static void exact_tq1_0(const uint8_t *block, struct exact *e)
+{
+    static const uint8_t powers[5] = {1, 3, 9, 27, 81};
+    e->ws[0][0] = el_block_f16(block + EL_TQ1_0_D);
+    for (uint32_t i = 0; i < 256; i++) {
+        /* Digit k of byte at + j: 32 bytes of five digits, 16 of five, 4 of four. */
+        const uint32_t n = i < 160 ? 32 : i < 240 ? 16 : 4, first = i < 160 ? 0 : i < 240 ? 160 : 240;
+        const uint32_t at = (i < 160 ? 0 : i < 240 ? 32 : 48) + (i - first) % n, k = (i - first) / n;
+        e->q[i] = ((uint8_t)(block[at] * powers[k]) * 3 >> 8) - 1;
+    }
+    same_scale(e, 8);
+}
+
+static void exact_tq2_0(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block + EL_TQ2_0_D);
+    for (uint32_t i = 0; i < 256; i++)
+        e->q[i] = (block[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3) - 1;
+    same_scale(e, 8);
+}
+
+static void exact_q1_0(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block);
+    for (uint32_t i = 0; i < 128; i++)
+        e->q[i] = block[2 + i / 8] >> (i % 8) & 1 ? 1 : -1;
+    same_scale(e, 4);
+}
+
+static void exact_q2_0(const uint8_t *block, struct exact *e)
+{
+    e->ws[0][0] = el_block_f16(block);
+    for (uint32_t i = 0; i < 64; i++)
+        e->q[i] = (block[2 + i / 4] >> (i % 4 * 2) & 3) - 1;
+    same_scale(e, 2);
+}
+
+/* The elements of an IQ2 or IQ3 entry, with their signs. */
+static void grid(uint32_t entry, uint32_t n, const int8_t *levels, uint32_t signs, int32_t *q)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t v = levels[el_iq_digit(entry, i)];
+        q[i] = signs >> i & 1 ? -v : v;
+    }
+}
+
+static const int8_t iq2_levels[3] = {8, 25, 43};
+
+static void exact_iq2_xxs(const uint8_t *block, struct exact *e)
+{
+    const float d = el_block_f16(block) * 0.125f;
+    for (uint32_t g = 0; g < 8; g++) {
+        const uint8_t *const p = block + 2 + 8 * g;
+        const uint32_t rest = el_block_u32(p + 4);
+        e->ws[g][0] = d * (float)(2 * (rest >> 28) + 1);
+        for (uint32_t k = 0; k < 4; k++)
+            grid(el_iq2xxs_grid[p[k]], 8, iq2_levels, el_iq_signs(rest >> (7 * k) & 127), e->q + 32 * g + 8 * k);
+    }
+}
+
+static void exact_iq2_xs(const uint8_t *block, struct exact *e)
+{
+    const float d = el_block_f16(block) * 0.125f;
+    for (uint32_t k = 0; k < 32; k++) {
+        const uint32_t q = el_block_u16(block + 2 + 2 * k), scale = block[EL_IQ2_XS_SCALES + k / 4] >> (k / 2 % 2 * 4) & 15;
+        e->ws[k / 4][k / 2 % 2] = d * (float)(2 * scale + 1);
+        grid(el_iq2xs_grid[q & 511], 8, iq2_levels, el_iq_signs(q >> 9), e->q + 8 * k);
+    }
+}
+
+static void exact_iq2_s(const uint8_t *block, struct exact *e)
+{
+    const float d = el_block_f16(block) * 0.125f;
+    for (uint32_t k = 0; k < 32; k++) {
+        const uint32_t scale = block[EL_IQ2_S_SCALES + k / 4] >> (k / 2 % 2 * 4) & 15;
+        const uint32_t high = block[EL_IQ2_S_HIGH + k / 4] >> (k % 4 * 2) & 3;
+        e->ws[k / 4][k / 2 % 2] = d * (float)(2 * scale + 1);
+        grid(el_iq2s_grid[block[2 + k] | high << 8], 8, iq2_levels, block[EL_IQ2_S_SIGNS + k], e->q + 8 * k);
+    }
+}
+
+static void exact_iq3_xxs(const uint8_t *block, struct exact *e)
+{
+    static const int8_t levels[8] = {4, 12, 20, 28, 36, 44, 52, 62};
+    const float d = el_block_f16(block) * 0.25f;
+    for (uint32_t k = 0; k < 64; k++) {
+        const uint32_t rest = el_block_u32(block + EL_IQ3_XXS_SCALES + k / 8 * 4);
+        e->ws[k / 8][0] = d * (float)(2 * (rest >> 28) + 1);
+        grid(el_iq3xxs_grid[block[2 + k]], 4, levels, el_iq_signs(rest >> (k / 2 % 4 * 7) & 127) >> (k % 2 * 4), e->q + 4 * k);
+    }
+}
+
+static void exact_iq3_s(const uint8_t *block, struct exact *e)
+{
+    static const int8_t levels[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+    const float d = el_block_f16(block);
+    for (uint32_t k = 0; k < 64; k++) {
+        const uint32_t scale = block[EL_IQ3_S_SCALES + k / 16] >> (k / 8 % 2 * 4) & 15;
+        const uint32_t high = block[EL_IQ3_S_HIGH + k / 8] >> (k % 8) & 1;
+        e->ws[k / 8][0] = d * (float)(2 * scale + 1);
+        grid(el_iq3s_grid[block[2 + k] | high << 8], 4, levels, (uint32_t)block[EL_IQ3_S_SIGNS + k / 2] >> (k % 2 * 4),
+             e->q + 4 * k);
+    }
+}
+
+/* Eight times (element + delta), which is an eighth: w = d / 8 (2 scale + 1) q. */
+static void grid_delta(uint32_t entry, bool negative, int32_t *q)
+{
+    for (uint32_t i = 0; i < 8; i++)
+        q[i] = 8 * ((int32_t)el_iq_digit(entry, i) - 1) + (negative ? -1 : 1);
+}
+
+static void exact_iq1_s(const uint8_t *block, struct exact *e)
+{
+    const float d = el_block_f16(block) * 0.125f;
+    for (uint32_t k = 0; k < 32; k++) {
+        const uint32_t rest = el_block_u16(block + EL_IQ1_S_GROUPS + k / 4 * 2), high = rest >> (k % 4 * 3) & 7;
+        e->ws[k / 4][0] = d * (float)(2 * (rest >> 12 & 7) + 1);
+        grid_delta(el_iq1_grid[block[2 + k] | high << 8], rest >> 15, e->q + 8 * k);
+    }
+}
+
+static void exact_iq1_m(const uint8_t *block, struct exact *e)
+{
+    const uint8_t *const scales = block + EL_IQ1_M_SCALES;
+    uint32_t half = 0;
+    for (uint32_t i = 0; i < 4; i++)
+        half |= (uint32_t)(scales[2 * i + 1] >> 4) << (4 * i);
+    const float d = el_f16_to_f32((uint16_t)half) * 0.125f;
+    for (uint32_t k = 0; k < 32; k++) {
+        const uint32_t more = (uint32_t)block[EL_IQ1_M_HIGH + k / 2] >> (k % 2 * 4);
+        const uint32_t scale = (uint32_t)el_block_u16(scales + k / 8 * 2) >> (k / 2 % 4 * 3) & 7;
+        e->ws[k / 4][k / 2 % 2] = d * (float)(2 * scale + 1);
+        grid_delta(el_iq1_grid[block[k] | (more & 7) << 8], more & 8, e->q + 8 * k);
+    }
+}
+
 static float dot(const int32_t *q, const int8_t *x, uint32_t n)
 {
     int32_t sum = 0;
@@ -233,7 +379,18 @@ static void product(const struct el_matrix *w, uint64_t row, const struct el_act
     X(q6_k, EXACT_HALVES)                                                                                                        \
     X(iq4_nl, 0)                                                                                                                 \
     X(iq4_xs, 0)                                                                                                                 \
-    X(mxfp4, 0)
+    X(mxfp4, 0)                                                                                                                  \
+    X(tq1_0, 0)                                                                                                                  \
+    X(tq2_0, 0)                                                                                                                  \
+    X(q1_0, 0)                                                                                                                   \
+    X(q2_0, 0)                                                                                                                   \
+    X(iq1_s, 0)                                                                                                                  \
+    X(iq1_m, EXACT_HALVES)                                                                                                       \
+    X(iq2_xxs, 0)                                                                                                                \
+    X(iq2_xs, EXACT_HALVES)                                                                                                      \
+    X(iq2_s, EXACT_HALVES)                                                                                                       \
+    X(iq3_xxs, 0)                                                                                                                \
+    X(iq3_s, 0)
 
 PRODUCTS(PRODUCT)
 

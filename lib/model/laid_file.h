@@ -22,8 +22,11 @@
 
 #define EL_LAID_ARCH  "edgellm-strips"
 #define EL_LAYOUT_KEY "edgellm.layout"
-/* Strips of 16 rows, version 1. Another order of fields (tensor/layout.c) has another: tests/unit/test_layout.c watches. */
-#define EL_LAYOUT_ID "strip16.1"
+/*
+ * Strips of 16 rows, version 2: version 1 had fewer encodings. Another order of fields (tensor/layout.c), or a layout for an
+ * encoding that had none, has another: tests/unit/test_layout.c watches.
+ */
+#define EL_LAYOUT_ID "strip16.2"
 
 /* Does a source say that it is such a file? */
 bool el_laid_file_is(const struct el_source *s);

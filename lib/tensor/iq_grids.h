@@ -1,20 +1,21 @@
 /*
- * The codebooks of the IQ encodings: constants of the file format, one packed number per entry. Only enc_iq*.c include this.
+ * The codebooks of the IQ encodings: constants of the file format, one packed number per entry.
  *
- * An entry is a sequence of digits, element 0 in the lowest bits: 8 digits of 2 bits (IQ1, IQ2) or 4 digits of 3 bits (IQ3). What
- * a digit stands for is said at each decoder.
+ * An entry is 8 digits 0 to 2 (IQ1, IQ2) or 4 digits 0 to 7 (IQ3), a nibble each: digit i is the low nibble of byte i, digit 4 +
+ * i the high nibble, so that kernels have four digits as four bytes with one mask. What a digit stands for is said at each
+ * decoder.
  */
 #ifndef EL_TENSOR_IQ_GRIDS_H
 #define EL_TENSOR_IQ_GRIDS_H
 
 #include <stdint.h>
 
-extern const uint16_t el_iq2xxs_grid[256];
-extern const uint16_t el_iq2xs_grid[512];
-extern const uint16_t el_iq2s_grid[1024];
-extern const uint16_t el_iq3xxs_grid[256];
-extern const uint16_t el_iq3s_grid[512];
-extern const uint16_t el_iq1_grid[2048];
+extern const uint32_t el_iq2xxs_grid[256];
+extern const uint32_t el_iq2xs_grid[512];
+extern const uint32_t el_iq2s_grid[1024];
+extern const uint32_t el_iq3xxs_grid[256];
+extern const uint32_t el_iq3s_grid[512];
+extern const uint32_t el_iq1_grid[2048];
 
 /* Why encode is NULL where it is. */
 #define EL_IQ_NO_ENCODE "choosing its codebook entries needs importance weights"
@@ -28,12 +29,17 @@ static inline uint32_t el_iq_signs(uint32_t seven)
     return seven | (odd & 1) << 7;
 }
 
+static inline uint32_t el_iq_digit(uint32_t entry, uint32_t i)
+{
+    return entry >> (i % 4 * 8 + i / 4 * 4) & 15;
+}
+
 /* out[0..8) = s times the elements of an IQ2 entry, negative where signs has a 1. Digits stand for 8, 25, 43. */
 static inline void el_iq2_decode8(uint32_t entry, uint32_t signs, float s, float *out)
 {
-    static const float levels[4] = {8.0f, 25.0f, 43.0f, 0.0f};
+    static const float levels[3] = {8.0f, 25.0f, 43.0f};
     for (uint32_t i = 0; i < 8; i++) {
-        const float v = s * levels[entry >> (2 * i) & 3];
+        const float v = s * levels[el_iq_digit(entry, i)];
         out[i] = signs >> i & 1 ? -v : v;
     }
 }
@@ -42,7 +48,7 @@ static inline void el_iq2_decode8(uint32_t entry, uint32_t signs, float s, float
 static inline void el_iq3_decode4(uint32_t entry, const float levels[8], uint32_t signs, float s, float *out)
 {
     for (uint32_t i = 0; i < 4; i++) {
-        const float v = s * levels[entry >> (3 * i) & 7];
+        const float v = s * levels[el_iq_digit(entry, i)];
         out[i] = signs >> i & 1 ? -v : v;
     }
 }
@@ -51,7 +57,7 @@ static inline void el_iq3_decode4(uint32_t entry, const float levels[8], uint32_
 static inline void el_iq1_decode8(uint32_t entry, float s, float delta, float *out)
 {
     for (uint32_t i = 0; i < 8; i++)
-        out[i] = s * ((float)((int)(entry >> (2 * i) & 3) - 1) + delta);
+        out[i] = s * ((float)((int)el_iq_digit(entry, i) - 1) + delta);
 }
 
 #endif

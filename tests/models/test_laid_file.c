@@ -157,7 +157,7 @@ TEST(laid_file, strangers_are_refused_with_a_reason)
         enum el_status code;
         const char *says;
     } changes[] = {
-        {"strip16.1", "strip16.2", EL_E_UNSUPPORTED, "metadata 'edgellm.layout': 'strip16.2', must be strip16.1"},
+        {"strip16.2", "strip16.1", EL_E_UNSUPPORTED, "metadata 'edgellm.layout': 'strip16.1', must be strip16.2"},
         {"edgellm.layout.source", "edgellm.layout.sourcf", EL_E_CHECKSUM, "another model, or the model has changed"},
         {"edgellm-strips", "edgellm-stripz", EL_E_FORMAT, "metadata 'general.architecture': must be edgellm-strips"},
         {"attn_q.weight.strips", "attn_q.weight.stripz", EL_E_FORMAT, "has no fitting 'blk."},

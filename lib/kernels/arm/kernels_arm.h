@@ -25,8 +25,11 @@ void el_matmul_group_init_neon(struct el_kernels *k);
 void el_matmul_group_init_dotprod(struct el_kernels *k);
 void el_matmul_group_init_i8mm(struct el_kernels *k);
 void el_laid_init_neon(struct el_kernels *k);
+void el_laid_low_init_neon(struct el_kernels *k);
 void el_laid_init_dotprod(struct el_kernels *k);
+void el_laid_low_init_dotprod(struct el_kernels *k);
 void el_laid_init_i8mm(struct el_kernels *k);
+void el_laid_low_init_i8mm(struct el_kernels *k);
 void el_attn_init_neon(struct el_kernels *k);
 void el_attn_init_dotprod(struct el_kernels *k);
 #endif

@@ -10,6 +10,7 @@
 #include "kernels/arm/kernels_arm.h"
 #include "kernels/arm/laid_arm.h"
 
+#define LAID_ALL LAID_FIELDS
 #include "kernels/laid_kernels.inc"
 
 void el_laid_init_neon(struct el_kernels *k)

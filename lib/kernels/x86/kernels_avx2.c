@@ -247,6 +247,7 @@ void el_kernels_init_avx2(struct el_kernels *k)
 {
     el_matmul_init_avx2(k);
     el_laid_init_avx2(k);
+    el_laid_low_init_avx2(k);
     el_matmul_group_init_avx2(k);
     el_attn_init_avx2(k);
     el_decode_init_avx2(k);

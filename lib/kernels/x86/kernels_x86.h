@@ -38,6 +38,7 @@ void el_kernels_init_avx512(struct el_kernels *k);
 /* The parts of a level that lie in files of their own. */
 void el_matmul_init_avx2(struct el_kernels *k);
 void el_laid_init_avx2(struct el_kernels *k);
+void el_laid_low_init_avx2(struct el_kernels *k);
 void el_matmul_group_init_avx2(struct el_kernels *k);
 void el_attn_init_avx2(struct el_kernels *k);
 void el_decode_init_avx2(struct el_kernels *k);
@@ -50,6 +51,7 @@ void el_group_f32_init_avx512(struct el_kernels *k);
 void el_matmul_group_init_vnni(struct el_kernels *k);
 void el_attn_init_vnni(struct el_kernels *k);
 void el_laid_init_avx512vnni(struct el_kernels *k);
+void el_laid_low_init_avx512vnni(struct el_kernels *k);
 #endif
 
 #endif

@@ -10,6 +10,7 @@
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/laid_avx2.h"
 
+#define LAID_ALL LAID_FIELDS
 #include "kernels/laid_kernels.inc"
 
 void el_laid_init_avx2(struct el_kernels *k)

@@ -10,6 +10,7 @@
 #include "kernels/x86/kernels_x86.h"
 #include "kernels/x86/laid_avx512vnni.h"
 
+#define LAID_ALL LAID_FIELDS
 #include "kernels/laid_kernels.inc"
 
 void el_laid_init_avx512vnni(struct el_kernels *k)

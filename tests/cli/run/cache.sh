@@ -43,10 +43,10 @@ anew() {
 touch -d '2001-02-03 04:05:06' m.gguf
 anew "made anew: .*'c': made of another model, or the model has changed since"
 cp c c0
-printf 'x' | dd of=c bs=1 seek=$(($(grep -abo strip16.1 c | head -n 1 | cut -d: -f1) + 8)) conv=notrunc 2> /dev/null
+printf 'x' | dd of=c bs=1 seek=$(($(grep -abo strip16.2 c | head -n 1 | cut -d: -f1) + 8)) conv=notrunc 2> /dev/null
 rc 3 "$EDGELLM" verify c
-has err "'strip16.x', must be strip16.1"
-anew "made anew: .*'strip16.x', must be strip16.1"
+has err "'strip16.x', must be strip16.2"
+anew "made anew: .*'strip16.x', must be strip16.2"
 same c c0
 head -c 9000 c0 > c
 anew "made anew: 'c': "
