@@ -68,6 +68,12 @@ LAID_FN VF v_f16(const uint8_t *p)
     return (VF){vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low), vcvt_f32_f16(vget_low_f16(high)),
                 vcvt_high_f32_f16(high)};
 }
+LAID_FN VI v_u8(const uint8_t *p)
+{
+    const uint8x16_t v = vld1q_u8(p);
+    const uint16x8_t low = vmovl_u8(vget_low_u8(v)), high = vmovl_high_u8(v);
+    return (VI){vmovl_u16(vget_low_u16(low)), vmovl_high_u16(low), vmovl_u16(vget_low_u16(high)), vmovl_high_u16(high)};
+}
 LAID_FN VI v_u16(const uint8_t *p)
 {
     const uint16x8_t low = vreinterpretq_u16_u8(vld1q_u8(p)), high = vreinterpretq_u16_u8(vld1q_u8(p + 16));
@@ -210,6 +216,10 @@ LAID_FN void vf_store(void *p, VF v)
     vst1q_f32(to + 4, v.b);
     vst1q_f32(to + 8, v.c);
     vst1q_f32(to + 12, v.d);
+}
+LAID_FN VF vf_bits(VI v)
+{
+    return LAID_1(VF, vreinterpretq_f32_u32, v);
 }
 LAID_FN float32x4_t cvt_quarter(uint32x4_t v)
 {

@@ -52,6 +52,11 @@ LAID_FN VF v_f16(const uint8_t *p)
     const __m128i *const v = (const __m128i *)(const void *)p;
     return (VF){_mm256_cvtph_ps(_mm_loadu_si128(v)), _mm256_cvtph_ps(_mm_loadu_si128(v + 1))};
 }
+LAID_FN VI v_u8(const uint8_t *p)
+{
+    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return (VI){_mm256_cvtepu8_epi32(v), _mm256_cvtepu8_epi32(_mm_srli_si128(v, 8))};
+}
 LAID_FN VI v_u16(const uint8_t *p)
 {
     const __m128i *const v = (const __m128i *)(const void *)p;
@@ -168,6 +173,10 @@ LAID_FN void vf_store(void *p, VF v)
     float *const to = p;
     _mm256_storeu_ps(to, v.a);
     _mm256_storeu_ps(to + 8, v.b);
+}
+LAID_FN VF vf_bits(VI v)
+{
+    return (VF){_mm256_castsi256_ps(v.a), _mm256_castsi256_ps(v.b)};
 }
 LAID_FN VF vf_cvt(VI v)
 {

@@ -36,6 +36,10 @@ LAID_FN VF v_f16(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
+LAID_FN VI v_u8(const uint8_t *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
 LAID_FN VI v_u16(const uint8_t *p)
 {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
@@ -128,6 +132,10 @@ LAID_FN VF vf_load(const void *p)
 LAID_FN void vf_store(void *p, VF v)
 {
     _mm512_storeu_ps(p, v);
+}
+LAID_FN VF vf_bits(VI v)
+{
+    return _mm512_castsi512_ps(v);
 }
 LAID_FN VF vf_cvt(VI v)
 {
