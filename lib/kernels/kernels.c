@@ -95,10 +95,18 @@ const struct el_kernels *el_kernels(void)
 
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in)
 {
-    /* Rows decoded; or two strips unpacked, of which each 32 columns take 8 vectors of codes and at most 3 more. */
-    enum { STRIPS = 2, PANEL_NBYTES = STRIPS * 64 * (8 + 3) / 32 };
+    /* Rows decoded, or strips unpacked. */
+    enum { PANEL_NBYTES = EL_LAID_MOST_STRIPS * EL_LAID_VECTOR_NBYTES * EL_LAID_MOST_VECTORS / 32 };
     const uint64_t decoded = DECODE_ROWS * sizeof(float);
     return (decoded > PANEL_NBYTES ? decoded : PANEL_NBYTES) * ((n_in + 63) / 64 * 64);
+}
+
+void el_act_sums(const float *scale, const int16_t *sum, uint64_t n, struct el_act_sums *sums)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        const int32_t a = sum[2 * i], b = sum[2 * i + 1];
+        sums[i] = (struct el_act_sums){-128 * (a + b), {-128 * a, -128 * b}, scale[i], scale[i] * (float)(a + b)};
+    }
 }
 
 /* The kernels read scales in f16 and columns as they lie: what is wide or permuted is decoded. */

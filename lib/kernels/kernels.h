@@ -21,10 +21,17 @@ enum { EL_ACT_BLOCK = 32 }; /* columns per scale of an int8 activation */
  *   f32    [n, n_in], row stride f32_stride elements
  *   q8     [n, n_pad] int8, n_pad = n_in rounded up to EL_ACT_BLOCK, zero filled; scale [n, n_pad / 32] f32: x ~ scale * q8
  *   sum    [n, n_pad / 16] int16: sum of q8 over each 16 columns (mins, zero points and unsigned weights need it)
+ *   sums   [n, n_pad / 32]: the same in the forms that products of many rows load as they are; made by el_act_sums
  * Rule, the same for every batch size and CPU level, to the bit: scale = max|x| / 127 over the block, q = round to nearest even
  * of x / scale, held within +-127 (a subnormal scale is coarse); all 0 when scale is 0. A block with a NaN or an infinity has
  * scale NaN and q 0, so that the product is NaN and nothing hides it.
  */
+struct el_act_sums {
+    int32_t less; /* -128 times the sum of q8 over the block: what codes that are too large by 128 give too much */
+    int32_t less_half[2]; /* the same over 16 columns each */
+    float scale;
+    float scaled;         /* scale * (float)(the sum over the block), rounded once */
+};
 struct el_act {
     uint64_t n, n_in, n_pad;
     const float *f32;
@@ -32,6 +39,7 @@ struct el_act {
     const int8_t *q8;
     const float *scale;
     const int16_t *sum;
+    const struct el_act_sums *sums;
 };
 
 enum el_act_form { EL_ACT_F32, EL_ACT_Q8 };
@@ -111,11 +119,18 @@ const struct el_kernels *el_kernels(void);
 void el_kernels_without_q8(struct el_kernels *k);
 /* el_matrix_decode by the table. */
 void el_kernels_decode(const struct el_kernels *k, const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
+/* sums [n] of n blocks from their scale [n] and sum [n, 2]. */
+void el_act_sums(const float *scale, const int16_t *sum, uint64_t n, struct el_act_sums *sums);
 /* Scratch per thread for any matmul on rows of n_in columns. */
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in);
 /* Multiplies by the table, decoding when the encoding has no kernel of its own. */
 void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x,
                float *y, uint64_t y_stride, void *scratch);
+/*
+ * What scratch has room for, where a product of many tokens unpacks strips: per 32 columns and strip so many vectors, a strip's rows
+ * side by side.
+ */
+enum { EL_LAID_MOST_STRIPS = 2, EL_LAID_MOST_VECTORS = 11, EL_LAID_VECTOR_NBYTES = 4 * EL_STRIP_ROWS };
 /* Which form el_matmul needs for this encoding. */
 enum el_act_form el_matmul_form(const struct el_kernels *k, const struct el_enc *enc);
 

@@ -25,7 +25,7 @@ static void *cut(uint8_t **at, uint64_t nbytes)
 }
 
 /* Values as trained models have them, more or less: around 0, none subnormal. */
-static void fill_act(struct el_act *x, float *f32, int8_t *q8, float *scale, int16_t *sum)
+static void fill_act(struct el_act *x, float *f32, int8_t *q8, float *scale, int16_t *sum, struct el_act_sums *sums)
 {
     uint16_t seed = 1;
     for (uint64_t i = 0; i < x->n * x->n_in; i++) {
@@ -35,11 +35,13 @@ static void fill_act(struct el_act *x, float *f32, int8_t *q8, float *scale, int
     struct el_kernels ref;
     el_kernels_init(&ref, EL_CPU_REF);
     ref.quantize_act(f32, x->n_in, x->n, x->n_in, q8, scale, sum);
+    el_act_sums(scale, sum, x->n * x->n_in / EL_ACT_BLOCK, sums);
     x->f32 = f32;
     x->f32_stride = x->n_in;
     x->q8 = q8;
     x->scale = scale;
     x->sum = sum;
+    x->sums = sums;
 }
 
 static void bed_close(struct el_bench_bed *bed)
@@ -71,13 +73,14 @@ static enum el_status bed_open(struct el_bench_bed *bed, unsigned n_threads, uin
     int8_t *const q8 = cut(&at, n * n_in);
     float *const scale = cut(&at, n * n_in / 32 * 4);
     int16_t *const sum = cut(&at, n * n_in / 16 * sizeof *sum);
+    struct el_act_sums *const sums = cut(&at, n * n_in / EL_ACT_BLOCK * sizeof *sums);
     for (unsigned t = 0; t < n_threads; t++) {
         bed->y[t] = cut(&at, y_nbytes);
         bed->scratch[t] = cut(&at, el_matmul_scratch_nbytes(n_in));
         for (uint64_t i = 0; i < EL_BENCH_Y_NELEMS; i++)
             bed->y[t][i] = (float)(i % 13) / 8.0f - 0.75f;
     }
-    fill_act(&bed->x, f32, q8, scale, sum);
+    fill_act(&bed->x, f32, q8, scale, sum, sums);
     return EL_OK;
 }
 

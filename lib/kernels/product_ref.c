@@ -7,9 +7,9 @@
  *
  *     s = ws * (float)sum(q x8)                                 over 32 columns, or
  *     s = fma(ws[1], (float)sum(q x8 of the second half), ws[0] * (float)sum(q x8 of the first half))
- *     s = fma(wo, (float)sum(x8), s)                            with an offset, or
  *     s = fma(-wd, (float)(m[0] sum(x8 of the first half) + m[1] sum(x8 of the second half)), s)
  *     y = fma(s, scale of the activations, y)
+ *     y = fma(wo, scale of the activations * (float)sum(x8), y)     with an offset
  *
  * The sums are exact: at most 32 x 255 x 127. fma rounds once (C11 7.12.13.1), as the instructions of every level do.
  */
@@ -333,8 +333,6 @@ static float group(const struct exact *e, unsigned flags, uint32_t j, const int8
     float s = e->ws[j][0] * dot(q, x, flags & EXACT_HALVES ? GROUP / 2 : GROUP);
     if (flags & EXACT_HALVES)
         s = fmaf(e->ws[j][1], dot(q + GROUP / 2, x + GROUP / 2, GROUP / 2), s);
-    if (flags & EXACT_OFFSET)
-        s = fmaf(e->wo[j], (float)(sum[0] + sum[1]), s);
     if (flags & EXACT_MINS)
         s = fmaf(-e->wd, (float)(e->m[j][0] * sum[0] + e->m[j][1] * sum[1]), s);
     return s;
@@ -352,8 +350,12 @@ static void product(const struct el_matrix *w, uint64_t row, const struct el_act
         for (uint64_t t = 0; t < x->n; t++)
             for (uint32_t j = 0; j < block_n / GROUP; j++) {
                 const uint64_t g = b * (block_n / GROUP) + j;
-                const float s = group(&e, flags, j, x->q8 + t * x->n_pad + g * GROUP, x->sum + t * (x->n_pad / 16) + g * 2);
-                y[t * y_stride] = fmaf(s, x->scale[t * (x->n_pad / GROUP) + g], y[t * y_stride]);
+                const int16_t *const sum = x->sum + t * (x->n_pad / 16) + g * 2;
+                const float s = group(&e, flags, j, x->q8 + t * x->n_pad + g * GROUP, sum);
+                const float scale = x->scale[t * (x->n_pad / GROUP) + g];
+                y[t * y_stride] = fmaf(s, scale, y[t * y_stride]);
+                if (flags & EXACT_OFFSET)
+                    y[t * y_stride] = fmaf(e.wo[j], scale * (float)(sum[0] + sum[1]), y[t * y_stride]);
             }
     }
 }

@@ -61,6 +61,7 @@ static void quantize_rows(void *arg, uint64_t begin, uint64_t end, unsigned thre
     (void)thread;
     job->run->kernels->quantize_act(x->f32 + begin * x->f32_stride, x->f32_stride, end - begin, x->n_in,
                                     to->q8 + begin * x->n_pad, to->scale + begin * per_scale, to->sum + begin * per_sum);
+    el_act_sums(to->scale + begin * per_scale, to->sum + begin * per_sum, (end - begin) * per_scale, to->sums + begin * per_scale);
 }
 
 static void permute_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread)
@@ -115,6 +116,7 @@ static struct el_act activation(struct el_run *run, enum el_buffer src, const ui
         x.q8 = act->q8;
         x.scale = act->scale;
         x.sum = act->sum;
+        x.sums = act->sums;
     }
     return x;
 }
@@ -221,6 +223,7 @@ static struct el_act some_rows(const struct el_act *x, uint64_t x0, uint64_t n)
         y.q8 += x0 * x->n_pad;
         y.scale += x0 * (x->n_pad / EL_ACT_BLOCK);
         y.sum += x0 * (x->n_pad / 16);
+        y.sums += x0 * (x->n_pad / EL_ACT_BLOCK);
     }
     return y;
 }
@@ -354,6 +357,7 @@ static void gather_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread
             memcpy(to->q8 + i * n_pad, from->q8 + r * n_pad, n_pad);
             memcpy(to->scale + i * per_scale, from->scale + r * per_scale, per_scale * sizeof *to->scale);
             memcpy(to->sum + i * per_sum, from->sum + r * per_sum, per_sum * sizeof *to->sum);
+            memcpy(to->sums + i * per_scale, from->sums + r * per_scale, per_scale * sizeof *to->sums);
         }
     }
 }

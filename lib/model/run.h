@@ -49,6 +49,7 @@ struct el_activation {
     int8_t *q8;
     float *scale;
     int16_t *sum;
+    struct el_act_sums *sums;
 };
 
 /*

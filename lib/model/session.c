@@ -82,6 +82,7 @@ static void take_activation(struct arena *a, struct el_activation *act, uint64_t
     act->q8 = take(a, n, n_pad, 1);
     act->scale = take(a, n, n_pad / EL_ACT_BLOCK, sizeof(float));
     act->sum = take(a, n, n_pad / 16, sizeof(int16_t));
+    act->sums = take(a, n, n_pad / EL_ACT_BLOCK, sizeof *act->sums);
 }
 
 static void take_attn(struct arena *a, struct el_session *s)

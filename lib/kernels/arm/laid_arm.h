@@ -187,9 +187,9 @@ LAID_FN VI v_dot(VI acc, VI codes, VI four, int off, int max)
     return (VI){dot_quarter(acc.a, codes.a, four.a, off, max), dot_quarter(acc.b, codes.b, four.b, off, max),
                 dot_quarter(acc.c, codes.c, four.c, off, max), dot_quarter(acc.d, codes.d, four.d, off, max)};
 }
-LAID_FN void v_prefetch(const uint8_t *p)
+LAID_FN void v_prefetch(uintptr_t p)
 {
-    __builtin_prefetch(p);
+    __builtin_prefetch((const void *)p);
 }
 
 LAID_FN VF vf_all(float32x4_t v)

@@ -37,7 +37,7 @@ LAID_FN VI v_load(const void *p)
     const __m256i *const v = p;
     return (VI){_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)};
 }
-LAID_FN void v_prefetch(const uint8_t *p)
+LAID_FN void v_prefetch(uintptr_t p)
 {
     _mm_prefetch((const char *)p, _MM_HINT_T1);
 }

@@ -17,6 +17,8 @@
 #define VI          __m512i
 #define VF          __m512
 
+#define LAID_ANY_BYTE
+
 /* 12 sums and 12 results of a tile, or 16 of the few tokens, and what they are made of fit 32 registers. */
 enum { LAID_FEW = 8, LAID_TOGETHER = 8, LAID_STRIPS = 2, LAID_TOKENS = 6, LAID_MANY = 32, LAID_AHEAD = 8192 };
 
@@ -24,7 +26,7 @@ LAID_FN VI v_load(const void *p)
 {
     return _mm512_loadu_si512(p);
 }
-LAID_FN void v_prefetch(const uint8_t *p)
+LAID_FN void v_prefetch(uintptr_t p)
 {
     _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
