@@ -97,9 +97,9 @@ EL_API const char *el_build_commit(void);
 EL_API const char *el_cpu_brand(void);
 
 /*
- * Caps the CPU level that kernels may use: "ref", "avx2", "avx512", "avx512vnni", on arm64 "ref", "neon", "dotprod", "i8mm", or
- * "native" (the default). The environment variable EDGELLM_CPU does the same. EL_E_USAGE for a name that this kind of machine
- * does not know; a level that this CPU lacks is EL_E_UNSUPPORTED.
+ * Caps the CPU level that kernels may use: "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "amx", on arm64 "ref", "neon",
+ * "dotprod", "i8mm", or "native" (the default: the last of them that this CPU has). The environment variable EDGELLM_CPU does
+ * the same. EL_E_USAGE for a name that this kind of machine does not know; a level that this CPU lacks is EL_E_UNSUPPORTED.
  * Call it before opening models. A bad value of the variable is an error of el_model_open() and el_session_open().
  */
 EL_API EL_MUST_CHECK enum el_status el_cpu_cap(const char *level, struct el_err *err);

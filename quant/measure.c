@@ -109,7 +109,7 @@ EL_TARGET("avx512f,avx512dq") static void add_squares_avx512(const float *x, con
 uint64_t el_clean(float *x, uint64_t n, uint64_t *first)
 {
 #if EL_X86
-    if (el_cpu() >= EL_CPU_AVX2 ? all_finite_avx2(x, n) : all_finite_ref(x, n))
+    if (el_cpu_features(el_cpu()) & EL_CPU_HAS_AVX2 ? all_finite_avx2(x, n) : all_finite_ref(x, n))
         return 0;
 #else
     if (all_finite_ref(x, n))
@@ -129,10 +129,10 @@ uint64_t el_clean(float *x, uint64_t n, uint64_t *first)
 void el_add_squares(const float *x, const float *y, uint64_t n, double *w2, double *err2)
 {
 #if EL_X86
-    const enum el_cpu_level level = el_cpu();
-    if (level >= EL_CPU_AVX512)
+    const unsigned has = el_cpu_features(el_cpu());
+    if (has & EL_CPU_HAS_AVX512)
         add_squares_avx512(x, y, n, w2, err2);
-    else if (level >= EL_CPU_AVX2)
+    else if (has & EL_CPU_HAS_AVX2)
         add_squares_avx2(x, y, n, w2, err2);
     else
         add_squares_ref(x, y, n, w2, err2);

@@ -13,26 +13,40 @@
 #if EL_X86
 #include <cpuid.h>
 #include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif EL_ARM64
 #include <sys/auxv.h>
 #endif
 
-static const char *const level_names[EL_CPU_LEVELS] = {
-    [EL_CPU_REF] = "ref",
-#if EL_ARM64
-    [EL_CPU_NEON] = "neon",
-    [EL_CPU_DOTPROD] = "dotprod",
-    [EL_CPU_I8MM] = "i8mm",
-#else
-    [EL_CPU_AVX2] = "avx2",
-    [EL_CPU_AVX512] = "avx512",
-    [EL_CPU_AVX512VNNI] = "avx512vnni",
-#endif
+struct level {
+    const char *name;
+    unsigned features;
 };
+
+/* A level is one line here; what it brings is in the tables that ask for its features (kernels.c, probes.c, fit_tile.c). */
+#if EL_ARM64
+static const struct level levels[EL_CPU_LEVELS] = {
+    [EL_CPU_REF] = {"ref", 0},
+    [EL_CPU_NEON] = {"neon", EL_CPU_HAS_NEON},
+    [EL_CPU_DOTPROD] = {"dotprod", EL_CPU_HAS_NEON | EL_CPU_HAS_DOTPROD},
+    [EL_CPU_I8MM] = {"i8mm", EL_CPU_HAS_NEON | EL_CPU_HAS_DOTPROD | EL_CPU_HAS_I8MM},
+};
+#else
+enum { AVX512VNNI = EL_CPU_HAS_AVX2 | EL_CPU_HAS_AVX512 | EL_CPU_HAS_AVX512VNNI };
+static const struct level levels[EL_CPU_LEVELS] = {
+    [EL_CPU_REF] = {"ref", 0},
+    [EL_CPU_AVX2] = {"avx2", EL_CPU_HAS_AVX2},
+    [EL_CPU_AVXVNNI] = {"avxvnni", EL_CPU_HAS_AVX2 | EL_CPU_HAS_AVXVNNI},
+    [EL_CPU_AVX512] = {"avx512", EL_CPU_HAS_AVX2 | EL_CPU_HAS_AVX512},
+    [EL_CPU_AVX512VNNI] = {"avx512vnni", AVX512VNNI},
+    [EL_CPU_AMX] = {"amx", AVX512VNNI | EL_CPU_HAS_AMXINT8},
+};
+#endif
 static const char *const native_name = "native";
 
 static pthread_once_t detect_once = PTHREAD_ONCE_INIT;
-static enum el_cpu_level detected = EL_CPU_REF;
+static unsigned detected; /* features */
 static char model[64] = "unknown";
 
 /* The level in use; -1 until it is asked for or set. */
@@ -57,23 +71,55 @@ EL_TARGET("xsave") static unsigned saved_state(void)
     return (unsigned)_xgetbv(0);
 }
 
-static enum el_cpu_level detect_level(void)
+/* Linux lets a process use tiles that asks for them once, for all of its threads. */
+static bool may_use_tiles(void)
 {
-    const unsigned osxsave = 1u << 27, avx = 1u << 28, fma = 1u << 12, f16c = 1u << 29; /* leaf 1 ecx */
-    const unsigned avx2 = 1u << 5;                                                      /* leaf 7 ebx */
-    const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;       /* F DQ CD BW VL */
-    const unsigned vnni = 1u << 11;                                                     /* leaf 7 ecx */
-    const unsigned ymm_state = 0x6, zmm_state = 0xe6;                                   /* XCR0 */
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 }; /* Documentation/arch/x86/xstate.rst */
+    return syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
+
+unsigned el_cpuid_features(const struct el_cpuid *id)
+{
+    const uint32_t need1 = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29;                 /* FMA OSXSAVE AVX F16C */
+    const uint32_t avx2 = 1u << 5;                                                    /* leaf 7 ebx */
+    const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;     /* F DQ CD BW VL */
+    const uint32_t avx512vnni = 1u << 11;                                             /* leaf 7 ecx */
+    const uint32_t amx = 1u << 24 | 1u << 25;                                         /* leaf 7 edx: TILE INT8 */
+    const uint32_t avxvnni = 1u << 4;                                                 /* leaf 7, 1 eax */
+    const uint64_t ymm_state = 0x6, zmm_state = 0xe6, tile_state = UINT64_C(3) << 17; /* XCR0 */
+    if ((id->c1 & need1) != need1 || !(id->b7 & avx2) || (id->saved & ymm_state) != ymm_state)
+        return 0;
+    unsigned has = EL_CPU_HAS_AVX2;
+    if (id->a7_1 & avxvnni)
+        has |= EL_CPU_HAS_AVXVNNI;
+    if ((id->b7 & avx512) == avx512 && (id->saved & zmm_state) == zmm_state) {
+        has |= EL_CPU_HAS_AVX512;
+        if (id->c7 & avx512vnni)
+            has |= EL_CPU_HAS_AVX512VNNI;
+    }
+    if ((id->d7 & amx) == amx && (id->saved & tile_state) == tile_state && id->may_use_tiles())
+        has |= EL_CPU_HAS_AMXINT8;
+    return has;
+}
+
+static unsigned detect_features(void)
+{
+    const uint32_t osxsave = 1u << 27;
     const struct regs r1 = cpuid(1, 0), r7 = cpuid(7, 0);
-    const unsigned need1 = osxsave | avx | fma | f16c;
-    if ((r1.c & need1) != need1 || !(r7.b & avx2))
-        return EL_CPU_REF;
-    const unsigned saved = saved_state();
-    if ((saved & ymm_state) != ymm_state)
-        return EL_CPU_REF;
-    if ((r7.b & avx512) != avx512 || (saved & zmm_state) != zmm_state)
-        return EL_CPU_AVX2;
-    return r7.c & vnni ? EL_CPU_AVX512VNNI : EL_CPU_AVX512;
+    const struct el_cpuid id = {
+        .c1 = r1.c,
+        .b7 = r7.b,
+        .c7 = r7.c,
+        .d7 = r7.d,
+        .a7_1 = r7.a ? cpuid(7, 1).a : 0, /* r7.a: the last subleaf */
+        .saved = r1.c & osxsave ? saved_state() : 0,
+        .may_use_tiles = may_use_tiles,
+    };
+    return el_cpuid_features(&id);
 }
 
 static void detect_model(void)
@@ -100,7 +146,7 @@ static void detect_model(void)
 
 static void detect(void)
 {
-    detected = detect_level();
+    detected = detect_features();
     detect_model();
 }
 #elif EL_ARM64
@@ -110,8 +156,8 @@ static void detect(void)
     const unsigned long asimd = 1ul << 1, ids = 1ul << 11, dotprod = 1ul << 20; /* AT_HWCAP: ASIMD CPUID ASIMDDP */
     const unsigned long i8mm = 1ul << 13;                                       /* AT_HWCAP2: I8MM */
     const unsigned long has = getauxval(AT_HWCAP), has2 = getauxval(AT_HWCAP2);
-    if (has & asimd)
-        detected = !(has & dotprod) ? EL_CPU_NEON : !(has2 & i8mm) ? EL_CPU_DOTPROD : EL_CPU_I8MM;
+    detected =
+        (has & asimd ? EL_CPU_HAS_NEON : 0u) | (has & dotprod ? EL_CPU_HAS_DOTPROD : 0u) | (has2 & i8mm ? EL_CPU_HAS_I8MM : 0u);
     if (has & ids) {
         uint64_t midr; /* who made it, and its part number there; Linux reads the register for us */
         __asm__("mrs %0, midr_el1" : "=r"(midr));
@@ -123,10 +169,34 @@ static void detect(void)
 static void detect(void) {}
 #endif
 
+static bool is_within(unsigned features, unsigned all)
+{
+    return (features & ~all) == 0;
+}
+
+enum el_cpu_level el_cpu_best(unsigned features)
+{
+    int level = EL_CPU_LEVELS - 1;
+    while (level > EL_CPU_REF && !is_within(levels[level].features, features))
+        level--;
+    return (enum el_cpu_level)level;
+}
+
 enum el_cpu_level el_cpu_detected(void)
 {
     pthread_once(&detect_once, detect);
-    return detected;
+    return el_cpu_best(detected);
+}
+
+unsigned el_cpu_features(enum el_cpu_level level)
+{
+    return levels[level].features;
+}
+
+bool el_cpu_allows(enum el_cpu_level level)
+{
+    pthread_once(&detect_once, detect);
+    return is_within(levels[level].features, detected);
 }
 
 const char *el_cpu_model(void)
@@ -137,7 +207,7 @@ const char *el_cpu_model(void)
 
 const char *el_cpu_name(enum el_cpu_level level)
 {
-    return level >= 0 && level < EL_CPU_LEVELS ? level_names[level] : NULL;
+    return level >= 0 && level < EL_CPU_LEVELS ? levels[level].name : NULL;
 }
 
 /* Level of a name, "native" being what was detected; -1 for an unknown one. */
@@ -146,17 +216,17 @@ static int level_of(const char *name)
     if (strcmp(name, native_name) == 0)
         return (int)el_cpu_detected();
     for (int i = 0; i < EL_CPU_LEVELS; i++)
-        if (strcmp(name, level_names[i]) == 0)
+        if (strcmp(name, levels[i].name) == 0)
             return i;
     return -1;
 }
 
-/* "ref, avx2, avx512, avx512vnni and native" */
+/* "ref, avx2, avx512 and native" */
 static const char *all_names(char *text, size_t nbytes)
 {
     size_t at = 0;
     for (int i = 0; i < EL_CPU_LEVELS; i++)
-        at += (size_t)snprintf(text + at, nbytes - at, "%s%s", i ? ", " : "", level_names[i]);
+        at += (size_t)snprintf(text + at, nbytes - at, "%s%s", i ? ", " : "", levels[i].name);
     (void)snprintf(text + at, nbytes - at, " and %s", native_name);
     return text;
 }
@@ -169,9 +239,9 @@ static enum el_status level_parse(const char *what, const char *name, enum el_cp
     if (found < 0)
         return el_fail(err, EL_E_USAGE, "%s'%s' is no CPU level of this machine; there are %s", what, name,
                        all_names(names, sizeof names));
-    if (found > (int)el_cpu_detected())
-        return el_fail(err, EL_E_UNSUPPORTED, "%slevel '%s' is more than this CPU has ('%s')", what, name,
-                       level_names[el_cpu_detected()]);
+    if (!el_cpu_allows((enum el_cpu_level)found))
+        return el_fail(err, EL_E_UNSUPPORTED, "%sthis CPU lacks level '%s'; its best is '%s'", what, name,
+                       levels[el_cpu_detected()].name);
     *level = (enum el_cpu_level)found;
     return EL_OK;
 }
@@ -200,7 +270,7 @@ enum el_cpu_level el_cpu(void)
 
 bool el_cpu_force(enum el_cpu_level level)
 {
-    if (level < 0 || level > el_cpu_detected())
+    if (level < 0 || level >= EL_CPU_LEVELS || !el_cpu_allows(level))
         return false;
     atomic_store(&in_use, (int)level);
     return true;
@@ -216,10 +286,10 @@ enum el_status el_cpu_cap(const char *level, struct el_err *err)
 
 const char *el_cpu_level(void)
 {
-    return level_names[el_cpu()];
+    return levels[el_cpu()].name;
 }
 
 const char *el_cpu_level_name(size_t i)
 {
-    return i < EL_CPU_LEVELS ? level_names[i] : NULL;
+    return i < EL_CPU_LEVELS ? levels[i].name : NULL;
 }

@@ -46,30 +46,32 @@ static void init_ref(struct el_kernels *k)
 
 void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
 {
-    assert(level <= el_cpu_detected());
+    assert(el_cpu_allows(level));
     memset(k, 0, sizeof *k);
     init_ref(k);
 #if EL_X86
-    if (level >= EL_CPU_AVX2)
+    const unsigned has = el_cpu_features(level);
+    if (has & EL_CPU_HAS_AVX2)
         el_kernels_init_avx2(k);
-    if (level >= EL_CPU_AVX512)
+    if (has & EL_CPU_HAS_AVX512)
         el_kernels_init_avx512(k);
-    if (level >= EL_CPU_AVX512VNNI) {
+    if (has & EL_CPU_HAS_AVX512VNNI) {
         el_matmul_group_init_vnni(k);
         el_attn_init_vnni(k);
         el_laid_init_avx512vnni(k);
         el_laid_low_init_avx512vnni(k);
     }
 #elif EL_ARM64
-    if (level >= EL_CPU_NEON)
+    const unsigned has = el_cpu_features(level);
+    if (has & EL_CPU_HAS_NEON)
         el_kernels_init_neon(k);
-    if (level >= EL_CPU_DOTPROD) {
+    if (has & EL_CPU_HAS_DOTPROD) {
         el_matmul_group_init_dotprod(k);
         el_laid_init_dotprod(k);
         el_laid_low_init_dotprod(k);
         el_attn_init_dotprod(k);
     }
-    if (level >= EL_CPU_I8MM) {
+    if (has & EL_CPU_HAS_I8MM) {
         el_matmul_group_init_i8mm(k);
         el_laid_init_i8mm(k);
         el_laid_low_init_i8mm(k);
@@ -83,8 +85,9 @@ static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
 static void make_tables(void)
 {
-    for (int i = 0; i <= (int)el_cpu_detected(); i++)
-        el_kernels_init(&tables[i], (enum el_cpu_level)i);
+    for (int i = 0; i < EL_CPU_LEVELS; i++)
+        if (el_cpu_allows((enum el_cpu_level)i))
+            el_kernels_init(&tables[i], (enum el_cpu_level)i);
 }
 
 const struct el_kernels *el_kernels(void)

@@ -2,9 +2,10 @@
  * Kernels: pure functions over pointers. Nothing here knows a model, a file or a thread pool; all ranges are chosen by the
  * caller.
  *
- * One table of function pointers, filled by el_kernels_init for a CPU level: first every _ref, then a ladder of better variants
- * (x86/kernels_avx2.c ...). A variant is one function and one line in its level's init. tests/kernels walks all levels and
- * compares every pointer that changed with _ref. Results of a kernel do not depend on how the caller splits rows or tokens.
+ * One table of function pointers, filled by el_kernels_init for a CPU level: first every _ref, then what each of the level's
+ * features does better (x86/kernels_avx2.c ...). A variant is one function and one line in its feature's init. tests/kernels
+ * walks all levels and compares every pointer that changed with _ref. Results of a kernel do not depend on how the caller splits
+ * rows or tokens.
  */
 #ifndef EL_KERNELS_KERNELS_H
 #define EL_KERNELS_KERNELS_H
@@ -111,7 +112,7 @@ struct el_kernels {
     void (*f16_to_f32)(const uint16_t *x, uint64_t n, float *y);
 };
 
-/* Fills k for a level (at most el_cpu_detected()). */
+/* Fills k for a level that el_cpu_allows. */
 void el_kernels_init(struct el_kernels *k, enum el_cpu_level level);
 /* The table for el_cpu(). Made on first use; any thread. */
 const struct el_kernels *el_kernels(void);

@@ -171,14 +171,30 @@ static bool is_wanted(const struct el_kernels_time_opts *o, const char *kernel, 
     return o->n_only == 0;
 }
 
-/* All shapes at all levels that bring another function than the level below. */
+/* Is the level within the one in use, and allowed? */
+static bool is_within_use(int level)
+{
+    const unsigned features = el_cpu_features((enum el_cpu_level)level);
+    return el_cpu_allows((enum el_cpu_level)level) && (features & ~el_cpu_features(el_cpu())) == 0;
+}
+
+/* Does a level before this one have the same function? */
+static bool is_old(const struct walk *w, const struct el_bench_family *family, int level)
+{
+    for (int i = 0; i < level; i++)
+        if (is_within_use(i) && family->same(&w->bed, &w->levels[i], &w->levels[level]))
+            return true;
+    return false;
+}
+
+/* All shapes at all levels that bring a function of their own. */
 static enum el_status time_kind(struct walk *w, const struct el_bench_family *family, const char *type, struct el_err *err)
 {
     for (const struct el_bench_shape *shape = family->shapes; shape->name; shape++) {
         struct timing t = {.family = family, .bed = &w->bed, .shape = shape};
         double ref_ns = 0;
-        for (int level = 0; level <= (int)el_cpu(); level++) {
-            if (level > 0 && family->same(&w->bed, &w->levels[level - 1], &w->levels[level]))
+        for (int level = 0; level < EL_CPU_LEVELS; level++) {
+            if (!is_within_use(level) || is_old(w, family, level))
                 continue;
             if (el_interrupted())
                 return el_fail(err, EL_E_INTERRUPTED, "interrupted");
@@ -226,8 +242,9 @@ enum el_status el_kernels_time(const struct el_kernels_time_opts *opts, el_kerne
     EL_TRY(el_pool_open(opts->n_threads, &w.pool, err));
     enum el_status status = bed_open(&w.bed, el_pool_n(w.pool), opts->nbytes, err);
     if (status == EL_OK) {
-        for (int level = 0; level <= (int)el_cpu(); level++)
-            el_kernels_init(&w.levels[level], (enum el_cpu_level)level);
+        for (int level = 0; level < EL_CPU_LEVELS; level++)
+            if (is_within_use(level))
+                el_kernels_init(&w.levels[level], (enum el_cpu_level)level);
         status = walk_all(&w, err);
         bed_close(&w.bed);
     }

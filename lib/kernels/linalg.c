@@ -25,12 +25,13 @@ static const char *const good_cores[] = {"Haswell", "Zen", "SkylakeX", "Cooperla
 
 const char *el_openblas_core(enum el_cpu_level level, const char *chosen)
 {
-    if (level < EL_CPU_AVX2)
+    const unsigned has = el_cpu_features(level);
+    if (!(has & EL_CPU_HAS_AVX2))
         return NULL;
     for (size_t i = 0; i < sizeof good_cores / sizeof good_cores[0]; i++)
         if (strcasecmp(chosen, good_cores[i]) == 0)
             return NULL;
-    return level >= EL_CPU_AVX512 ? "SkylakeX" : "Haswell";
+    return has & EL_CPU_HAS_AVX512 ? "SkylakeX" : "Haswell";
 }
 #endif
 

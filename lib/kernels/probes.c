@@ -1,4 +1,4 @@
-/* The probes in plain C, as the compiler makes them, and the ladder of levels. */
+/* The probes in plain C, as the compiler makes them, and the table of a level. */
 #include "kernels/probes.h"
 
 #include <assert.h>
@@ -56,14 +56,15 @@ static float f32_plain(uint64_t n_turns)
 
 void el_probes_init(struct el_probes *p, enum el_cpu_level level)
 {
-    assert(level <= el_cpu_detected());
+    assert(el_cpu_allows(level));
     *p = (struct el_probes){.read = read_plain, .int8 = {int8_plain, 2 * N_BYTES}, .f32 = {f32_plain, 2 * LANES}};
 #if EL_X86
-    if (level >= EL_CPU_AVX2)
+    const unsigned has = el_cpu_features(level);
+    if (has & EL_CPU_HAS_AVX2)
         el_probes_init_avx2(p);
-    if (level >= EL_CPU_AVX512)
+    if (has & EL_CPU_HAS_AVX512)
         el_probes_init_avx512(p);
-    if (level >= EL_CPU_AVX512VNNI)
+    if (has & EL_CPU_HAS_AVX512VNNI)
         el_probes_init_avx512vnni(p);
 #endif
 }

@@ -1,6 +1,6 @@
 /*
  * Probes: loops that do nothing but what is to be measured. One table, filled for a CPU level like the table of kernels: first
- * plain C, then what each level does better, one file per level in x86/. meter.c runs them.
+ * plain C, then what each of its features does better, in x86/. meter.c runs them.
  */
 #ifndef EL_KERNELS_PROBES_H
 #define EL_KERNELS_PROBES_H
@@ -23,7 +23,7 @@ struct el_probes {
     struct el_probe f32;  /* multiply-adds */
 };
 
-/* Fills p for a level (at most el_cpu_detected()). */
+/* Fills p for a level that el_cpu_allows. */
 void el_probes_init(struct el_probes *p, enum el_cpu_level level);
 
 #endif

@@ -14,7 +14,9 @@ TEST(linalg, kernels_of_another_cpu_are_refused)
         CHECK(el_openblas_core(EL_CPU_REF, slow[i]) == NULL);
         CHECK_EQ_STR(el_openblas_core(EL_CPU_AVX2, slow[i]), "Haswell");
         CHECK_EQ_STR(el_openblas_core(EL_CPU_AVX512, slow[i]), "SkylakeX");
+        CHECK_EQ_STR(el_openblas_core(EL_CPU_AVXVNNI, slow[i]), "Haswell");
         CHECK_EQ_STR(el_openblas_core(EL_CPU_AVX512VNNI, slow[i]), "SkylakeX");
+        CHECK_EQ_STR(el_openblas_core(EL_CPU_AMX, slow[i]), "SkylakeX");
     }
     static const char *const good[] = {"Haswell", "ZEN", "SkylakeX", "SKYLAKEX", "Cooperlake", "SapphireRapids"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)

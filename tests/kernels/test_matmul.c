@@ -521,8 +521,9 @@ TEST(matmul, zeros_subnormals_and_large_weights)
 TEST(matmul, the_table_follows_the_level)
 {
     const enum el_cpu_level before = el_cpu();
-    for (int level = 0; level <= (int)el_cpu_detected(); level++) {
-        REQUIRE(el_cpu_force((enum el_cpu_level)level));
+    for (int level = 0; level < EL_CPU_LEVELS; level++) {
+        if (!el_cpu_force((enum el_cpu_level)level))
+            continue;
         CHECK_EQ_INT(el_kernels()->level, level);
     }
     el_cpu_force(before);

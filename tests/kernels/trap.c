@@ -35,3 +35,14 @@ float trap_randf(uint64_t *seed, int span)
     const int e = span ? (int)(test_rand(seed) % (uint64_t)(2 * span + 1)) - span : 0;
     return ldexpf(test_randf(seed), e);
 }
+
+bool test_kernels_at(unsigned i, struct el_kernels *k)
+{
+    for (int level = 0; level < EL_CPU_LEVELS; level++) {
+        if (el_cpu_allows((enum el_cpu_level)level) && i-- == 0) {
+            el_kernels_init(k, (enum el_cpu_level)level);
+            return true;
+        }
+    }
+    return false;
+}

@@ -14,12 +14,15 @@ void *trap_alloc(size_t nbytes);
 /* All of trap_alloc's memory since the last call. */
 void trap_free_all(void);
 
+/* The kernels of the i-th level that this CPU allows; false past the last. */
+bool test_kernels_at(unsigned i, struct el_kernels *k);
+
 /* A random float in [-1, 1) times 2^e, e in [-span, span]. */
 float trap_randf(uint64_t *seed, int span);
 
 #define FOR_EACH_LEVEL(k)                                                                                                        \
     struct el_kernels k;                                                                                                         \
-    for (int level_ = 0; level_ <= (int)el_cpu_detected() && (el_kernels_init(&k, (enum el_cpu_level)level_), true); level_++)
+    for (unsigned k##_i = 0; test_kernels_at(k##_i, &k); k##_i++)
 
 /* Same bits, NaNs included? */
 static inline bool same_bits(const float *a, const float *b, size_t n)

@@ -316,10 +316,11 @@ TEST(session, encoded_weights)
         for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
             struct el_source *const coded = mem_source_random(family(f), false, 3);
             mem_source_encode(coded, cases[c].type);
-            for (int level = 0; level <= (int)el_cpu_detected(); level++) {
+            for (int level = 0; level < EL_CPU_LEVELS; level++) {
                 struct opened a, b;
                 struct el_session_opts opts = f32_opts();
-                CHECK(el_cpu_force((enum el_cpu_level)level));
+                if (!el_cpu_force((enum el_cpu_level)level))
+                    continue;
                 opts.n_threads = 2;
                 REQUIRE(open_all(&a, coded, NULL, &opts));
                 feed(a.session, 0, N_IDS, N_IDS, whole);
@@ -375,8 +376,9 @@ TEST(session, wide_blocks)
         struct el_source *const coded = mem_source_copy(books);
         mem_source_encode(coded, types[i]);
         struct el_source *const decoded = mem_source_copy(coded);
-        for (int level = 0; level <= (int)el_cpu_detected(); level++) {
-            CHECK(el_cpu_force((enum el_cpu_level)level));
+        for (int level = 0; level < EL_CPU_LEVELS; level++) {
+            if (!el_cpu_force((enum el_cpu_level)level))
+                continue;
             feed_books(coded, 16, whole);
             feed_books(coded, 1, other);
             CHECK(memcmp(whole, other, n * sizeof *whole) == 0);

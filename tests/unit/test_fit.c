@@ -211,8 +211,9 @@ TEST(fit, tiles_give_the_same_bits_at_every_level)
         fill_tile(x, w, &seed);
         for (int b = 0; b < EL_TILE; b++)
             rows[b] = w + TILE_N * b;
-        for (int level = 0; level <= (int)el_cpu_detected(); level++) {
-            REQUIRE(el_cpu_force((enum el_cpu_level)level));
+        for (int level = 0; level < EL_CPU_LEVELS; level++) {
+            if (!el_cpu_force((enum el_cpu_level)level))
+                continue;
             search_all(x, round % 2 ? rows : NULL, EL_TILE, level == 0 ? &want : &got);
             if (level > 0 && memcmp(&want, &got, sizeof want) != 0)
                 test_fail(__FILE__, __LINE__, "round %d: other bits at %s", round, el_cpu_name((enum el_cpu_level)level));

@@ -9,3 +9,11 @@ while read -r level; do
         has err 'CPU'
     fi
 done < levels
+# What the pages say is the table, in its order (arm64's names stand behind the others).
+man=$EL_TEST_DATA/../../man
+names=$(paste -sd, levels | sed 's/,/, /g')
+case $(uname -m) in aarch64) names="on arm64 $names;" ;; *) names="than this: $names, or on arm64" ;; esac
+for page in "$man"/*.1; do
+    if grep -q 'Use no more of the CPU than this:' "$page"; then has "$page" "$names"; fi
+done
+has "$man/edgellm.1" "^.Cm $(paste -sd, levels | sed 's/,/ , /g') ,$"

@@ -11,9 +11,9 @@ if grep -q '"openblas": {"found": true' out; then
     has out '"openblas": {"found": true, "version": "[0-9.]*", "core_detected": "[A-Za-z0-9_]*", "core_used": "[A-Za-z0-9_]*", "used_for": \[\]}'
     OPENBLAS_CORETYPE=Prescott el --version --json
     has out '"core_detected": "Prescott"'
-    if grep -q '"detected": "avx512' out; then
+    if grep -qE '"detected": "(avx512|amx)' out; then
         has out '"core_used": "SkylakeX"'
-    elif grep -q '"detected": "avx2"' out; then
+    elif grep -qE '"detected": "avx(2|vnni)"' out; then
         has out '"core_used": "Haswell"'
     fi
 else
