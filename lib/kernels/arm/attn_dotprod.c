@@ -8,15 +8,13 @@
 #if EL_ARM64
 #include "kernels/arm/attn_arm.h"
 #include "kernels/arm/kernels_arm.h"
+#include "kernels/arm/lanes_neon.h"
 
-static void scores_q8_dotprod(const struct el_attn_block *b, el_attn_score *score)
-{
-    el_attn_scores_q8(b, score);
-}
+#include "kernels/attn_q8.inc"
 
 static void attn_dotprod(const struct el_attn *a, uint64_t chunk, const struct el_attn_part *part)
 {
-    el_attn_neon(a, chunk, part, scores_q8_dotprod);
+    el_attn_neon(a, chunk, part, scores_q8);
 }
 
 void el_attn_init_dotprod(struct el_kernels *k)
