@@ -128,8 +128,8 @@ uint64_t el_matmul_scratch_nbytes(uint64_t n_in);
 void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x,
                float *y, uint64_t y_stride, void *scratch);
 /*
- * What scratch has room for, where a product of many tokens unpacks strips: per 32 columns and strip so many vectors, a strip's rows
- * side by side.
+ * What scratch has room for, where a product of many tokens unpacks strips: per 32 columns and strip so many vectors, a strip's
+ * rows side by side.
  */
 enum { EL_LAID_MOST_STRIPS = 2, EL_LAID_MOST_VECTORS = 11, EL_LAID_VECTOR_NBYTES = 4 * EL_STRIP_ROWS };
 /* Which form el_matmul needs for this encoding. */

@@ -61,7 +61,8 @@ static void quantize_rows(void *arg, uint64_t begin, uint64_t end, unsigned thre
     (void)thread;
     job->run->kernels->quantize_act(x->f32 + begin * x->f32_stride, x->f32_stride, end - begin, x->n_in,
                                     to->q8 + begin * x->n_pad, to->scale + begin * per_scale, to->sum + begin * per_sum);
-    el_act_sums(to->scale + begin * per_scale, to->sum + begin * per_sum, (end - begin) * per_scale, to->sums + begin * per_scale);
+    el_act_sums(to->scale + begin * per_scale, to->sum + begin * per_sum, (end - begin) * per_scale,
+                to->sums + begin * per_scale);
 }
 
 static void permute_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread)
