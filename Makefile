@@ -79,11 +79,12 @@ $(B)/lib/base/build_info.o: EXTRA := -DEL_COMMIT='"$(COMMIT)"'
 # These are unrolled so far that following variables through them, for debuggers, takes half the time of compiling; the code is the
 # same without. Sanitizers' checks written out take five minutes; they are called instead. What UBSan could see in them are a few
 # sizes: the rest are vectors.
-$(B)/lib/kernels/x86/laid_%.o $(B)/lib/kernels/arm/laid_%.o: LATE := -fno-var-tracking
+LAID_OBJ := $(foreach d,lib/kernels/x86 lib/kernels/arm tests/kernels plain/tests/kernels,$(B)/$(d)/laid_%.o)
+$(LAID_OBJ): LATE := -fno-var-tracking
 ifneq ($(findstring -fsanitize,$(CFLAGS)),)
-$(B)/lib/kernels/x86/laid_%.o $(B)/lib/kernels/arm/laid_%.o: LATE += -fno-sanitize=undefined
+$(LAID_OBJ): LATE += -fno-sanitize=undefined
 ifeq ($(findstring clang,$(shell $(CC) --version)),)
-$(B)/lib/kernels/x86/laid_%.o $(B)/lib/kernels/arm/laid_%.o: LATE += --param asan-instrumentation-with-call-threshold=0
+$(LAID_OBJ): LATE += --param asan-instrumentation-with-call-threshold=0
 endif
 endif
 
@@ -95,7 +96,7 @@ $(B)/%.o: %.c $(B)/flags
 $(B)/plain/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(BASE_CFLAGS) $(BASE_CPPFLAGS) -DEL_TEST_PLAIN -Itests $(EXTRA) -MMD -MP $(CFLAGS) $(CPPFLAGS) -c $< -o $@
+	$(Q)$(CC) $(BASE_CFLAGS) $(BASE_CPPFLAGS) -DEL_TEST_PLAIN -Itests $(EXTRA) -MMD -MP $(CFLAGS) $(CPPFLAGS) $(LATE) -c $< -o $@
 
 $(B)/tests/%.o: BASE_CPPFLAGS += -Itests
 # gcc 12 for arm64 breaks down ("in vect_transform_reduction") on a loop that makes two maxima with fmax, which tests do.

@@ -53,6 +53,11 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
     const unsigned has = el_cpu_features(level);
     if (has & EL_CPU_HAS_AVX2)
         el_kernels_init_avx2(k);
+    if (has & EL_CPU_HAS_AVXVNNI) {
+        el_laid_init_avxvnni(k);
+        el_matmul_group_init_avxvnni(k);
+        el_attn_init_avxvnni(k);
+    }
     if (has & EL_CPU_HAS_AVX512)
         el_kernels_init_avx512(k);
     if (has & EL_CPU_HAS_AVX512VNNI) {

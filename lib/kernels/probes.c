@@ -62,6 +62,8 @@ void el_probes_init(struct el_probes *p, enum el_cpu_level level)
     const unsigned has = el_cpu_features(level);
     if (has & EL_CPU_HAS_AVX2)
         el_probes_init_avx2(p);
+    if (has & EL_CPU_HAS_AVXVNNI)
+        el_probes_init_avxvnni(p);
     if (has & EL_CPU_HAS_AVX512)
         el_probes_init_avx512(p);
     if (has & EL_CPU_HAS_AVX512VNNI)

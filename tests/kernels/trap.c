@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernels/stand_in.h"
+
 static struct {
     void *base;
     size_t nbytes;
@@ -44,5 +46,5 @@ bool test_kernels_at(unsigned i, struct el_kernels *k)
             return true;
         }
     }
-    return false;
+    return stand_in_kernels(i, k);
 }

@@ -14,7 +14,7 @@ void *trap_alloc(size_t nbytes);
 /* All of trap_alloc's memory since the last call. */
 void trap_free_all(void);
 
-/* The kernels of the i-th level that this CPU allows; false past the last. */
+/* The kernels of the i-th level that this CPU allows, then the stand-ins (stand_in.h); false past the last. */
 bool test_kernels_at(unsigned i, struct el_kernels *k);
 
 /* A random float in [-1, 1) times 2^e, e in [-span, span]. */

@@ -74,6 +74,11 @@ void el_attn_scores_q8_avx2(const struct el_attn_block *b, el_attn_score *score)
     scores_q8(b, score);
 }
 
+void el_attn_avx2(const struct el_attn *a, uint64_t chunk, const struct el_attn_part *part, el_attn_q8_fn *q8)
+{
+    attn_chunk(a, chunk, part, q8);
+}
+
 static void attn_avx2(const struct el_attn *a, uint64_t chunk, const struct el_attn_part *part)
 {
     attn_chunk(a, chunk, part, scores_q8);

@@ -16,8 +16,11 @@
 #include "kernels/x86/kernels_x86.h"
 #include "tensor/layout.h"
 
+/* Level avxvnni has all of this but dot_half: it defines these, and LAID_DPBUSD. */
+#ifndef LAID_TARGET
 #define LAID_TARGET EL_AVX2
 #define LAID_FN     EL_INLINE EL_AVX2
+#endif
 #define VI          struct laid_vi
 #define VF          struct laid_vf
 
@@ -30,7 +33,12 @@ struct laid_vf {
 
 /* Eight of the sixteen registers hold the sums of a tile; its results stay in memory. */
 enum { LAID_FEW = 4, LAID_TOGETHER = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_MANY = 8, LAID_AHEAD = 8192 };
+#ifdef LAID_DPBUSD
+#define LAID_ANY_BYTE
+enum { LAID_SIGNED_FROM = 256 }; /* no code */
+#else
 enum { LAID_SIGNED_FROM = 129 };
+#endif
 
 LAID_FN VI v_load(const void *p)
 {
@@ -148,7 +156,11 @@ LAID_FN __m256i dot_half(__m256i acc, __m256i codes, __m256i four, int off, int 
         four = _mm256_sign_epi8(four, w);
         codes = _mm256_abs_epi8(w);
     }
+#ifdef LAID_DPBUSD
+    return LAID_DPBUSD(acc, codes, four);
+#else
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, four), _mm256_set1_epi16(1)));
+#endif
 }
 LAID_FN VI v_dot(VI acc, VI codes, VI four, int off, int max)
 {
