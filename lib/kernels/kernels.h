@@ -28,10 +28,10 @@ enum { EL_ACT_BLOCK = 32 }; /* columns per scale of an int8 activation */
  * scale NaN and q 0, so that the product is NaN and nothing hides it.
  */
 struct el_act_sums {
-    int32_t less; /* -128 times the sum of q8 over the block: what codes that are too large by 128 give too much */
+    int32_t less;         /* -128 times the sum of q8 over the block: what codes that are too large by 128 give too much */
     int32_t less_half[2]; /* the same over 16 columns each */
     float scale;
-    float scaled;         /* scale * (float)(the sum over the block), rounded once */
+    float scaled; /* scale * (float)(the sum over the block), rounded once */
 };
 struct el_act {
     uint64_t n, n_in, n_pad;

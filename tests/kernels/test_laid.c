@@ -65,8 +65,7 @@ static void make_act(struct problem *p, uint64_t n, uint64_t n_in, uint64_t *see
     }
     p->sums = trap_alloc(n * (n_in / EL_ACT_BLOCK) * sizeof *p->sums);
     el_act_sums(p->scale, p->sum, n * (n_in / EL_ACT_BLOCK), p->sums);
-    p->x = (struct el_act){
-        .n = n, .n_in = n_in, .n_pad = n_in, .q8 = p->q8, .scale = p->scale, .sum = p->sum, .sums = p->sums};
+    p->x = (struct el_act){.n = n, .n_in = n_in, .n_pad = n_in, .q8 = p->q8, .scale = p->scale, .sum = p->sum, .sums = p->sums};
 }
 
 static void make_problem(struct problem *p, const struct el_encoding *e, uint64_t n_rows, uint64_t n_tokens, uint64_t n_in,

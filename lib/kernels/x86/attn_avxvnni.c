@@ -1,6 +1,6 @@
 /*
- * AVX-VNNI: scores of keys in q8_0 by attn_q8.inc; the rest is attn_avx2.c. vpdpbusd takes one operand without a sign: 128 is added
- * to the keys, and minus 128 times the query's sum is what a block starts with. Its encoding was never run; see avxvnni.h.
+ * AVX-VNNI: scores of keys in q8_0 by attn_q8.inc; the rest is attn_avx2.c. vpdpbusd takes one operand without a sign: 128 is
+ * added to the keys, and minus 128 times the query's sum is what a block starts with. Its encoding was never run; see avxvnni.h.
  */
 #include <stdint.h>
 #include <string.h>
@@ -43,7 +43,7 @@ EL_INLINE EL_AVXVNNI VI vi_dot(VI acc, VI keys, int32_t four)
     return el_dpbusd_avxvnni(acc, keys, _mm256_set1_epi32(four));
 }
 
-EL_INLINE EL_AVXVNNI VI vi_float(VI v)
+EL_INLINE EL_AVXVNNI VF vi_float(VI v)
 {
     return _mm256_cvtepi32_ps(v);
 }

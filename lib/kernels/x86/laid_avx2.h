@@ -21,8 +21,8 @@
 #define LAID_TARGET EL_AVX2
 #define LAID_FN     EL_INLINE EL_AVX2
 #endif
-#define VI          struct laid_vi
-#define VF          struct laid_vf
+#define VI struct laid_vi
+#define VF struct laid_vf
 
 struct laid_vi {
     __m256i a, b;

@@ -92,9 +92,9 @@ LAID_FN VI v_mul16(VI a, VI b)
 }
 LAID_FN VI v_spread(VI v, unsigned n)
 {
-    const VI table = _mm512_setr_epi32(0x00000000, 0x00000010, 0x00001000, 0x00001010, 0x00100000, 0x00100010, 0x00101000,
-                                       0x00101010, 0x10000000, 0x10000010, 0x10001000, 0x10001010, 0x10100000, 0x10100010,
-                                       0x10101000, 0x10101010);
+    const VI table =
+        _mm512_setr_epi32(0x00000000, 0x00000010, 0x00001000, 0x00001010, 0x00100000, 0x00100010, 0x00101000, 0x00101010,
+                          0x10000000, 0x10000010, 0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
     return _mm512_permutexvar_epi32(v_shr(v, n), table); /* the index is the low four bits */
 }
 LAID_FN VI v_madd(VI a, VI b)
