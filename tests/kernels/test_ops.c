@@ -8,13 +8,7 @@
 
 #include "base/compiler.h"
 #include "base/f16.h"
-
-#if EL_X86
-#include "kernels/x86/simd_avx2.h"
-#include "kernels/x86/simd_avx512.h"
-#elif EL_ARM64
-#include "kernels/arm/simd_neon.h"
-#endif
+#include "kernels/exp_lanes.h"
 
 static float *random_floats(uint64_t n, int span, uint64_t *seed)
 {
@@ -347,25 +341,6 @@ TEST(ops, f16_conversions_of_every_length)
     }
 }
 
-#if EL_X86
-EL_AVX2 static void exp_avx2(const float *x, float *y)
-{
-    _mm256_storeu_ps(y, el_exp_avx2(_mm256_loadu_ps(x)));
-    _mm256_storeu_ps(y + 8, el_exp_avx2(_mm256_loadu_ps(x + 8)));
-}
-
-EL_AVX512 static void exp_avx512(const float *x, float *y)
-{
-    _mm512_storeu_ps(y, el_exp_avx512(_mm512_loadu_ps(x)));
-}
-#elif EL_ARM64
-static void exp_neon(const float *x, float *y)
-{
-    for (int i = 0; i < 16; i += 4)
-        vst1q_f32(y + i, el_exp_neon(vld1q_f32(x + i)));
-}
-#endif
-
 #if EL_X86 || EL_ARM64
 static void check_exp(void (*fn)(const float *x, float *y))
 {
@@ -394,12 +369,12 @@ TEST(ops, exp_of_the_vector_units)
 {
 #if EL_ARM64
     if (el_cpu_allows(EL_CPU_NEON))
-        check_exp(exp_neon);
+        check_exp(exp_lanes_neon);
 #else
     if (el_cpu_allows(EL_CPU_AVX2))
-        check_exp(exp_avx2);
+        check_exp(exp_lanes_avx2);
     if (el_cpu_allows(EL_CPU_AVX512))
-        check_exp(exp_avx512);
+        check_exp(exp_lanes_avx512);
 #endif
     CHECK(el_cpu_allows(EL_CPU_REF));
 }

@@ -22,7 +22,7 @@ struct lanes_vf {
 
 LANES_FN VLEFT v_left(uint64_t n)
 {
-    return n < LANES ? n : LANES;
+    return n;
 }
 LANES_FN VF vf_set(float x)
 {

@@ -21,7 +21,7 @@ enum { LANES = 8 };
 
 LANES_FN VLEFT v_left(uint64_t n)
 {
-    return n < LANES ? n : LANES;
+    return n;
 }
 LANES_FN VF vf_set(float x)
 {

@@ -8,7 +8,6 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "kernels/exp_poly.h"
 #include "kernels/x86/kernels_x86.h"
 
 /* ((0+4) + (2+6)) + ((1+5) + (3+7)) */
@@ -60,28 +59,6 @@ EL_INLINE EL_AVX2 __m256 el_load_part_avx2(const float *p, uint64_t n)
 EL_INLINE EL_AVX2 void el_store_part_avx2(float *p, uint64_t n, __m256 v)
 {
     _mm256_maskstore_ps(p, el_part_avx2(n), v);
-}
-
-EL_INLINE EL_AVX2 __m256 el_exp_avx2(__m256 x)
-{
-    /* min and max give their second operand when one is a NaN. */
-    x = _mm256_max_ps(_mm256_set1_ps(el_exp_min), _mm256_min_ps(_mm256_set1_ps(el_exp_max), x));
-    const __m256 n =
-        _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(el_exp_log2e)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(el_exp_ln2_hi), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(el_exp_ln2_lo), r);
-    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(el_exp_c6), r, _mm256_set1_ps(el_exp_c5));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(el_exp_c4));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(el_exp_c3));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(el_exp_c2));
-    p = _mm256_fmadd_ps(_mm256_mul_ps(r, r), p, r);
-    p = _mm256_add_ps(p, _mm256_set1_ps(1.0f));
-    /* 2^n in two factors: each is a normal number where the whole may not be. */
-    const __m256i i = _mm256_cvtps_epi32(n), a = _mm256_srai_epi32(i, 1), b = _mm256_sub_epi32(i, a),
-                  bias = _mm256_set1_epi32(127);
-    const __m256 fa = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, bias), 23));
-    const __m256 fb = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(b, bias), 23));
-    return _mm256_mul_ps(_mm256_mul_ps(p, fa), fb);
 }
 #endif
 
