@@ -66,6 +66,8 @@ void el_kernels_init(struct el_kernels *k, enum el_cpu_level level)
         el_laid_init_avx512vnni(k);
         el_laid_low_init_avx512vnni(k);
     }
+    if (has & EL_CPU_HAS_AMXINT8)
+        el_laid_init_amx(k);
 #elif EL_ARM64
     const unsigned has = el_cpu_features(level);
     if (has & EL_CPU_HAS_NEON)

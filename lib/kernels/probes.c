@@ -68,5 +68,7 @@ void el_probes_init(struct el_probes *p, enum el_cpu_level level)
         el_probes_init_avx512(p);
     if (has & EL_CPU_HAS_AVX512VNNI)
         el_probes_init_avx512vnni(p);
+    if (has & EL_CPU_HAS_AMXINT8)
+        el_probes_init_amx(p);
 #endif
 }

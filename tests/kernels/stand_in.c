@@ -19,6 +19,7 @@ static const struct {
     void (*probes)(struct el_probes *p);
 } stand_ins[] = {
     {EL_CPU_AVXVNNI, EL_CPU_AVX512VNNI, EL_CPU_AVX2, kernels_avxvnni, el_probes_init_avxvnni_by_evex},
+    {EL_CPU_AMX, EL_CPU_AVX512VNNI, EL_CPU_AVX512VNNI, el_laid_init_amx_emulated, el_probes_init_amx_emulated},
 };
 
 /* Index of the i-th that this CPU can run, or past the last. */

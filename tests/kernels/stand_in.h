@@ -21,6 +21,8 @@ void el_laid_init_avxvnni_by_evex(struct el_kernels *k);
 void el_matmul_group_init_avxvnni_by_evex(struct el_kernels *k);
 void el_attn_init_avxvnni_by_evex(struct el_kernels *k);
 void el_probes_init_avxvnni_by_evex(struct el_probes *p);
+void el_laid_init_amx_emulated(struct el_kernels *k);
+void el_probes_init_amx_emulated(struct el_probes *p);
 #endif
 
 #endif

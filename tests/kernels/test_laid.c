@@ -227,7 +227,7 @@ TEST(laid, row_range_and_stride)
 /* A NaN among the scales of activations or weights is seen in the results that it belongs to, and in no other. */
 TEST(laid, a_nan_is_never_hidden)
 {
-    enum { ROWS = 36, TOKENS = 40 };
+    enum { ROWS = 36, TOKENS = 40 }; /* enough for strips unpacked at every level */
     FOR_EACH_LAYOUT(e)
     {
         struct problem p;

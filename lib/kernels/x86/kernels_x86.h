@@ -7,6 +7,7 @@
 
 #if EL_X86
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The instructions of the levels; see base/cpu.h. */
@@ -55,6 +56,9 @@ void el_matmul_group_init_vnni(struct el_kernels *k);
 void el_attn_init_vnni(struct el_kernels *k);
 void el_laid_init_avx512vnni(struct el_kernels *k);
 void el_laid_low_init_avx512vnni(struct el_kernels *k);
+void el_laid_init_amx(struct el_kernels *k);
+/* The product of this type at that level; NULL: there is none. */
+el_laid_fn *el_laid_avx512vnni(size_t type);
 #endif
 
 #endif

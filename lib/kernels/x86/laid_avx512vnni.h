@@ -12,15 +12,23 @@
 #include "kernels/x86/kernels_x86.h"
 #include "tensor/layout.h"
 
+/* Level amx has all of this for its strips: it defines these, and LAID_MATRIX. */
+#ifndef LAID_TARGET
 #define LAID_TARGET EL_AVX512VNNI
 #define LAID_FN     EL_INLINE EL_AVX512VNNI
+#endif
 #define VI          __m512i
 #define VF          __m512
 
 #define LAID_ANY_BYTE
 
 /* 12 sums and 12 results of a tile, or 16 of the few tokens, and what they are made of fit 32 registers. */
-enum { LAID_FEW = 8, LAID_TOGETHER = 8, LAID_STRIPS = 2, LAID_TOKENS = 6, LAID_MANY = 32, LAID_AHEAD = 8192 };
+enum { LAID_FEW = 8, LAID_TOGETHER = 8, LAID_STRIPS = 2, LAID_MANY = 32, LAID_AHEAD = 8192 };
+#ifdef LAID_MATRIX
+enum { LAID_TOKENS = 16, LAID_DOTS = 4 };
+#else
+enum { LAID_TOKENS = 6 };
+#endif
 
 LAID_FN VI v_load(const void *p)
 {

@@ -10,6 +10,7 @@ void el_probes_init_avx2(struct el_probes *p);
 void el_probes_init_avxvnni(struct el_probes *p);
 void el_probes_init_avx512(struct el_probes *p);
 void el_probes_init_avx512vnni(struct el_probes *p);
+void el_probes_init_amx(struct el_probes *p);
 #endif
 
 #endif
