@@ -52,7 +52,7 @@ LAID_FN const uint8_t *codes_at(unsigned k, unsigned n_columns, const uint8_t *c
     if (n > k) {                                                                                                                 \
         el_amx_zero(k);                                                                                                          \
         el_amx_load(a, q8 + (k)*n_columns, stride);                                                                              \
-        el_amx_load(b, codes_at(k, n_columns, codes, step), 64u);                                                                          \
+        el_amx_load(b, codes_at(k, n_columns, codes, step), 64u);                                                                \
         el_amx_dot(k, a, b);                                                                                                     \
     }
 #define STORE(k)                                                                                                                 \
@@ -72,6 +72,8 @@ LAID_FN void m_dots(unsigned n, unsigned n_columns, const uint8_t *codes, uint64
     STORE(3)
 }
 
+/* The others are avx512vnni's. */
+#define LAID_ALL LAID_FIELDS
 #include "kernels/laid_kernels.inc"
 
 void el_laid_init_amx(struct el_kernels *k)

@@ -17,8 +17,8 @@
 #define LAID_TARGET EL_AVX512VNNI
 #define LAID_FN     EL_INLINE EL_AVX512VNNI
 #endif
-#define VI          __m512i
-#define VF          __m512
+#define VI __m512i
+#define VF __m512
 
 #define LAID_ANY_BYTE
 
