@@ -106,9 +106,9 @@ const struct el_kernels *el_kernels(void)
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in)
 {
     /* Rows decoded, or strips unpacked. */
-    enum { PANEL_NBYTES = EL_LAID_MOST_STRIPS * EL_LAID_VECTOR_NBYTES * EL_LAID_MOST_VECTORS / 32 };
-    const uint64_t decoded = DECODE_ROWS * sizeof(float);
-    return (decoded > PANEL_NBYTES ? decoded : PANEL_NBYTES) * ((n_in + 63) / 64 * 64);
+    const uint64_t decoded = DECODE_ROWS * sizeof(float) * ((n_in + 63) / 64 * 64);
+    const uint64_t panels = el_laid_panels(n_in) * el_laid_panel_nbytes(n_in);
+    return (decoded > panels ? decoded : panels) + 64;
 }
 
 void el_act_sums(const float *scale, const int16_t *sum, uint64_t n, struct el_act_sums *sums)

@@ -128,10 +128,28 @@ uint64_t el_matmul_scratch_nbytes(uint64_t n_in);
 void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x,
                float *y, uint64_t y_stride, void *scratch);
 /*
- * What scratch has room for, where a product of many tokens unpacks strips: per 32 columns and strip so many vectors, a strip's
- * rows side by side.
+ * What scratch has room for, where a product of many tokens unpacks strips: panels of so many strips, per 32 columns and strip so
+ * many vectors, a strip's rows side by side. Several panels meet the same tokens one after another, while these are in the first
+ * cache; all of them and the tokens are to stay in the second.
  */
-enum { EL_LAID_MOST_STRIPS = 2, EL_LAID_MOST_VECTORS = 11, EL_LAID_VECTOR_NBYTES = 4 * EL_STRIP_ROWS };
+enum {
+    EL_LAID_MOST_STRIPS = 2,
+    EL_LAID_MOST_VECTORS = 11,
+    EL_LAID_VECTOR_NBYTES = 4 * EL_STRIP_ROWS,
+    EL_LAID_MOST_PANELS = 4,
+    EL_LAID_PANELS_NBYTES = 384 << 10,
+};
+/* Bytes of one panel, at most. */
+static inline uint64_t el_laid_panel_nbytes(uint64_t n_in)
+{
+    return (uint64_t)EL_LAID_MOST_STRIPS * EL_LAID_MOST_VECTORS * EL_LAID_VECTOR_NBYTES * ((n_in + 31) / 32);
+}
+/* How many there are, 1 at least. */
+static inline uint64_t el_laid_panels(uint64_t n_in)
+{
+    const uint64_t fit = EL_LAID_PANELS_NBYTES / (el_laid_panel_nbytes(n_in) + 1);
+    return fit < 1 ? 1 : fit < EL_LAID_MOST_PANELS ? fit : EL_LAID_MOST_PANELS;
+}
 /* Which form el_matmul needs for this encoding. */
 enum el_act_form el_matmul_form(const struct el_kernels *k, const struct el_enc *enc);
 

@@ -153,7 +153,7 @@ static void check_shape(const struct el_encoding *e, uint64_t n_rows, uint64_t n
     make_problem(&p, e, n_rows, n_tokens, n_in, n_rows * 1000 + n_tokens * 10 + n_in);
     float *const want = trap_alloc(n_rows * n_tokens * 4), *const y = trap_alloc(n_rows * n_tokens * 4);
     /* Not what is given to all products, but what is said of these: so it is seen when it does not suffice. */
-    void *const scratch = trap_alloc((uint64_t)EL_LAID_MOST_STRIPS * EL_LAID_MOST_VECTORS * EL_LAID_VECTOR_NBYTES * (n_in / 32));
+    void *const scratch = trap_alloc(el_laid_panels(n_in) * el_laid_panel_nbytes(n_in));
     reference(&p, want);
     FOR_EACH_LEVEL(k)
     {
@@ -177,6 +177,8 @@ TEST(laid, every_length)
             check_shape(e, 17, 3, n * e->block_n);
             check_shape(e, 33, 23, n * e->block_n);
             check_shape(e, 50, 39, n * e->block_n); /* strips unpacked, with tokens and rows left over */
+            if (n == 1)
+                check_shape(e, 155, 38, n * e->block_n); /* panels one after another, a second time, and a rest */
         }
     }
 }
