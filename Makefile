@@ -73,6 +73,8 @@ $(B)/lib/kernels/%_ref.o: EXTRA := -fno-tree-vectorize
 ifneq ($(filter aarch64%,$(shell $(CC) -dumpmachine)),)
 $(B)/lib/kernels/arm/%_dotprod.o: EXTRA := -march=armv8.2-a+dotprod
 $(B)/lib/kernels/arm/%_i8mm.o: EXTRA := -march=armv8.2-a+dotprod+i8mm
+# gcc 12 for arm64 breaks down ("in vect_transform_reduction") on a loop that makes two maxima with fmax, which tests do.
+$(B)/tests/%.o $(B)/plain/%.o: EXTRA := -fno-tree-vectorize
 endif
 $(B)/lib/base/build_info.o: EXTRA := -DEL_COMMIT='"$(COMMIT)"'
 
@@ -99,8 +101,6 @@ $(B)/plain/%.o: %.c $(B)/flags
 	$(Q)$(CC) $(BASE_CFLAGS) $(BASE_CPPFLAGS) -DEL_TEST_PLAIN -Itests $(EXTRA) -MMD -MP $(CFLAGS) $(CPPFLAGS) $(LATE) -c $< -o $@
 
 $(B)/tests/%.o: BASE_CPPFLAGS += -Itests
-# gcc 12 for arm64 breaks down ("in vect_transform_reduction") on a loop that makes two maxima with fmax, which tests do.
-$(B)/tests/%.o $(B)/plain/%.o: EXTRA := -fno-tree-vectorize
 
 $(B)/flags:
 	@mkdir -p $(B)
