@@ -227,6 +227,7 @@ void el_kernels_init_neon(struct el_kernels *k)
     el_matmul_group_init_neon(k);
     el_laid_init_neon(k);
     el_attn_init_neon(k);
+    el_outer_init_neon(k);
     k->quantize_act = quantize_act_neon;
     k->rmsnorm = rmsnorm_neon;
     k->layernorm = layernorm_neon;

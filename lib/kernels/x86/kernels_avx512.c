@@ -229,6 +229,7 @@ void el_kernels_init_avx512(struct el_kernels *k)
     el_matmul_init_avx512(k);
     el_attn_init_avx512(k);
     el_group_f32_init_avx512(k);
+    el_outer_init_avx512(k);
     k->quantize_act = quantize_act_avx512;
     k->rmsnorm = rmsnorm_avx512;
     k->layernorm = layernorm_avx512;
