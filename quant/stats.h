@@ -17,8 +17,15 @@
  *   LEAD.cross     [n_in, n_in]        sum over tokens of (y_i - x_i) x_j, y being what the unquantized model has where the
  *                                      quantized one has x (arXiv:2504.02692, section 4); not for experts
  *
- * Sums are made in float64 and rounded once. Any of them may be missing but in_sum2 and counts. What else calibration saw is in
- * edgellm.stats.* too: quant/stats_meta.h.
+ *   edgellm.influence [n_layers]       1 - mean over tokens of cos(x before the layer, x behind it) (ShortGPT, arXiv:2403.03853)
+ *   edgellm.massive [n_layers, 16, 5]  of the residual stream behind the layer, tokens whose greatest |x_j| stands out most (Sun et
+ *                                      al., arXiv:2402.17762): position, token, channel j, x_j, how often; 0 times: no more
+ *   edgellm.stats.data_sha256 [n] str  of the calibration texts
+ *   edgellm.stats.tokens      u64      that were read
+ *   edgellm.stats.protocol    str      how the text was cut, and what was left out
+ *   edgellm.stats.quantized   bool     each layer saw what the quantized layers before it give
+ *
+ * Sums are made in float64 and rounded once. Any of them may be missing but in_sum2 and counts.
  */
 #ifndef EL_QUANT_STATS_H
 #define EL_QUANT_STATS_H
