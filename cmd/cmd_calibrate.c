@@ -241,6 +241,17 @@ static enum el_status calibrate(struct calibrate *c, struct words words, struct 
 
 /* ---- adding files up ---- */
 
+static void print_merged(const struct calibrate_args *a, size_t n_files)
+{
+    struct json_out j;
+    json_init(&j, stdout, false);
+    json_object(&j);
+    json_kstr(&j, "output", a->output);
+    json_kuint(&j, "n_files", n_files);
+    json_end_object(&j);
+    json_finish(&j);
+}
+
 static enum el_status merge(const struct calibrate_args *a, struct words words, struct el_err *err)
 {
     const struct el_sink_opts opts = {.format = a->format == AS_DAT ? "imatrix" : "gguf", .overwrite = a->force};
@@ -260,7 +271,7 @@ static enum el_status merge(const struct calibrate_args *a, struct words words, 
         el_source_close(sources[i]);
     free(sources);
     if (status == EL_OK && a->json)
-        (void)printf("{\"output\": \"merged\", \"n_files\": %zu}\n", words.n);
+        print_merged(a, words.n);
     return status;
 }
 

@@ -249,6 +249,26 @@ const struct el_stats_matrix *el_stats_find(const struct el_stats *stats, const 
     return at < 0 ? NULL : &stats->m[at];
 }
 
+enum el_status el_stats_store_origin(const struct el_stats *stats, const char *name, struct el_meta *meta, struct el_err *err)
+{
+    const struct el_meta *const from = stats->source->meta;
+    const size_t sha256 = el_meta_find(from, EL_STATS_KEY_SHA256), datasets = el_meta_find(from, EL_STATS_KEY_DATASETS);
+    const bool strings = datasets != SIZE_MAX && el_meta_elem_type(from, datasets) == EL_META_STR;
+    uint32_t n_chunks = 0;
+    EL_TRY(el_meta_set_str(meta, "quantize.imatrix.file", name, strlen(name), err));
+    if (strings && el_meta_n_elems(from, datasets) > 0) {
+        size_t n;
+        const char *const first = el_meta_str(from, datasets, 0, &n);
+        EL_TRY(el_meta_set_str(meta, "quantize.imatrix.dataset", first, n, err));
+    }
+    EL_TRY(el_meta_set_u32(meta, "quantize.imatrix.entries_count", (uint32_t)stats->n, err));
+    EL_TRY(el_meta_get_u32_or(from, EL_STATS_KEY_CHUNKS, 0, UINT32_MAX, 0, &n_chunks, err));
+    EL_TRY(el_meta_set_u32(meta, "quantize.imatrix.chunks_count", n_chunks, err));
+    if (sha256 == SIZE_MAX || el_meta_elem_type(from, sha256) != EL_META_STR)
+        return EL_OK;
+    return el_meta_set_from(meta, "edgellm.calibration.sha256", from, sha256, err);
+}
+
 /* ---- values ---- */
 
 static enum el_status read_f32(const struct el_stats *s, size_t tensor, uint64_t elem, uint64_t n, float *out, struct el_err *err)

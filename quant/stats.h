@@ -60,6 +60,12 @@ struct el_stats_matrix {
 enum el_status el_stats_open(struct el_source *source, struct el_stats **stats, struct el_err *err);
 void el_stats_close(struct el_stats *stats);
 
+/*
+ * For the metadata of what is quantized with them: llama.cpp's quantize.imatrix.* (the file's name as given), and
+ * edgellm.calibration.sha256, the hashes of the texts, by which evaluations see that they would be of their own calibration text.
+ */
+enum el_status el_stats_store_origin(const struct el_stats *stats, const char *name, struct el_meta *meta, struct el_err *err);
+
 /* Matrices in the order of the file; NULL past the end. The order of inputs by their number is that of their first matrix. */
 const struct el_stats_matrix *el_stats_at(const struct el_stats *stats, size_t i);
 /* NULL: nothing is known of this matrix. */

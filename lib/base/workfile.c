@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -19,7 +20,7 @@ struct el_workfile {
     bool named;
 };
 
-enum { MOST_NBYTES = 1 << 30 }; /* of one call: Linux ends a read or a write before 2 GiB */
+enum { MOST_NBYTES = 1 << 30, LOCK_MS = 5000, LOCK_STEP_MS = 10 }; /* of one call: Linux ends them before 2 GiB */
 
 static enum el_status fail_errno(const struct el_workfile *f, const char *what, struct el_err *err)
 {
@@ -85,8 +86,13 @@ static enum el_status open_state(struct el_workfile *f, uint64_t *nbytes, struct
         return fail_errno(f, "open", err);
     if (!S_ISREG(st.st_mode))
         return el_fail(err, EL_E_IO, "'%s': is no plain file", f->path);
-    if (flock(f->fd, LOCK_EX | LOCK_NB) != 0)
-        return el_fail(err, EL_E_IO, "'%s': another program works with it", f->path);
+    /* A process that was killed a moment ago may not be gone yet. */
+    for (int ms = 0; flock(f->fd, LOCK_EX | LOCK_NB) != 0; ms += LOCK_STEP_MS) {
+        const struct timespec step = {0, LOCK_STEP_MS * 1000000L};
+        if (ms >= LOCK_MS || el_interrupted())
+            return el_fail(err, EL_E_IO, "'%s': another program works with it", f->path);
+        (void)nanosleep(&step, NULL);
+    }
     *nbytes = (uint64_t)st.st_size;
     return EL_OK;
 }
