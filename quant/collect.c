@@ -157,7 +157,7 @@ enum el_status el_collect_layer(struct el_collect *collect, int32_t layer, uint3
             return no_memory(err);
         for (uint32_t e = 0; c->opts.hessian && input->hessian && e < input->n_experts; e++)
             add_slot(c, i, e, false, &used);
-        if (!c->opts.cross || !input->hessian || input->n_experts > 1)
+        if (!c->opts.cross || !input->cross)
             continue;
         add_slot(c, i, 0, true, &used);
         c->original[i - c->begin] = el_alloc_array(c->opts.max_rows, input->n_in * sizeof(float));

@@ -37,6 +37,7 @@ static void add(struct el_inputs *inputs, const struct el_arch *arch, const stru
                 .n_experts = stack ? (uint32_t)el_dim_size(rule->dims[0], hp) : 1,
                 .n_in = el_dim_size(rule->dims[stack ? 2 : 1], hp),
                 .hessian = list[i] != EL_R_FFN_ROUTER,
+                .cross = list[i] != EL_R_FFN_ROUTER && !stack && layer != EL_INPUTS_HEAD,
             };
         }
         inputs->of[inputs->n_of++] = (struct el_input_of){names[list[i]], inputs->n - 1};

@@ -16,6 +16,7 @@ struct el_input {
     uint32_t n_experts;
     uint64_t n_in;
     bool hessian; /* worth one: not what feeds a router, which is never quantized */
+    bool cross;   /* the same rows in two models: no expert's, and of a layer */
 };
 struct el_input_of {
     const char *name; /* of a matrix, borrowed from the source */

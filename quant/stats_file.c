@@ -87,7 +87,7 @@ static bool add_input(struct directory *d, const struct el_input *input, bool he
         return false;
     if (hessian && input->hessian && !add(d, input->name, EL_SUFFIX_HESSIAN, tiles, 3, &p->hessian))
         return false;
-    return !cross || !input->hessian || input->n_experts > 1 || add(d, input->name, EL_SUFFIX_CROSS, square, 2, &p->cross);
+    return !cross || !input->cross || add(d, input->name, EL_SUFFIX_CROSS, square, 2, &p->cross);
 }
 
 static bool list(struct el_stats_writer *w, struct directory *d, uint32_t n_layers, bool hessian, bool cross)
