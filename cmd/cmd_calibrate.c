@@ -215,8 +215,9 @@ static enum el_status check_args(const struct calibrate_args *a, struct el_err *
     const bool running = a->no_hessian || a->process_output || a->parse_special || a->skip_massive || a->resume || a->quantized ||
                          a->tokenizer || a->overrides.n || a->chunks || a->skip_first || a->max_mem;
     if (a->merge && running)
-        return cmd_fail(err, EL_E_USAGE, "option '--merge' runs no model: of the other options only --output, --output-format, "
-                                         "--force, --json and --cpu go with it");
+        return cmd_fail(err, EL_E_USAGE,
+                        "option '--merge' runs no model: of the other options only --output, --output-format, "
+                        "--force, --json and --cpu go with it");
     return check_output(a, err);
 }
 
@@ -304,8 +305,9 @@ static const struct opt_other others[] = {
 const struct command cmd_calibrate = {
     .name = "calibrate",
     .about = "Measure what a model's matrices read, for better quantization",
-    .details = "TEXT is plain text, or NAME.jsonl with documents or conversations; without one a text that comes with the program "
-               "is read. STATS is a GGUF file that llama.cpp reads as an importance matrix.",
+    .details =
+        "TEXT is plain text, or NAME.jsonl with documents or conversations; without one a text that comes with the program "
+        "is read. STATS is a GGUF file that llama.cpp reads as an importance matrix.",
     .usage = "[options] -o STATS MODEL [TEXT ...]",
     .opts = calibrate_opts,
     .others = others,

@@ -669,8 +669,8 @@ struct el_calibrate_text {
     const int32_t *ids;       /* windows of token ids, one behind the other, each run from an empty context */
     const uint32_t *window_n; /* [n_windows] ids of each, at least 1 */
     size_t n_windows;
-    uint32_t n_ctx;             /* ids of a whole window; stored */
-    const char *const *names;   /* [n_names] of the texts, stored; and their SHA-256, 64 hex digits each */
+    uint32_t n_ctx;           /* ids of a whole window; stored */
+    const char *const *names; /* [n_names] of the texts, stored; and their SHA-256, 64 hex digits each */
     const char *const *sha256;
     size_t n_names;
     const char *protocol; /* one line that says how ids and windows were made; stored */
@@ -680,8 +680,8 @@ struct el_calibrate_opts {
     bool no_hessian;     /* no sums of x_i x_j: an importance matrix, sums of absolute values and greatest values alone */
     bool process_output; /* the input of the output matrix too */
     uint32_t skip_first; /* the first positions of every window do not count */
-    bool skip_massive;   /* tokens with massive activations, before or behind a layer, do not count in it; runs every layer twice */
-    double massive;      /* a token is massive when its greatest |x_j| exceeds the median token's so many times; 0: 20 */
+    bool skip_massive; /* tokens with massive activations, before or behind a layer, do not count in it; runs every layer twice */
+    double massive;    /* a token is massive when its greatest |x_j| exceeds the median token's so many times; 0: 20 */
     /*
      * NULL, or the model already quantized: every layer's statistics are of what its layers before that give. cross: also the sums
      * of (y_i - x_i) x_j, y being what the unquantized layers give in the place of x.
@@ -701,9 +701,9 @@ struct el_calibrate_opts {
 
 struct el_calibrate_report {
     uint32_t layer, n_layers;
-    double influence;      /* 1 - mean cosine between the residual stream before and behind the layer */
-    uint32_t n_massive;    /* tokens */
-    uint32_t massive_pos;  /* the greatest of them, when there is one: its position, token, channel and value */
+    double influence;     /* 1 - mean cosine between the residual stream before and behind the layer */
+    uint32_t n_massive;   /* tokens */
+    uint32_t massive_pos; /* the greatest of them, when there is one: its position, token, channel and value */
     int32_t massive_token;
     uint32_t massive_channel;
     double massive_value;

@@ -56,8 +56,7 @@ static bool is_record(const uint8_t *r)
 }
 
 /* Takes over the later of the whole records. */
-static enum el_status read_records(struct el_calib_state *s, const char *path, uint64_t nbytes, int64_t *done,
-                                   struct el_err *err)
+static enum el_status read_records(struct el_calib_state *s, const char *path, uint64_t nbytes, int64_t *done, struct el_err *err)
 {
     uint8_t records[2 * RECORD_NBYTES];
     const uint8_t *best = NULL;

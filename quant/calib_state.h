@@ -20,7 +20,7 @@ enum { EL_CALIB_LANES = 2 };
 
 /*
  * path NULL: a scratch file beside `beside`, nothing is kept. key: 64 hex digits that name all that the result depends on; *done
- * layers are finished, 0 to n, or -1 when not even the embedding is. EL_E_USAGE: the file is of another run, or is something else.
+ * layers are finished, 0 to n, or -1 when not even the embedding is. EL_E_USAGE: the file is of another run, or none.
  */
 enum el_status el_calib_state_open(const char *path, const char *beside, const char key[65], uint32_t n_lanes,
                                    uint64_t lane_nbytes, struct el_calib_state **state, int64_t *done, struct el_err *err);

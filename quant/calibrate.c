@@ -57,8 +57,8 @@ static enum el_status make_key(const struct calibration *c, char key[65], struct
     uint64_t n = 0;
     for (size_t w = 0; w < text->n_windows; w++)
         n += text->window_n[w];
-    const uint64_t numbers[] = {n,         text->n_windows, text->n_ctx,   o->no_hessian, o->process_output,
-                                o->cross,  o->skip_first,   o->skip_massive, text->n_names, EL_STATS_VERSION};
+    const uint64_t numbers[] = {n,        text->n_windows, text->n_ctx,     o->no_hessian, o->process_output,
+                                o->cross, o->skip_first,   o->skip_massive, text->n_names, EL_STATS_VERSION};
     add_string(sha, el_version());
     add_string(sha, el_cpu_level());
     add_string(sha, model);
@@ -244,10 +244,8 @@ static enum el_status open_all(struct calibration *c, int64_t *layers_done, stru
     EL_TRY(el_stream_open(c->source, o->quantized, &windows, o->n_threads, &c->stream, err));
     const struct el_model *const model = el_stream_model(c->stream);
     EL_TRY(el_inputs_make(&c->inputs, model->arch, &model->hp, c->source, o->process_output, err));
-    const struct el_collect_opts collect = {.hessian = !o->no_hessian,
-                                            .cross = o->cross,
-                                            .max_rows = el_stream_max_rows(c->stream),
-                                            .max_nbytes = o->max_nbytes};
+    const struct el_collect_opts collect = {
+        .hessian = !o->no_hessian, .cross = o->cross, .max_rows = el_stream_max_rows(c->stream), .max_nbytes = o->max_nbytes};
     EL_TRY(el_collect_open(&c->inputs, &collect, el_stream_pool(c->stream), &c->collect, err));
     EL_TRY(el_residual_open(c->stream, &c->residual, err));
     c->skip = el_calloc_array(el_stream_n_tokens(c->stream), sizeof *c->skip);

@@ -25,7 +25,7 @@ struct el_collect {
     struct el_collect_opts opts;
     struct el_pool *pool;
     const struct el_kernels *kernels;
-    size_t begin, end; /* inputs of the layer */
+    size_t begin, end;    /* inputs of the layer */
     struct el_sums *sums; /* [end - begin] */
     float **original;     /* [end - begin]: [max_rows, n_in], for the cross product */
     struct slot *slots;

@@ -23,7 +23,7 @@ struct el_collect_opts {
 
 /* What was seen of an input, of all its experts. */
 struct el_sums {
-    uint64_t *count;      /* [n_experts] rows */
+    uint64_t *count;       /* [n_experts] rows */
     double *sum2, *sumabs; /* [n_experts, n_in rounded up to a tile] */
     float *maxabs;
     uint64_t n_pad;

@@ -94,8 +94,12 @@ static enum el_status add_matrix(struct el_stats *s, size_t sum2, const char *na
         return misshapen(s, sum2, "F32, as many rows as 'counts' has", err);
     const uint64_t n_in = t->n_rows * t->n_in / n_experts, blocks = (n_in + TILE - 1) / TILE;
     *m = (struct el_stats_matrix){.name = name, .n_experts = (uint32_t)n_experts, .n_in = n_in, .has = EL_STATS_SUM2};
-    *p = (struct places){sum2, counts, find(s, lead, EL_SUFFIX_SUMABS), find(s, lead, EL_SUFFIX_MAXABS),
-                         find(s, lead, EL_SUFFIX_HESSIAN), find(s, lead, EL_SUFFIX_CROSS)};
+    *p = (struct places){sum2,
+                         counts,
+                         find(s, lead, EL_SUFFIX_SUMABS),
+                         find(s, lead, EL_SUFFIX_MAXABS),
+                         find(s, lead, EL_SUFFIX_HESSIAN),
+                         find(s, lead, EL_SUFFIX_CROSS)};
     if ((p->sumabs == SIZE_MAX) != (p->maxabs == SIZE_MAX))
         return el_fail(err, EL_E_FORMAT, "'%s': of '%s" EL_SUFFIX_SUMABS "' and '%s" EL_SUFFIX_MAXABS "' only one is there",
                        s->source->path, lead, lead);

@@ -9,7 +9,7 @@
  *   NAME.counts    [n_experts, 1]      tokens                      llama.cpp's
  *   edgellm.stats.version     u32      1; a file without it is llama.cpp's, which has no more than the above
  *   edgellm.stats.matrices    [n] str  every matrix NAME, and
- *   edgellm.stats.inputs      [n] str  the matrix under whose name LEAD the following is: q, k, v read one input, so do gate and up
+ *   edgellm.stats.inputs      [n] str  the matrix under whose name LEAD the following is: q, k and v read one input
  *   LEAD.in_sumabs [n_experts, n_in]   sum over tokens of |x_j|
  *   LEAD.in_maxabs [n_experts, n_in]   max over tokens of |x_j|
  *   LEAD.hessian   [n_experts, n_tiles, 64 * 64]   sum over tokens of x_i x_j: the tiles (a, b), b <= a, of 64 by 64 entries, in
@@ -19,8 +19,8 @@
  *                                      output matrix
  *
  *   edgellm.influence [n_layers]       1 - mean over tokens of cos(x before the layer, x behind it) (ShortGPT, arXiv:2403.03853)
- *   edgellm.massive [n_layers, 16, 5]  of the residual stream behind the layer, tokens whose greatest |x_j| stands out most (Sun et
- *                                      al., arXiv:2402.17762): position, token, channel j, x_j, how often; 0 times: no more
+ *   edgellm.massive [n_layers, 16, 5]  of the residual stream behind the layer, tokens whose greatest |x_j| stands out most
+ *                                      (Sun et al., arXiv:2402.17762): position, token, channel j, x_j, how often; 0 times: no more
  *   edgellm.stats.data_sha256 [n] str  of the calibration texts
  *   edgellm.stats.tokens      u64      that were read
  *   edgellm.stats.protocol    str      how the text was cut, and what was left out
@@ -72,7 +72,7 @@ const struct el_stats_matrix *el_stats_at(const struct el_stats *stats, size_t i
 /* NULL: nothing is known of this matrix. */
 const struct el_stats_matrix *el_stats_find(const struct el_stats *stats, const char *name);
 
-/* All that follows: any thread; EL_E_IO, EL_E_FORMAT (a value that cannot be: NaN, a negative square), EL_E_USAGE (not in has). */
+/* All that follows: any thread; EL_E_IO, EL_E_FORMAT (a value that cannot be: NaN, a negative square), EL_E_USAGE (not there). */
 
 /*
  * *n: tokens that this expert (0 without experts) saw. The legacy .dat has no tokens: there it counts chunks, the same for all

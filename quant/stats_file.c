@@ -113,8 +113,8 @@ static enum el_status declare(struct el_stats_writer *w, const struct el_stats_a
 {
     const struct el_inputs *const inputs = w->inputs;
     struct el_meta *const meta = el_meta_new();
-    const char **const names = el_alloc_array(inputs->n_of, sizeof *names), **const leads = el_alloc_array(inputs->n_of,
-                                                                                                       sizeof *leads);
+    const char **const names = el_alloc_array(inputs->n_of, sizeof *names),
+                       **const leads = el_alloc_array(inputs->n_of, sizeof *leads);
     enum el_status status = meta && names && leads ? EL_OK : no_memory(w->sink, err);
     for (size_t i = 0; names && leads && i < inputs->n_of; i++) {
         names[i] = inputs->of[i].name;

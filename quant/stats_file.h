@@ -1,4 +1,4 @@
-/* Writing the file of quant/stats.h: everything is declared first, then comes layer by layer. Names are here, for reader and writer. */
+/* Writing the file of quant/stats.h: everything is declared first, then comes layer by layer. Names are for the reader too. */
 #ifndef EL_QUANT_STATS_FILE_H
 #define EL_QUANT_STATS_FILE_H
 
@@ -7,12 +7,12 @@
 
 enum { EL_STATS_VERSION = 1, EL_MASSIVE_MOST = 16, EL_MASSIVE_FIELDS = 5 };
 
-#define EL_SUFFIX_SUM2 ".in_sum2"
-#define EL_SUFFIX_COUNTS ".counts"
-#define EL_SUFFIX_SUMABS ".in_sumabs"
-#define EL_SUFFIX_MAXABS ".in_maxabs"
-#define EL_SUFFIX_HESSIAN ".hessian"
-#define EL_SUFFIX_CROSS ".cross"
+#define EL_SUFFIX_SUM2     ".in_sum2"
+#define EL_SUFFIX_COUNTS   ".counts"
+#define EL_SUFFIX_SUMABS   ".in_sumabs"
+#define EL_SUFFIX_MAXABS   ".in_maxabs"
+#define EL_SUFFIX_HESSIAN  ".hessian"
+#define EL_SUFFIX_CROSS    ".cross"
 #define EL_STATS_INFLUENCE "edgellm.influence"
 #define EL_STATS_MASSIVE   "edgellm.massive"
 

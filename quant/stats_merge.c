@@ -13,7 +13,7 @@ enum { PIECE_ELEMS = 1 << 18 };
 struct merge {
     struct el_source *const *sources;
     size_t n_sources;
-    bool full; /* ours too, not only what llama.cpp has */
+    bool full;                 /* ours too, not only what llama.cpp has */
     struct el_tensor *tensors; /* [n], names owned */
     size_t n, cap;
     struct el_strmap by_name;
@@ -49,7 +49,8 @@ static uint64_t number_of(const struct el_source *s, const char *key)
 static size_t n_strings(const struct el_source *s, const char *key)
 {
     const size_t at = el_meta_find(s->meta, key);
-    const bool strings = at != SIZE_MAX && el_meta_type(s->meta, at) == EL_META_ARR && el_meta_elem_type(s->meta, at) == EL_META_STR;
+    const bool strings =
+        at != SIZE_MAX && el_meta_type(s->meta, at) == EL_META_ARR && el_meta_elem_type(s->meta, at) == EL_META_STR;
     return strings ? el_meta_n_elems(s->meta, at) : 0;
 }
 
@@ -115,7 +116,8 @@ static enum el_status describe(const struct merge *m, struct el_meta *meta, stru
     struct el_stats_about about = {.n_datasets = count_strings(m, EL_STATS_KEY_DATASETS), .protocol = protocol_of(m)};
     const size_t n = m->full ? n_strings(s, EL_STATS_KEY_MATRICES) : 0;
     /* Whatever the number of hashes in damaged files: as many as there are names are stored. */
-    const size_t n_hashes = count_strings(m, EL_STATS_KEY_SHA256), n_most = about.n_datasets > n_hashes ? about.n_datasets : n_hashes;
+    const size_t n_hashes = count_strings(m, EL_STATS_KEY_SHA256),
+                 n_most = about.n_datasets > n_hashes ? about.n_datasets : n_hashes;
     const char **const names = el_calloc_array(2 * n_most + 2 * n, sizeof *names);
     if (!names)
         return no_memory(err);

@@ -21,7 +21,8 @@ void el_workfile_close(struct el_workfile *file);
 void el_workfile_remove(struct el_workfile *file);
 
 /* Exactly nbytes at offset, or EL_E_IO; reading past the end is EL_E_FORMAT. */
-enum el_status el_workfile_write(struct el_workfile *file, uint64_t offset, const void *data, uint64_t nbytes, struct el_err *err);
+enum el_status el_workfile_write(struct el_workfile *file, uint64_t offset, const void *data, uint64_t nbytes,
+                                 struct el_err *err);
 enum el_status el_workfile_read(struct el_workfile *file, uint64_t offset, void *out, uint64_t nbytes, struct el_err *err);
 /* What was written is on the disk when this returns. */
 enum el_status el_workfile_sync(struct el_workfile *file, struct el_err *err);

@@ -76,11 +76,8 @@ static enum el_status bind_weights(struct el_model *m, const struct el_model_opt
     struct el_pool *pool;
     EL_TRY(el_pool_open(opts->n_threads, &pool, err));
     /* Weights that see float activations are decoded from where they lie. */
-    const struct el_bind_opts bind = {.own = opts->no_mmap,
-                                      .off = m->off,
-                                      .kernels = m->f32_activations ? NULL : m->kernels,
-                                      .pool = pool,
-                                      .laid = opts->laid};
+    const struct el_bind_opts bind = {
+        .own = opts->no_mmap, .off = m->off, .kernels = m->f32_activations ? NULL : m->kernels, .pool = pool, .laid = opts->laid};
     const enum el_status status = el_weights_bind(&m->weights, m->arch, &m->hp, m->source, &bind, err);
     el_pool_close(pool);
     return status;

@@ -10,8 +10,8 @@
  * So a layer can be looked at with what quantized layers before it give: load the unquantized layer and look, then load the same
  * layer of the quantized model and keep what comes out. Two lanes side by side are what both models see.
  *
- * Windows are run from empty contexts. Which windows share a batch depends on their lengths alone, so results do not depend on the
- * number of threads. A stream is used by one thread.
+ * Windows are run from empty contexts. Which windows share a batch depends on their lengths alone, so results do not depend on
+ * the number of threads. A stream is used by one thread.
  */
 #ifndef EL_MODEL_STREAM_H
 #define EL_MODEL_STREAM_H

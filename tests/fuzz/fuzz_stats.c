@@ -22,7 +22,8 @@ static void ask(const struct el_stats *stats, const struct el_stats_matrix *m)
     const uint32_t last = m->n_experts - 1;
     const enum el_status statuses[] = {el_stats_count(stats, m, last, &n, &err), el_stats_importance(stats, m, last, v, &err),
                                        m->has & EL_STATS_ABS ? el_stats_abs(stats, m, last, v, v + m->n_in, &err) : EL_OK,
-                                       m->has & EL_STATS_HESSIAN ? el_stats_hessian(stats, m, last, m->n_in - 1, 1, h, &err) : EL_OK,
+                                       m->has & EL_STATS_HESSIAN ? el_stats_hessian(stats, m, last, m->n_in - 1, 1, h, &err)
+                                                                 : EL_OK,
                                        m->has & EL_STATS_CROSS ? el_stats_cross(stats, m, m->n_in - 1, 1, h, &err) : EL_OK};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
         if (statuses[i] != EL_OK && statuses[i] != EL_E_FORMAT) {
