@@ -15,12 +15,12 @@
  *   LEAD.hessian   [n_experts, n_tiles, 64 * 64]   sum over tokens of x_i x_j: the tiles (a, b), b <= a, of 64 by 64 entries, in
  *                                      the order a (a + 1) / 2 + b, each row by row; rows and columns past n_in are 0
  *   LEAD.cross     [n_in, n_in]        sum over tokens of (y_i - x_i) x_j, y being what the unquantized model has where the
- *                                      quantized one has x (arXiv:2504.02692, section 4); not for experts and the
- *                                      output matrix
+ *                                      quantized one has x (arXiv:2504.02692, section 4); not for
+ *                                      experts and the output matrix
  *
  *   edgellm.influence [n_layers]       1 - mean over tokens of cos(x before the layer, x behind it) (ShortGPT, arXiv:2403.03853)
  *   edgellm.massive [n_layers, 16, 5]  of the residual stream behind the layer, tokens whose greatest |x_j| stands out most
- *                                      (Sun et al., arXiv:2402.17762): position, token, channel j, x_j, how often; 0 times: no more
+ *                                      (Sun et al., arXiv:2402.17762): position, token, channel j, x_j, count; 0: no more
  *   edgellm.stats.data_sha256 [n] str  of the calibration texts
  *   edgellm.stats.tokens      u64      that were read
  *   edgellm.stats.protocol    str      how the text was cut, and what was left out

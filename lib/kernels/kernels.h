@@ -100,7 +100,7 @@ struct el_kernels {
      */
     void (*rope)(float *x, const float *cos, const float *sin, uint32_t n_rot);
     /*
-     * c [EL_OUTER, EL_OUTER] += a^T b for a, b [n, EL_OUTER]: every run of EL_OUTER_RUN rows, counted from the first, is summed in
+     * c [EL_OUTER, EL_OUTER] += a^T b for a, b [n, EL_OUTER]: every run of EL_OUTER_RUN rows, from the first on, is summed in
      * float32 by fma in the order of the rows, from 0, and its sum added to c in float64. The same bits at every level that has
      * fma, which all have. a may be b.
      */
