@@ -5,7 +5,7 @@
  *   n_entries times: i32 n, name [n bytes], i32 n_calls, i32 n_values, f32 values [n_values]: mean of x^2 times n_calls
  *   and perhaps: i32 n_chunks, i32 n, name of the text [n bytes]
  *
- * Read, an entry NAME is two tensors, NAME.in_sum2 [1, n_values] and NAME.counts [1, 1], as llama.cpp's GGUF has them, with n_calls
+ * Read, an entry NAME is two tensors, NAME.in_sum2 [1, n_values] and NAME.counts [1, 1], as in the GGUF, with n_calls
  * as the count; general.type is "imatrix". Written are such tensors and nothing else.
  */
 #include <limits.h>

@@ -683,14 +683,14 @@ struct el_calibrate_opts {
     bool skip_massive; /* tokens with massive activations, before or behind a layer, do not count in it; runs every layer twice */
     double massive;    /* a token is massive when its greatest |x_j| exceeds the median token's so many times; 0: 20 */
     /*
-     * NULL, or the model already quantized: every layer's statistics are of what its layers before that give. cross: also the sums
+     * NULL, or the model already quantized: every layer's statistics are of what its layers before that give. cross: also sums
      * of (y_i - x_i) x_j, y being what the unquantized layers give in the place of x.
      */
     struct el_source *quantized;
     bool cross;
     uint64_t max_nbytes; /* of the sums of x_i x_j at a time; a layer is run again for the rest. 0: all of a layer's */
     /*
-     * NULL, or a file in which the state is kept, and from which a run that was stopped goes on: the same model, text and options,
+     * NULL, or a file in which the state is kept, and from which a run that was stopped goes on: the same model, text, options,
      * else EL_E_USAGE. The caller removes it when the sink is committed.
      */
     const char *state_path;
