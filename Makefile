@@ -106,6 +106,9 @@ $(B)/flags:
 	@mkdir -p $(B)
 	@printf '%s\n' '$(ALL_FLAGS)' > $@
 
+# The text stands in the object as it is.
+$(B)/cmd/calibration_text.o: cmd/calibration.txt
+
 # Rebuilds the file that names the commit when the commit changes.
 $(B)/commit: FORCE
 	@mkdir -p $(B); echo $(COMMIT) | cmp -s - $@ || echo $(COMMIT) > $@

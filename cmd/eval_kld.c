@@ -161,6 +161,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     CMD_TRY_OUT(open_models(&k, err));
     CMD_TRY_OUT(text_in_read(NULL, a->file, "text", &text, &nbytes, err));
     el_sha256_bytes(text, nbytes, k.data_sha256);
+    CMD_TRY_OUT(eval_check_data(&k.io[Q], a->file, k.data_sha256, err));
     CMD_TRY_OUT(make_windows(&k, text, nbytes, &ids, err));
     CMD_TRY_OUT(evaluate(&k, err));
     if (a->json)

@@ -221,6 +221,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     CMD_TRY_OUT(model_io_tokenizer(&p.io, err));
     CMD_TRY_OUT(text_in_read(NULL, a->file, "text", &text, &nbytes, err));
     el_sha256_bytes(text, nbytes, p.data_sha256);
+    CMD_TRY_OUT(eval_check_data(&p.io, a->file, p.data_sha256, err));
     CMD_TRY_OUT(p.protocol == EVAL_DOCUMENTS ? document_windows(&p, text, nbytes, err)
                                              : fixed_windows(&p, text, nbytes, &ids, err));
     CMD_TRY_OUT(evaluate(&p, err));

@@ -1,6 +1,7 @@
 #include "cmd/eval_run.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/progress.h"
 #include "cmd/util.h"
@@ -130,4 +131,15 @@ enum el_status eval_encode(const struct model_io *io, enum eval_protocol p, cons
                            size_t *n, struct el_err *err)
 {
     return el_encode(io->tok, text, nbytes, p == EVAL_LLAMA_CPP ? EL_TOK_ADD_SPECIAL : 0u, ids, n, err);
+}
+
+enum el_status eval_check_data(const struct model_io *io, const char *text_name, const char *sha256, struct el_err *err)
+{
+    const struct el_meta *const meta = el_source_meta(io->source);
+    const size_t at = el_meta_find(meta, "edgellm.calibration.sha256");
+    const bool strings = at != SIZE_MAX && el_meta_elem_type(meta, at) == EL_META_STR;
+    for (size_t i = 0; strings && i < el_meta_n_elems(meta, at); i++)
+        if (strcmp(el_meta_str(meta, at, i, NULL), sha256) == 0)
+            return cmd_fail(err, EL_E_USAGE, "'%s' is the text that '%s' was calibrated on", text_name, io->path);
+    return EL_OK;
 }

@@ -27,6 +27,12 @@ enum el_status eval_run(struct el_session *const *sessions, size_t n_sessions, u
 enum el_status eval_open_session(struct model_io *io, uint32_t longest, uint64_t n_batch, unsigned n_threads, unsigned kv_k,
                                  unsigned kv_v, uint32_t *n_seqs, struct el_err *err);
 
+/*
+ * EL_E_USAGE when the model was quantized with statistics of this very text, by their hashes (edgellm-calibrate(1)): it would be
+ * judged by what it was fitted to.
+ */
+enum el_status eval_check_data(const struct model_io *io, const char *text_name, const char *sha256, struct el_err *err);
+
 /* Ids of a text file's bytes for the protocols with fixed windows (special tokens added as the model wants them, or none). */
 enum el_status eval_encode(const struct model_io *io, enum eval_protocol p, const char *text, size_t nbytes, int32_t **ids,
                            size_t *n, struct el_err *err);

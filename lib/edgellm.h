@@ -662,6 +662,74 @@ EL_API EL_MUST_CHECK enum el_status el_session_load(struct el_session *session, 
 /* log(softmax(logits))[id], and the whole vector to out [n] f64 (may be NULL). Sums in float64, fixed order. Any thread. */
 EL_API double el_log_softmax(const float *logits, size_t n, int32_t id, double *out);
 
+/* ---- calibration --------------------------------------------------------------------------------------------------- */
+
+/*
+ * What the matrices of a model read while it reads a text: statistics for the methods of quantization, in a GGUF file that
+ * llama.cpp takes as an importance matrix (edgellm-formats(5) says what is in it).
+ */
+struct el_calibrate_text {
+    const int32_t *ids;       /* windows of token ids, one behind the other, each run from an empty context */
+    const uint32_t *window_n; /* [n_windows] ids of each, at least 1 */
+    size_t n_windows;
+    uint32_t n_ctx;           /* ids of a whole window; stored */
+    const char *const *names; /* [n_names] of the texts, stored; and their SHA-256, 64 hex digits each */
+    const char *const *sha256;
+    size_t n_names;
+    const char *protocol; /* one line that says how ids and windows were made; stored */
+};
+
+struct el_calibrate_opts {
+    bool no_hessian;     /* no sums of x_i x_j: an importance matrix, sums of absolute values and greatest values alone */
+    bool process_output; /* the input of the output matrix too */
+    uint32_t skip_first; /* the first positions of every window do not count */
+    bool skip_massive; /* tokens with massive activations, before or behind a layer, do not count in it; runs every layer twice */
+    double massive;    /* a token is massive when its greatest |x_j| exceeds the median token's so many times; 0: 20 */
+    /*
+     * NULL, or the model already quantized: every layer's statistics are of what its layers before that give. cross: also sums
+     * of (y_i - x_i) x_j, y being what the unquantized layers give in the place of x.
+     */
+    struct el_source *quantized;
+    bool cross;
+    uint64_t max_nbytes; /* of the sums of x_i x_j at a time; a layer is run again for the rest. 0: all of a layer's */
+    /*
+     * NULL, or a file in which the state is kept, and from which a run that was stopped goes on: the same model, text, options,
+     * else EL_E_USAGE. The caller removes it when the sink is committed.
+     */
+    const char *state_path;
+    unsigned n_threads; /* 0: all cores; the bytes do not depend on it */
+    el_progress_fn *progress;
+    void *progress_user;
+};
+
+struct el_calibrate_report {
+    uint32_t layer, n_layers;
+    double influence;     /* 1 - mean cosine between the residual stream before and behind the layer */
+    uint32_t n_massive;   /* tokens */
+    uint32_t massive_pos; /* the greatest of them, when there is one: its position, token, channel and value */
+    int32_t massive_token;
+    uint32_t massive_channel;
+    double massive_value;
+};
+typedef void el_calibrate_report_fn(void *user, const struct el_calibrate_report *report);
+
+/*
+ * Runs the model layer by layer (in memory: one layer, its sums, one batch; the residual stream of all tokens lies in a file
+ * without a name beside the output) and writes the statistics to sink. Does not commit. report (may be NULL) is called for every
+ * layer.
+ */
+EL_API EL_MUST_CHECK enum el_status el_calibrate(struct el_source *source, const struct el_calibrate_text *text,
+                                                 struct el_sink *sink, const struct el_calibrate_opts *opts,
+                                                 el_calibrate_report_fn *report, void *report_user, struct el_err *err);
+
+/*
+ * Adds statistics up: files of el_calibrate of one model, or importance matrices of llama.cpp (GGUF or .dat). What one of them
+ * lacks the result lacks; only_importance: llama.cpp's part alone. The sink may be of format "gguf" or (only_importance)
+ * "imatrix", llama.cpp's .dat. Does not commit.
+ */
+EL_API EL_MUST_CHECK enum el_status el_stats_merge(struct el_source *const *sources, size_t n_sources, bool only_importance,
+                                                   struct el_sink *sink, struct el_err *err);
+
 /* ---- grammars ----------------------------------------------------------------------------------------------------- */
 
 /*

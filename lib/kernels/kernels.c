@@ -40,6 +40,7 @@ static void init_ref(struct el_kernels *k)
     k->divide = el_divide_ref;
     k->all_finite = el_all_finite_ref;
     k->rope = el_rope_ref;
+    k->outer = el_outer_ref;
     k->f32_to_f16 = el_f32_to_f16_ref;
     k->f16_to_f32 = el_f16_to_f32_ref;
 }

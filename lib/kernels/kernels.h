@@ -16,6 +16,7 @@
 #include "tensor/layout.h"
 
 enum { EL_ACT_BLOCK = 32 }; /* columns per scale of an int8 activation */
+enum { EL_OUTER = 64, EL_OUTER_RUN = 128 };
 
 /*
  * A batch of activation rows [n, n_in] and its derived forms, made once and shared by every linear that reads it.
@@ -107,6 +108,12 @@ struct el_kernels {
      * Rotates one head in place: pairs (x[i], x[i + n_rot/2]), i < n_rot/2, by the angles whose cos, sin [n_rot/2] are given.
      */
     void (*rope)(float *x, const float *cos, const float *sin, uint32_t n_rot);
+    /*
+     * c [EL_OUTER, EL_OUTER] += a^T b for a, b [n, EL_OUTER]: every run of EL_OUTER_RUN rows, from the first on, is summed in
+     * float32 by fma in the order of the rows, from 0, and its sum added to c in float64. The same bits at every level that has
+     * fma, which all have. a may be b.
+     */
+    void (*outer)(const float *a, const float *b, uint64_t n, double *c);
     /* To the bit what base/f16.h says, NaNs included. */
     void (*f32_to_f16)(const float *x, uint64_t n, uint16_t *y);
     void (*f16_to_f32)(const uint16_t *x, uint64_t n, float *y);

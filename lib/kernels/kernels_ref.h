@@ -27,6 +27,7 @@ void el_axpby_ref(float *y, float a, const float *x, float b, uint64_t n);
 void el_divide_ref(float *y, float by, uint64_t n);
 bool el_all_finite_ref(const float *x, uint64_t n);
 void el_rope_ref(float *x, const float *cos, const float *sin, uint32_t n_rot);
+void el_outer_ref(const float *a, const float *b, uint64_t n, double *c);
 void el_f32_to_f16_ref(const float *x, uint64_t n, uint16_t *y);
 void el_f16_to_f32_ref(const uint16_t *x, uint64_t n, float *y);
 

@@ -141,3 +141,17 @@ void el_f16_to_f32_ref(const uint16_t *x, uint64_t n, float *y)
     for (uint64_t i = 0; i < n; i++)
         y[i] = el_f16_to_f32(x[i]);
 }
+
+void el_outer_ref(const float *a, const float *b, uint64_t n, double *c)
+{
+    for (uint64_t t0 = 0; t0 < n; t0 += EL_OUTER_RUN) {
+        const uint64_t t1 = n - t0 < EL_OUTER_RUN ? n : t0 + EL_OUTER_RUN;
+        for (uint64_t i = 0; i < EL_OUTER; i++)
+            for (uint64_t j = 0; j < EL_OUTER; j++) {
+                float sum = 0;
+                for (uint64_t t = t0; t < t1; t++)
+                    sum = fmaf(a[t * EL_OUTER + i], b[t * EL_OUTER + j], sum);
+                c[i * EL_OUTER + j] += (double)sum;
+            }
+    }
+}

@@ -53,6 +53,6 @@ void el_kv_close(struct el_kv *kv)
 void *el_kv_head(const struct el_kv *kv, const struct el_kv_half *half, uint32_t seq, uint32_t layer, uint32_t head)
 {
     const struct el_kv_dims *const d = &kv->dims;
-    const uint64_t at = ((uint64_t)seq * d->n_layers + layer) * d->n_kv_heads + head;
+    const uint64_t at = ((uint64_t)seq * d->n_layers + (layer - kv->first_layer)) * d->n_kv_heads + head;
     return half->data + at * room(d) * half->row_nbytes;
 }

@@ -28,6 +28,7 @@ struct el_kv {
     enum el_cpu_level level; /* whose kernels fill it; the reference after el_kv_open */
     struct el_kv_half k, v;
     uint32_t *n_past; /* [n_seqs] positions held */
+    uint32_t first_layer; /* the store is of n_layers layers from this one on; 0 after el_kv_open */
 };
 
 /* Takes all memory. EL_E_MEMORY says how much was wanted; EL_E_USAGE q8_0 with heads that are not a multiple of its blocks. */

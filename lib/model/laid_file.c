@@ -75,7 +75,7 @@ static enum el_status add_samples(struct el_sha256 *sha, struct el_source *sourc
     return status;
 }
 
-static enum el_status fingerprint(struct el_source *source, char hex[65], struct el_err *err)
+enum el_status el_source_fingerprint(struct el_source *source, char hex[65], struct el_err *err)
 {
     struct el_sha256 *const sha = el_sha256_open();
     uint64_t nbytes;
@@ -105,7 +105,7 @@ static enum el_status check_origin(const struct el_source *laid, struct el_sourc
     if (strcmp(layout, EL_LAYOUT_ID) != 0)
         return el_fail_why(err, EL_E_UNSUPPORTED, EL_REASON_LAID, "'%s': metadata '%s': '%.64s', must be %s", laid->path,
                            EL_LAYOUT_KEY, layout, EL_LAYOUT_ID);
-    EL_TRY(fingerprint(source, hex, err));
+    EL_TRY(el_source_fingerprint(source, hex, err));
     if (strcmp(string_of(laid, KEY_SOURCE), hex) != 0)
         return el_fail_why(err, EL_E_CHECKSUM, EL_REASON_LAID, "'%s': made of another model, or the model has changed since",
                            laid->path);
@@ -267,7 +267,7 @@ static enum el_status hash_all(struct making *mk, unsigned n_threads, struct el_
 static enum el_status describe(const struct making *mk, struct el_source *source, struct el_meta *meta, struct el_err *err)
 {
     char hex[65];
-    EL_TRY(fingerprint(source, hex, err));
+    EL_TRY(el_source_fingerprint(source, hex, err));
     /* The first of all pairs, by which el_is_laid_file knows such a file. */
     EL_TRY(el_meta_set_str(meta, "general.architecture", EL_LAID_ARCH, strlen(EL_LAID_ARCH), err));
     EL_TRY(el_meta_set_u32(meta, "general.alignment", FILE_ALIGNMENT, err));

@@ -28,6 +28,9 @@
  */
 #define EL_LAYOUT_ID "strip16.2"
 
+/* The fingerprint of a model as it lies on the disk now; see above. EL_E_IO, EL_E_MEMORY. */
+enum el_status el_source_fingerprint(struct el_source *source, char hex[65], struct el_err *err);
+
 /* Does a source say that it is such a file? */
 bool el_laid_file_is(const struct el_source *s);
 /*

@@ -74,21 +74,24 @@ static enum el_status choose_activations(struct el_model *m, const char *wanted,
 static enum el_status bind_weights(struct el_model *m, const struct el_model_opts *opts, struct el_err *err)
 {
     struct el_pool *pool;
-    m->kernels = el_kernels();
     m->n_threads = opts->n_threads;
     EL_TRY(el_pool_open(m->n_threads, &pool, err));
     /* Weights that see float activations are decoded from where they lie. */
-    const struct el_bind_opts bind = {opts->no_mmap, m->off, m->f32_activations ? NULL : m->kernels, pool, opts->laid};
+    const struct el_bind_opts bind = {
+        .own = opts->no_mmap, .off = m->off, .kernels = m->f32_activations ? NULL : m->kernels, .pool = pool, .laid = opts->laid};
     const enum el_status status = el_weights_bind(&m->weights, m->arch, &m->hp, m->source, &bind, err);
     el_pool_close(pool);
     return status;
 }
 
-static enum el_status open_model(struct el_model *m, const struct el_model_opts *opts, struct el_err *err)
+enum el_status el_model_describe(struct el_model *m, struct el_source *source, const struct el_model_opts *opts,
+                                 struct el_err *err)
 {
-    const struct el_meta *const meta = m->source->meta;
+    const struct el_meta *const meta = source->meta;
     struct el_err local = {.code = EL_OK};
+    *m = (struct el_model){.source = source};
     EL_TRY(el_cpu_check_env(err));
+    m->kernels = el_kernels();
     EL_TRY(el_features_parse(opts->disable, &m->off, err));
     EL_TRY(choose_activations(m, opts->activations, err));
     m->arch = el_arch_of_meta(meta, &local);
@@ -97,6 +100,13 @@ static enum el_status open_model(struct el_model *m, const struct el_model_opts 
     EL_TRY(el_arch_hparams(m->arch, meta, &m->hp, err));
     if (m->source->n_tensors == 0)
         return el_fail(err, EL_E_FORMAT, "no tensors: a vocabulary, not a model");
+    return EL_OK;
+}
+
+static enum el_status open_model(struct el_model *m, struct el_source *source, const struct el_model_opts *opts,
+                                 struct el_err *err)
+{
+    EL_TRY(el_model_describe(m, source, opts, err));
     EL_TRY(bind_weights(m, opts, err));
     switch_off(&m->hp, m->off);
     count(m);
@@ -111,8 +121,7 @@ enum el_status el_model_open(struct el_source *source, const struct el_model_opt
     struct el_model *const m = el_calloc_array(1, sizeof *m);
     if (!m)
         return el_fail(err, EL_E_MEMORY, "out of memory for a model");
-    m->source = source;
-    const enum el_status status = open_model(m, opts ? opts : &defaults, err);
+    const enum el_status status = open_model(m, source, opts ? opts : &defaults, err);
     if (status != EL_OK) {
         el_free(m);
         /* What the caller asked for is not the file's fault. */

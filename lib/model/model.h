@@ -18,6 +18,13 @@ struct el_model {
     uint64_t n_params, nbytes;
 };
 
+/*
+ * All of opening but the weights: architecture, hyperparameters (no feature taken out), kernels, kind of activations. Errors name
+ * no file. For who binds weights as they are needed (model/stream.h).
+ */
+enum el_status el_model_describe(struct el_model *m, struct el_source *source, const struct el_model_opts *opts,
+                                 struct el_err *err);
+
 struct el_kv;
 /* The session's store, for saving and loading sequences. */
 struct el_kv *el_session_kv(struct el_session *session);

@@ -14,21 +14,9 @@
 #include "model/model.h"
 #include "model/ops.h"
 #include "model/rope.h"
+#include "model/session_impl.h"
 
 enum { DEFAULT_BATCH = 512, MAX_SEQS = 65536, MAX_BATCH = 1 << 20 };
-
-struct el_session {
-    const struct el_model *model;
-    struct el_kv kv;
-    struct el_run run;
-    struct el_kernels kernels; /* without int8 activations, where the model is not to have them */
-    uint32_t n_batch;
-    void *arena; /* everything below and in run that is not the KV store */
-    uint64_t arena_nbytes;
-    uint32_t *next_pos;   /* [n_seqs] while a batch is checked */
-    uint32_t *out_of_row; /* [n_batch] index among the logits, UINT32_MAX for none */
-    uint32_t n_rows;      /* of the last decode that succeeded */
-};
 
 /* ---- memory: the same walk twice, once to add up and once to hand out ---- */
 
@@ -129,7 +117,7 @@ static void lay_out(struct arena *a, struct el_session *s)
     take_rows(a, run, EL_B_GATE_SHEXP, n, hp->n_ff_shexp);
     take_rows(a, run, EL_B_UP_SHEXP, n, hp->n_ff_shexp);
     take_rows(a, run, EL_B_ROUTER_SHEXP, hp->n_ff_shexp ? n : 0, 1);
-    take_rows(a, run, EL_B_LOGITS, n, hp->n_vocab);
+    take_rows(a, run, EL_B_LOGITS, s->by_layer && n > EL_HEAD_ROWS ? EL_HEAD_ROWS : n, hp->n_vocab);
     take_activation(a, &run->act, n_ff_rows, widest, run->weights->any_perm);
     take_activation(a, &run->expert_act, hp->n_experts ? n_ff_rows : 0, hp->n_embd, run->weights->any_perm);
     run->routing.n_most = n_ff_rows;
@@ -181,7 +169,7 @@ static enum el_status open_session(struct el_session *s, const struct el_session
 {
     const struct el_model *const m = s->model;
     const bool learned_positions = el_weight_at(&m->weights, EL_R_POS_EMBD, 0) != NULL;
-    struct el_kv_dims dims = {opts->n_seqs ? opts->n_seqs : 1, m->hp.n_layers, m->hp.n_kv_heads,
+    struct el_kv_dims dims = {opts->n_seqs ? opts->n_seqs : 1, s->by_layer ? 1 : m->hp.n_layers, m->hp.n_kv_heads,
                               opts->n_ctx ? opts->n_ctx : m->hp.n_ctx_train, m->hp.d_head};
     enum el_kv_type k_type = EL_KV_F16, v_type = EL_KV_F16;
     EL_TRY(el_cpu_check_env(err));
@@ -230,8 +218,8 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     return EL_OK;
 }
 
-enum el_status el_session_open(const struct el_model *model, const struct el_session_opts *opts, struct el_session **session,
-                               struct el_err *err)
+static enum el_status open_any(const struct el_model *model, const struct el_session_opts *opts, bool by_layer,
+                               struct el_session **session, struct el_err *err)
 {
     static const struct el_session_opts defaults = {.n_ctx = 0};
     *session = NULL;
@@ -239,6 +227,7 @@ enum el_status el_session_open(const struct el_model *model, const struct el_ses
     if (!s)
         return el_fail(err, EL_E_MEMORY, "out of memory for a session");
     s->model = model;
+    s->by_layer = by_layer;
     const enum el_status status = open_session(s, opts ? opts : &defaults, err);
     if (status != EL_OK) {
         el_session_close(s);
@@ -246,6 +235,18 @@ enum el_status el_session_open(const struct el_model *model, const struct el_ses
     }
     *session = s;
     return EL_OK;
+}
+
+enum el_status el_session_open(const struct el_model *model, const struct el_session_opts *opts, struct el_session **session,
+                               struct el_err *err)
+{
+    return open_any(model, opts, false, session, err);
+}
+
+enum el_status el_session_open_by_layer(const struct el_model *model, const struct el_session_opts *opts,
+                                        struct el_session **session, struct el_err *err)
+{
+    return open_any(model, opts, true, session, err);
 }
 
 void el_session_close(struct el_session *session)
@@ -292,7 +293,7 @@ static void set_angles(const struct el_hparams *hp, const struct el_rope_table *
     el_rope_angles(t->freqs, n, pos, hp->rope_attn_factor, t->cos + row * n, t->sin + row * n);
 }
 
-static void begin_batch(struct el_session *s, const struct el_row *rows, uint32_t n)
+void el_session_begin_batch(struct el_session *s, const struct el_row *rows, uint32_t n)
 {
     struct el_run *const run = &s->run;
     run->rows = rows;
@@ -337,11 +338,11 @@ enum el_status el_session_decode(struct el_session *session, const struct el_row
     session->n_rows = 0;
     if (n_rows == 0)
         return EL_OK;
-    begin_batch(session, rows, (uint32_t)n_rows);
+    el_session_begin_batch(session, rows, (uint32_t)n_rows);
     EL_TRY(forward(run, false, err));
     /* What is not finite stays so on the residual stream, so looking at its end sees every layer and every row. */
     if (!run->ops->all_finite(run, EL_B_X) || (run->n_out && !run->ops->all_finite(run, EL_B_LOGITS))) {
-        begin_batch(session, rows, (uint32_t)n_rows);
+        el_session_begin_batch(session, rows, (uint32_t)n_rows);
         return forward(run, true, err);
     }
     memcpy(session->kv.n_past, session->next_pos, session->kv.dims.n_seqs * sizeof *session->next_pos);

@@ -461,6 +461,13 @@ static enum el_status check_rope_freqs(const struct el_weights *w, struct el_err
     return EL_OK;
 }
 
+static bool is_wanted(const struct el_bind_opts *opts, const struct el_tensor_rule *rule, uint32_t layer)
+{
+    if (opts->what == EL_BIND_ALL)
+        return true;
+    return rule->flags & EL_TF_LAYER ? opts->what == EL_BIND_LAYER && layer == opts->layer : opts->what == EL_BIND_GLOBAL;
+}
+
 static enum el_status bind(struct binding *b, struct el_err *err)
 {
     struct problems p = {.n = 0};
@@ -470,6 +477,8 @@ static enum el_status bind(struct binding *b, struct el_err *err)
     EL_TRY(problems_end(&p, b->arch, err));
     for (const struct el_tensor_rule *rule = b->arch->tensors; rule->gguf; rule++)
         for (uint32_t l = 0; l < ((rule->flags & EL_TF_LAYER) ? b->hp->n_layers : 1); l++) {
+            if (!is_wanted(b->opts, rule, l))
+                continue;
             if (el_interrupted())
                 return el_fail(err, EL_E_INTERRUPTED, "interrupted");
             EL_TRY(load_slot(b, rule, l, err));
@@ -481,7 +490,8 @@ static enum el_status bind(struct binding *b, struct el_err *err)
     EL_TRY(check_rope_freqs(b->w, err));
     for (uint32_t l = 0; l <= b->hp->n_layers; l++)
         finish_layer(b->w, l, b->opts->off);
-    finish_global(b->w, b->opts->off);
+    if (b->opts->what != EL_BIND_LAYER)
+        finish_global(b->w, b->opts->off);
     return EL_OK;
 }
 

@@ -74,12 +74,16 @@ struct el_weights {
     bool any_perm; /* some weight has an order of columns */
 };
 
+/* Which weights are read; those that are not stay absent. */
+enum el_bind_what { EL_BIND_ALL, EL_BIND_GLOBAL, EL_BIND_LAYER };
 struct el_bind_opts {
     bool own;                         /* never leave a matrix in the mapping */
     unsigned off;                     /* enum el_features */
     const struct el_kernels *kernels; /* NULL, or re-lay what these multiply better so */
     struct el_pool *pool;             /* NULL: the caller reads alone */
     struct el_source *laid;           /* NULL, or where the re-laid matrices are (model/laid_file.h) */
+    enum el_bind_what what;           /* GLOBAL: what is not per layer; LAYER: what is of one layer */
+    uint32_t layer;
 };
 /*
  * Binds all tensors of source by arch's rules. EL_E_FORMAT lists what is missing, misshapen or not of this family, all of it

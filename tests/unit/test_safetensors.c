@@ -254,7 +254,7 @@ TEST(format, says_what_a_wrong_file_is)
              EL_E_UNSUPPORTED, "is a program"),
         CASE("config.json", " {\"model_type\": \"llama\", \"vocab_size\": 7}", EL_E_FORMAT, "is JSON, but no tokenizer.json"),
         CASE("x.txt", "just text, long enough to be looked at", EL_E_FORMAT,
-             "not recognised, known formats are gguf, safetensors, npz, torch, hf, llama2c"),
+             "not recognised, known formats are gguf, safetensors, npz, torch, hf, imatrix, llama2c"),
         CASE("one", "x", EL_E_FORMAT, "not recognised"),
         CASE("x.bin", "\x03\0\0\0\x01\0\0", EL_E_FORMAT, "not recognised"),
 #undef CASE

@@ -31,6 +31,7 @@ void el_laid_low_init_dotprod(struct el_kernels *k);
 void el_laid_init_i8mm(struct el_kernels *k);
 void el_laid_low_init_i8mm(struct el_kernels *k);
 void el_attn_init_neon(struct el_kernels *k);
+void el_outer_init_neon(struct el_kernels *k);
 void el_attn_init_dotprod(struct el_kernels *k);
 #endif
 

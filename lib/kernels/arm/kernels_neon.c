@@ -118,6 +118,7 @@ void el_kernels_init_neon(struct el_kernels *k)
     el_laid_init_neon(k);
     el_laid_low_init_neon(k);
     el_attn_init_neon(k);
+    el_outer_init_neon(k);
     ops_init(k);
 }
 #endif

@@ -115,6 +115,7 @@ void el_kernels_init_avx2(struct el_kernels *k)
     el_decode_super_init_avx2(k);
     el_decode_iq_init_avx2(k);
     el_group_f32_init_avx2(k);
+    el_outer_init_avx2(k);
     ops_init(k);
 }
 #endif

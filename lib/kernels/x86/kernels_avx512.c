@@ -95,6 +95,7 @@ void el_kernels_init_avx512(struct el_kernels *k)
     el_matmul_init_avx512(k);
     el_attn_init_avx512(k);
     el_group_f32_init_avx512(k);
+    el_outer_init_avx512(k);
     ops_init(k);
 }
 #endif

@@ -1,5 +1,5 @@
 "$EDGELLM" list commands | sed 's/   *.*//' > commands
-[ "$(wc -l < commands)" -eq 15 ] || fail "15 commands expected"
+[ "$(wc -l < commands)" -eq 16 ] || fail "16 commands expected"
 while read -r c; do
     # shellcheck disable=SC2086
     el $c --help < /dev/null
