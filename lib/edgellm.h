@@ -143,7 +143,7 @@ EL_API uint64_t el_meter_nbytes(const struct el_meter *meter);
 EL_API uint64_t el_meter_huge_nbytes(const struct el_meter *meter);
 
 /*
- * Times every variant of every kernel: each function that a CPU level, up to the one in use, brings, for every encoding, against
+ * Times every variant of every kernel: each function that a CPU level within the one in use brings, for every encoding, against
  * the plain C reference. All threads make the same call at once, each on data of its own.
  */
 struct el_kernel_time {

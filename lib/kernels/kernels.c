@@ -108,8 +108,10 @@ uint64_t el_matmul_scratch_nbytes(uint64_t n_in)
 {
     /* Rows decoded, or strips unpacked. */
     const uint64_t decoded = DECODE_ROWS * sizeof(float) * ((n_in + 63) / 64 * 64);
-    const uint64_t panels = el_laid_panels(n_in) * el_laid_panel_nbytes(n_in);
-    return (decoded > panels ? decoded : panels) + 64;
+    /* Fewer columns may take more panels, so it is the most that any number of them up to n_in takes. */
+    const uint64_t one = el_laid_panel_nbytes(n_in), most = one > EL_LAID_PANELS_NBYTES ? one : EL_LAID_PANELS_NBYTES;
+    const uint64_t panels = EL_LAID_MOST_PANELS * one < most ? EL_LAID_MOST_PANELS * one : most;
+    return decoded > panels ? decoded : panels;
 }
 
 void el_act_sums(const float *scale, const int16_t *sum, uint64_t n, struct el_act_sums *sums)

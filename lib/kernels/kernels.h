@@ -18,6 +18,14 @@
 enum { EL_ACT_BLOCK = 32 }; /* columns per scale of an int8 activation */
 enum { EL_OUTER = 64, EL_OUTER_RUN = 128 };
 
+/* What is made of 32 activations q8 with their scale, besides. */
+struct el_act_sums {
+    int32_t less;         /* -128 times the sum of q8 over the block: what codes that are too large by 128 give too much */
+    int32_t less_half[2]; /* the same over 16 columns each */
+    float scale;
+    float scaled; /* scale * (float)(the sum over the block), rounded once */
+};
+
 /*
  * A batch of activation rows [n, n_in] and its derived forms, made once and shared by every linear that reads it.
  *   f32    [n, n_in], row stride f32_stride elements
@@ -28,12 +36,6 @@ enum { EL_OUTER = 64, EL_OUTER_RUN = 128 };
  * of x / scale, held within +-127 (a subnormal scale is coarse); all 0 when scale is 0. A block with a NaN or an infinity has
  * scale NaN and q 0, so that the product is NaN and nothing hides it.
  */
-struct el_act_sums {
-    int32_t less;         /* -128 times the sum of q8 over the block: what codes that are too large by 128 give too much */
-    int32_t less_half[2]; /* the same over 16 columns each */
-    float scale;
-    float scaled; /* scale * (float)(the sum over the block), rounded once */
-};
 struct el_act {
     uint64_t n, n_in, n_pad;
     const float *f32;
@@ -129,7 +131,7 @@ void el_kernels_without_q8(struct el_kernels *k);
 void el_kernels_decode(const struct el_kernels *k, const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
 /* sums [n] of n blocks from their scale [n] and sum [n, 2]. */
 void el_act_sums(const float *scale, const int16_t *sum, uint64_t n, struct el_act_sums *sums);
-/* Scratch per thread for any matmul on rows of n_in columns. */
+/* Scratch per thread for any matmul on rows of n_in columns, or of fewer; a multiple of 64 bytes. */
 uint64_t el_matmul_scratch_nbytes(uint64_t n_in);
 /* Multiplies by the table, decoding when the encoding has no kernel of its own. */
 void el_matmul(const struct el_kernels *k, const struct el_matrix *w, uint64_t row0, uint64_t n_rows, const struct el_act *x,

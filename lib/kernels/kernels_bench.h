@@ -1,6 +1,6 @@
 /*
  * Timing every variant of every kernel: el_kernels_time() of edgellm.h. A family is a kernel of the table (kernels.h), or one
- * that the table has per encoding; the walk runs it at every CPU level up to the one in use that brings another function. A new
+ * that the table has per encoding; the walk runs it at every CPU level within the one in use that brings another function. A new
  * family is a function or two and a line in kernels_bench_families.c; new variants, levels and encodings appear by themselves.
  */
 #ifndef EL_KERNELS_KERNELS_BENCH_H

@@ -18,7 +18,7 @@ struct el_probe {
 struct el_probes {
     /* Reads nbytes (a multiple of 256) from p (64-aligned) in ascending order; the result depends on every byte. */
     uint64_t (*read)(const uint8_t *p, uint64_t nbytes);
-    struct el_probe int8; /* unsigned times signed bytes, added up exactly in 32 bits */
+    struct el_probe int8; /* products of bytes, added up exactly in 32 bits */
     struct el_probe f16;  /* multiply-adds that round to f16; run is NULL where the level has none */
     struct el_probe f32;  /* multiply-adds */
 };

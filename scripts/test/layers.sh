@@ -32,7 +32,7 @@ door() {
 }
 
 bad=0
-for f in $(git ls-files -co --exclude-standard 'cmd/*.[ch]' 'cmd/*.def' 'formats/*.[ch]' 'quant/*.[ch]' 'lib/*.[ch]' 2>/dev/null || find cmd formats quant lib -name '*.[ch]'); do
+for f in $(git ls-files -co --exclude-standard 'cmd/*.[ch]' 'cmd/*.def' 'formats/*.[ch]' 'quant/*.[ch]' 'lib/*.[ch]' 'lib/*.inc' 2>/dev/null || find cmd formats quant lib -name '*.[ch]'); do
     case $f in
     lib/edgellm.h) continue ;;
     lib/*/*) room=${f#lib/}; room=lib/${room%%/*} ;;

@@ -1,6 +1,7 @@
 #include "kernels/stand_in.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "base/compiler.h"
 #include "base/cpu.h"
@@ -38,7 +39,10 @@ bool stand_in_kernels(unsigned i, struct el_kernels *k)
     if (s == sizeof stand_ins / sizeof stand_ins[0])
         return false;
     el_kernels_init(k, stand_ins[s].base);
+    el_laid_fn *const before = k->laid[EL_ENC_IDX_q8_0];
     stand_ins[s].kernels(k);
+    if (k->laid[EL_ENC_IDX_q8_0] == before)
+        abort(); /* then nothing is tested */
     k->level = stand_ins[s].level;
     return true;
 }

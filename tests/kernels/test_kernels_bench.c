@@ -59,9 +59,10 @@ TEST(kernels_bench, levels_are_those_that_bring_something)
     struct el_kernels before, k;
     REQUIRE_OK(time_only("axpy:", 1, &t, &err), err);
     size_t n = 0;
+    const unsigned in_use = el_cpu_features(el_cpu());
     for (int level = 0; level < EL_CPU_LEVELS; level++) {
         bool old = false;
-        if (!el_cpu_allows((enum el_cpu_level)level))
+        if (!el_cpu_allows((enum el_cpu_level)level) || (el_cpu_features((enum el_cpu_level)level) & ~in_use))
             continue;
         el_kernels_init(&k, (enum el_cpu_level)level);
         for (int i = 0; i < level; i++) {

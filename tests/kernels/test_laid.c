@@ -183,6 +183,17 @@ TEST(laid, every_length)
     }
 }
 
+/* A session has one scratch, of its widest matrix, for all: fewer columns may take more panels. */
+TEST(laid, scratch_suffices_for_narrower_matrices)
+{
+    uint64_t most = 0;
+    for (uint64_t n_in = 32; n_in <= 16384; n_in += 32) {
+        const uint64_t used = el_laid_panels(n_in) * el_laid_panel_nbytes(n_in), scratch = el_matmul_scratch_nbytes(n_in);
+        most = used > most ? used : most;
+        CHECK(scratch >= most && scratch % 64 == 0);
+    }
+}
+
 TEST(laid, every_number_of_rows_and_tokens)
 {
     FOR_EACH_LAYOUT(e)

@@ -1,4 +1,4 @@
-/* What each arm64 level puts into the table. Called by el_kernels_init, from the lowest level up. */
+/* What each arm64 level puts into the table. Called by el_kernels_init, feature by feature. */
 #ifndef EL_KERNELS_ARM_KERNELS_ARM_H
 #define EL_KERNELS_ARM_KERNELS_ARM_H
 

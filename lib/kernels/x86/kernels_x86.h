@@ -1,4 +1,4 @@
-/* What each x86 level puts into the table. Called by el_kernels_init, from the lowest level up. */
+/* What each x86 level puts into the table. Called by el_kernels_init, feature by feature. */
 #ifndef EL_KERNELS_X86_KERNELS_X86_H
 #define EL_KERNELS_X86_KERNELS_X86_H
 

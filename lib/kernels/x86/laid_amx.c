@@ -1,9 +1,11 @@
 /*
  * AMX: products of re-laid weights with many tokens. Thirty-two columns of a strip unpacked are a tile as they lie: four columns
  * of sixteen rows in each of eight vectors. So are the activations of sixteen tokens. Few tokens, and strips that are left over,
- * are AVX-512 VNNI's. The instructions were never run, see amx.h: how fast they are, and from how many tokens on they pay, is not
+ * are AVX-512 VNNI's. The instructions were never run, see amx.h (so they are tried first, and left alone where they do not give
+ * what they should): how fast they are, and from how many tokens on they pay, is not
  * known.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -76,8 +78,36 @@ LAID_FN void m_dots(unsigned n, unsigned n_columns, const uint8_t *codes, uint64
 #define LAID_ALL LAID_FIELDS
 #include "kernels/laid_kernels.inc"
 
+/* One product of tiles against plain C: nobody has seen these instructions, and a program is not the place to trust them. */
+EL_AMX static bool works(void)
+{
+    _Alignas(64) uint8_t codes[8][64];
+    _Alignas(64) int8_t q8[LAID_TOKENS][32];
+    VI out[LAID_DOTS][LAID_TOKENS];
+    bool same = true;
+    for (unsigned i = 0; i < sizeof codes; i++)
+        codes[i / 64][i % 64] = (uint8_t)(i * 37 + 11);
+    for (unsigned i = 0; i < sizeof q8; i++)
+        q8[i / 32][i % 32] = (int8_t)(uint8_t)(i * 91 + 5);
+    m_open(32);
+    m_dots(1, 32, codes[0], sizeof codes, q8[0], sizeof q8[0], out);
+    m_close();
+    for (unsigned t = 0; t < LAID_TOKENS; t++) {
+        int32_t got[EL_STRIP_ROWS];
+        v_store(got, out[0][t]);
+        for (unsigned r = 0; r < EL_STRIP_ROWS; r++) {
+            int32_t want = 0;
+            for (unsigned c = 0; c < 32; c++)
+                want += (int8_t)codes[c / 4][r * 4 + c % 4] * q8[t][c];
+            same = same && got[r] == want;
+        }
+    }
+    return same;
+}
+
 void el_laid_init_amx(struct el_kernels *k)
 {
-    laid_init(k);
+    if (works())
+        laid_init(k);
 }
 #endif

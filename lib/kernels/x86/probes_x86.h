@@ -1,4 +1,4 @@
-/* What each x86 level puts into the table of probes. Called by el_probes_init, from the lowest level up. */
+/* What each x86 level puts into the table of probes. Called by el_probes_init, feature by feature. */
 #ifndef EL_KERNELS_X86_PROBES_X86_H
 #define EL_KERNELS_X86_PROBES_X86_H
 
