@@ -36,7 +36,7 @@ TEST(outer, integers_are_exact_at_every_level)
                     for (uint64_t t = 0; t < n; t++)
                         want += (double)a[t * EL_OUTER + i] * (double)b[t * EL_OUTER + j];
                     if (c[i * EL_OUTER + j] != want)
-                        test_fail(__FILE__, __LINE__, "level %d, n %d: %d %d", level_, (int)n, (int)i, (int)j);
+                        test_fail(__FILE__, __LINE__, "level %s, n %d: %d %d", el_cpu_name(k.level), (int)n, (int)i, (int)j);
                 }
         }
         trap_free_all();
