@@ -266,14 +266,15 @@ static enum el_status no_memory(const struct el_tensor *t, struct el_err *err)
     return el_fail(err, EL_E_MEMORY, "out of memory for tensor '%s'", t->name);
 }
 
-/* The matrix of a whole tensor in canonical row order: in the mapping where it lies so, else read. */
-static enum el_status load_matrix(struct binding *b, const struct el_tensor *t, struct el_matrix *m, struct el_err *err)
+/* The matrix of a whole tensor in canonical row order: in the mapping, if it may stay there and lies so, else read. */
+static enum el_status load_matrix(struct binding *b, const struct el_tensor *t, bool may_stay, struct el_matrix *m,
+                                  struct el_err *err)
 {
     static const struct el_row_order canonical = {EL_ROWS_CANONICAL, 0, 0};
     struct el_source *const s = b->source;
     uint8_t *out[EL_MAX_PARTS] = {NULL};
     *m = (struct el_matrix){.enc = t->enc, .n_rows = t->n_rows, .n_in = t->n_in};
-    bool in_place = !b->opts->own && el_row_order_equal(&t->order, &canonical);
+    bool in_place = may_stay && !b->opts->own && el_row_order_equal(&t->order, &canonical);
     for (uint32_t p = 0; p < t->n_parts; p++) {
         m->row_nbytes[p] = t->parts[p].row_nbytes;
         m->data[p] = in_place ? s->ops->map(s, t, p) : NULL;
@@ -326,7 +327,8 @@ static enum el_status load_vector(struct binding *b, const struct el_tensor *t, 
     float *const values = own_block(b->w, t->n_rows * t->n_in * sizeof(float));
     if (!values)
         return no_memory(t, err);
-    EL_TRY(load_matrix(b, t, &m, err));
+    /* One touch of a mapping can bring two megabytes of the file into the process: vectors are read. */
+    EL_TRY(load_matrix(b, t, false, &m, err));
     el_matrix_decode(&m, 0, t->n_rows, values);
     for (uint64_t i = 0; less != 0 && i < t->n_rows * t->n_in; i++)
         values[i] -= less;
@@ -367,7 +369,7 @@ static enum el_status load_slot(struct binding *b, const struct el_tensor_rule *
     else if (is_relaid(b, rule, t))
         relaid = true;
     else
-        EL_TRY(load_matrix(b, t, &w->m, err));
+        EL_TRY(load_matrix(b, t, true, &w->m, err));
     if (relaid) {
         w->m = (struct el_matrix){.enc = t->enc, .n_rows = t->n_rows, .n_in = t->n_in};
         b->relay[b->n_relay++] = (struct el_relay_item){w, t};
