@@ -46,7 +46,7 @@ build() {
 
 # What lies beside the repository (large tokenizers, real models) is not read: it takes long and depends on no CPU.
 emulated() { # CPU PROGRAM ARGUMENTS ...
-    EL_TEST_SHARED=none qemu-aarch64 -L "$root" -cpu "$@"
+    EL_TEST_SHARED=none EL_TEST_EMULATED=1 qemu-aarch64 -L "$root" -cpu "$@"
 }
 
 # Every suite in a process of its own: qemu keeps memory of each thread that ever was, seven gigabytes for all of them together.
