@@ -8,10 +8,12 @@
 
 struct quantize_args {
     struct opt_list tensor_types, overrides;
-    const char *output_type, *embedding_type, *method, *tokenizer, *cpu;
-    unsigned nan;
+    const char *output_type, *embedding_type, *method, *stats, *tokenizer, *cpu;
+    double damping;
+    unsigned nan, order;
+    uint64_t rounds;
     uint64_t n_threads;
-    bool pure, leave_output, allow_requantize, keep_split, dry_run, force, json, verbose;
+    bool no_cross, pure, leave_output, allow_requantize, keep_split, dry_run, force, json, verbose;
 };
 
 static const struct opt quantize_opts[] = {
@@ -30,6 +32,16 @@ static const struct opt quantize_opts[] = {
      offsetof(struct quantize_args, allow_requantize), 0, 0, NULL},
     {OPT_STR, NULL, "method", "NAME", "how the codes are chosen (see 'edgellm --list')", offsetof(struct quantize_args, method),
      0, 0, NULL},
+    {OPT_STR, NULL, "stats|imatrix", "FILE", "statistics of the inputs (see 'edgellm calibrate'), or an importance matrix",
+     offsetof(struct quantize_args, stats), 0, 0, NULL},
+    {OPT_FLOAT, NULL, "damping", "PART", "gptq, adaround: added to the Hessian's diagonal, as part of its mean (0.01)",
+     offsetof(struct quantize_args, damping), 0, 1e6, NULL},
+    {OPT_CHOICE, NULL, "order", "WHAT", "gptq: blocks and columns by their inputs (group), columns (act), as they are (none)",
+     offsetof(struct quantize_args, order), 0, 0, "group|act|none"},
+    {OPT_UINT, NULL, "rounds", "N", "hqq, adaround: iterations; gptq: passes over all columns behind the first",
+     offsetof(struct quantize_args, rounds), 1, 1e6, NULL},
+    {OPT_FLAG, NULL, "no-cross", NULL, "gptq: the statistics' differences between quantized and unquantized inputs do not count",
+     offsetof(struct quantize_args, no_cross), 0, 0, NULL},
     {OPT_FLAG, NULL, "keep-split", NULL, "write the output in the same shards as the input",
      offsetof(struct quantize_args, keep_split), 0, 0, NULL},
     {OPT_CHOICE, NULL, "nan", "WHAT", "a NaN or infinite weight is an error (error), or becomes zero",
@@ -55,6 +67,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     if (q.out && ends_with(q.out, ".safetensors"))
         return cmd_fail(err, EL_E_USAGE, "'%s': quantize writes GGUF, and OUT ends in .safetensors", q.out);
     CMD_TRY(model_io_cpu(a->cpu, err));
+    static const char *const orders[] = {"group", "act", "none"};
     char *const folder = model_io_folder(q.in);
     char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), q.type);
     const struct pack_job job = {
@@ -62,12 +75,17 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .out = out,
         .tokenizer = a->tokenizer,
         .overrides = &a->overrides,
+        .stats = a->stats,
         .plan = {.type = q.type,
                  .output_type = a->output_type,
                  .embedding_type = a->embedding_type,
                  .tensor_types = a->tensor_types.v,
                  .n_tensor_types = a->tensor_types.n,
                  .method = a->method,
+                 .how = {.damping = a->damping,
+                         .order = orders[a->order],
+                         .rounds = (uint32_t)a->rounds,
+                         .no_cross = a->no_cross},
                  .pure = a->pure,
                  .leave_output = a->leave_output,
                  .allow_requantize = a->allow_requantize},

@@ -13,7 +13,7 @@
 #include "cmd/util.h"
 
 struct row_result {
-    double sum_w2, sum_err2;
+    double sum_w2, sum_err2, sum_out2, damping;
     uint64_t n_nonfinite;
     bool done;
 };
@@ -161,6 +161,10 @@ static void json_row(struct json_out *j, const struct el_plan_row *row, const st
         json_knum(j, "sum_w2", result->sum_w2);
         json_knum(j, "sum_err2", result->sum_err2);
         json_knum(j, "relative_error", relative_error(result));
+        if (!isnan(result->sum_out2))
+            json_knum(j, "output_error", result->sum_out2);
+        if (result->damping > 0.0)
+            json_knum(j, "damping", result->damping);
         json_kuint(j, "n_nonfinite", result->n_nonfinite);
     }
     json_end_object(j);
@@ -209,7 +213,7 @@ static void on_report(void *user, const struct el_pack_report *r)
 {
     struct pack_state *const s = user;
     if (r->row < s->n_rows)
-        s->rows[r->row] = (struct row_result){r->sum_w2, r->sum_err2, r->n_nonfinite, true};
+        s->rows[r->row] = (struct row_result){r->sum_w2, r->sum_err2, r->sum_out2, r->damping, r->n_nonfinite, true};
 }
 
 static void warn_nonfinite(const struct pack_state *s)
@@ -298,7 +302,7 @@ static void warn_of_input(const struct pack_job *job, const struct el_source *so
 
 enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
 {
-    struct el_source *source = NULL;
+    struct el_source *source = NULL, *stats = NULL;
     struct el_plan *plan = NULL;
     struct el_sink *sink = NULL;
     struct pack_state s = {.job = job};
@@ -311,7 +315,12 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
     CMD_TRY_OUT(el_source_open(job->in, &opts, &source, err));
     for (size_t i = 0; i < job->overrides->n; i++)
         CMD_TRY_OUT(el_source_override(source, job->overrides->v[i], err));
-    CMD_TRY_OUT(make_plan(job, source, &plan, err));
+    struct pack_job with_stats = *job;
+    if (job->stats) {
+        CMD_TRY_OUT(el_source_open(job->stats, NULL, &stats, err));
+        with_stats.plan.stats = stats;
+    }
+    CMD_TRY_OUT(make_plan(&with_stats, source, &plan, err));
     warn_of_input(job, source);
     s.plan = plan;
     s.n_rows = el_plan_n_rows(plan);
@@ -340,6 +349,7 @@ out:
     el_sink_close(sink);
     el_plan_free(plan);
     el_source_close(source);
+    el_source_close(stats);
     free(s.rows);
     return status;
 }

@@ -7,6 +7,7 @@
 
 struct pack_job {
     const char *in, *out, *tokenizer;
+    const char *stats; /* NULL, or a file of statistics */
     const struct opt_list *overrides;
     struct el_plan_opts plan;
     struct el_sink_opts sink;

@@ -380,6 +380,14 @@ EL_API EL_MUST_CHECK enum el_status el_arrays_write(const char *path, const stru
 /* Which tensor gets which encoding, and why. */
 struct el_plan;
 
+/* What methods may be told. All 0: their own choices. */
+struct el_method_opts {
+    double damping;    /* gptq, adaround: part of the Hessian's mean diagonal that is added to it; 0: 0.01 */
+    const char *order; /* gptq: "group" (blocks and columns by importance; default), "act" (columns), "none" */
+    uint32_t rounds;   /* hqq, adaround: iterations; gptq: passes of coordinate descent behind it */
+    bool no_cross;     /* gptq: leaves alone what the statistics know of the quantized model's inputs */
+};
+
 struct el_plan_opts {
     const char *type;              /* encoding ("Q8_0", "G4_32"), mix ("Q4_K_M"), or "COPY" */
     const char *output_type;       /* NULL, or the encoding of output.weight */
@@ -387,6 +395,8 @@ struct el_plan_opts {
     const char *const *tensor_types; /* "REGEX=TYPE", the first that matches the name wins; may be NULL when n is 0 */
     size_t n_tensor_types;
     const char *method;            /* NULL: the default; else a name of el_method_name_at */
+    struct el_method_opts how;
+    struct el_source *stats;       /* NULL, or statistics of the inputs (el_calibrate); stays open as long as the plan */
     bool pure;                     /* every matrix the same type, no mix rules */
     bool leave_output;             /* do not touch output.weight */
     bool allow_requantize;         /* else a quantized source tensor is EL_E_USAGE */
@@ -404,7 +414,7 @@ struct el_plan_row {
     const char *to;       /* encoding it will have */
     const char *method;   /* "copy", "convert", "search", ... */
     uint64_t nbytes;      /* after */
-    const char *fallback; /* NULL, or why it is not the encoding that was asked for */
+    const char *fallback; /* NULL, or why it is not the encoding or the method that was asked for */
 };
 EL_API size_t el_plan_n_rows(const struct el_plan *plan);
 EL_API struct el_plan_row el_plan_row(const struct el_plan *plan, size_t i);
@@ -414,6 +424,8 @@ struct el_pack_report {
     size_t row;          /* of the plan */
     double sum_w2;       /* sum of w^2 over the tensor, float64 */
     double sum_err2;     /* sum of (w - w')^2 */
+    double sum_out2;     /* mean over tokens of |(W - W') x|^2; NaN: the method does not know */
+    double damping;      /* that was added to the Hessian, as part of its mean diagonal; 0: none */
     uint64_t n_nonfinite;
 };
 typedef void el_pack_report_fn(void *user, const struct el_pack_report *report);

@@ -15,6 +15,7 @@
 #include "kernels/kernels.h"
 #include "quant/measure.h"
 #include "quant/plan.h"
+#include "quant/slice.h"
 
 enum {
     STRIP_ELEMS = 128 << 10, /* 256 KiB of f16: large enough for the calls that read and write it */
@@ -27,7 +28,7 @@ struct strip {
     uint64_t row0, n_rows;
     enum el_status status;
     struct el_err err;
-    double sum_w2, sum_err2;
+    double sum_w2, sum_err2, sum_out2;
     uint64_t n_nonfinite;
 };
 
@@ -47,13 +48,22 @@ struct pack {
     unsigned n_workers;
     struct strip *wave;
     size_t wave_cap;
+    struct el_slice slice; /* of the wave's strips, where they need one */
     uint64_t done, total; /* bytes of the source's tensors */
 };
+
+/* Rows that one opening of the method is for: the tensor's, or one expert's. */
+static uint64_t slice_rows(const struct el_tensor *t, const struct el_plan_entry *entry)
+{
+    return el_slice_wanted(entry) && entry->stats->n_experts > 0 ? t->n_rows / entry->stats->n_experts : t->n_rows;
+}
 
 /* Rows of the tensor that make about `elems` numbers; all of them where the method wants to see them together. */
 static uint64_t rows_of(const struct el_tensor *t, const struct el_plan_entry *entry, uint64_t elems)
 {
     const bool by_rows = !entry->method || entry->method->by_rows;
+    if (entry->method && entry->method->min_rows > 0)
+        return entry->method->min_rows < slice_rows(t, entry) ? entry->method->min_rows : slice_rows(t, entry);
     const uint64_t rows = t->n_in ? elems / t->n_in : t->n_rows;
     return !by_rows ? t->n_rows : rows == 0 ? 1 : rows < t->n_rows ? rows : t->n_rows;
 }
@@ -115,17 +125,27 @@ static enum el_status encode_rows(const struct pack *pk, struct strip *s, const 
 {
     const struct el_plan_entry *const entry = &pk->plan->entries[s->tensor];
     const struct el_tensor *const t = &pk->sink->tensors[s->tensor];
-    struct el_quant_job job = {.x = w->x, .n_rows = n_rows, .n_in = t->n_in, .enc = entry->to, .scratch = w->row};
+    struct el_quant_job job = {.x = w->x,
+                               .n_rows = n_rows,
+                               .n_in = t->n_in,
+                               .enc = entry->to,
+                               .scratch = w->row,
+                               .importance = pk->slice.importance,
+                               .shared = pk->slice.shared,
+                               .opts = &pk->plan->how,
+                               .sum_out2 = NAN};
+    const struct el_method *const method = pk->slice.entry ? pk->slice.method : entry->method;
     for (uint32_t p = 0; p < t->n_parts; p++)
         job.parts_out[p] = out[p] + at * t->parts[p].row_nbytes;
     const enum el_status status =
-        entry->method ? entry->method->quantize(&job, err) : el_quant_encode(&job, EL_ENCODE_NEAREST, err);
+        method ? method->quantize(&job, err) : el_quant_encode(&job, EL_ENCODE_NEAREST, err);
     if (status != EL_OK)
         return el_fail_prefix(err, status, "tensor '%s'", t->name);
     if (!isfinite(job.sum_err2))
         return too_large(t, s->row0 + at, &job, err);
     s->sum_w2 += job.sum_w2;
     s->sum_err2 += job.sum_err2;
+    s->sum_out2 += job.sum_out2;
     return EL_OK;
 }
 
@@ -182,7 +202,7 @@ static enum el_status run_strip(const struct pack *pk, struct strip *s, const st
             EL_TRY(check_bad(pk, s, (unsigned long long)((s->row0 + at) * from->n_in + first), err));
         s->n_nonfinite += n_bad;
         if (entry->copy && n_bad == 0)
-            el_add_squares(w->x, NULL, n * from->n_in, &s->sum_w2, &s->sum_err2);
+            el_add_squares(w->x, NULL, n * from->n_in, &s->sum_w2, &s->sum_err2); /* and sum_out2 stays 0, as it is */
         else
             EL_TRY(encode_rows(pk, s, w, at, n, out, err));
     }
@@ -250,6 +270,7 @@ static void free_pack(struct pack *pk)
     }
     el_free(pk->workers);
     el_free(pk->wave);
+    el_slice_close(&pk->slice);
     el_pool_close(pk->pool);
 }
 
@@ -307,13 +328,44 @@ static void report_tensor(const struct pack *pk, struct el_pack_report *sums, si
     *sums = (struct el_pack_report){.row = 0};
 }
 
+/* How many rows the next strip may have: not beyond its slice. */
+static uint64_t next_rows(const struct pack *pk, const struct place *next)
+{
+    const struct el_tensor *const t = &pk->source->tensors[next->tensor];
+    const struct el_plan_entry *const entry = &pk->plan->entries[next->tensor];
+    const uint64_t slice = slice_rows(t, entry), rows = strip_rows(t, entry);
+    const uint64_t left = slice > 0 ? slice - next->row % slice : 0;
+    return left < rows ? left : rows;
+}
+
+/* Opens the slice that the next wave is of. */
+static enum el_status open_slice(struct pack *pk, const struct place *next, struct el_err *err)
+{
+    if (next->tensor == pk->plan->n)
+        return EL_OK;
+    const struct el_tensor *const t = &pk->source->tensors[next->tensor];
+    const struct el_plan_entry *const entry = &pk->plan->entries[next->tensor];
+    if (!el_slice_wanted(entry) || t->n_rows == 0 || t->n_in == 0) {
+        el_slice_close(&pk->slice);
+        return EL_OK;
+    }
+    const uint32_t expert = (uint32_t)(next->row / slice_rows(t, entry));
+    const enum el_status status = el_slice_open(&pk->slice, pk->plan, entry, expert, t->n_in, pk->pool, err);
+    return status == EL_OK ? EL_OK : el_fail_prefix(err, status, "tensor '%s'", t->name);
+}
+
 static size_t fill_wave(struct pack *pk, struct place *next)
 {
     size_t n = 0;
     while (n < pk->wave_cap && next->tensor < pk->plan->n) {
         const struct el_tensor *const t = &pk->source->tensors[next->tensor];
-        const uint64_t left = t->n_rows - next->row, rows = strip_rows(t, &pk->plan->entries[next->tensor]);
-        pk->wave[n++] = (struct strip){.tensor = next->tensor, .row0 = next->row, .n_rows = left < rows ? left : rows};
+        const struct el_plan_entry *const entry = &pk->plan->entries[next->tensor];
+        /* A slice is a wave of its own, or several. */
+        if (n > 0 && el_slice_wanted(entry) && next->row % slice_rows(t, entry) == 0)
+            break;
+        if (n > 0 && !el_slice_wanted(entry) && el_slice_wanted(&pk->plan->entries[pk->wave[0].tensor]))
+            break;
+        pk->wave[n++] = (struct strip){.tensor = next->tensor, .row0 = next->row, .n_rows = next_rows(pk, next)};
         next->row += pk->wave[n - 1].n_rows;
         if (next->row == t->n_rows)
             *next = (struct place){next->tensor + 1, 0};
@@ -334,6 +386,8 @@ static enum el_status account(struct pack *pk, size_t n, struct el_pack_report *
         const struct el_tensor *const t = &pk->source->tensors[s->tensor];
         sums->sum_w2 += s->sum_w2;
         sums->sum_err2 += s->sum_err2;
+        sums->sum_out2 += s->sum_out2;
+        sums->damping = pk->slice.entry ? pk->slice.damping : 0.0;
         sums->n_nonfinite += s->n_nonfinite;
         uint8_t *unused[EL_MAX_PARTS];
         pk->done += lay_parts(t->parts, t->n_parts, s->n_rows, NULL, unused);
@@ -350,6 +404,7 @@ static enum el_status run_all(struct pack *pk, struct el_err *err)
     struct place next = {0, 0};
     struct el_pack_report sums = {.row = 0};
     for (;;) {
+        EL_TRY(open_slice(pk, &next, err));
         const size_t n = fill_wave(pk, &next);
         if (n == 0)
             return EL_OK;

@@ -1,6 +1,7 @@
 /* Plans: which tensor gets which encoding and method. The rules of mixes are in mixes.c; here are options, fallbacks and rows. */
 #include "quant/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ struct wanted {
     size_t n_overrides;
     struct el_regex_run *run;
     const struct el_method *method;
+    const struct el_stats *stats;
     const struct el_plan_opts *opts;
 };
 
@@ -120,13 +122,25 @@ static enum el_status check_together(const struct wanted *w, struct el_err *err)
     return EL_OK;
 }
 
+static enum el_status check_method(const struct wanted *w, struct el_err *err)
+{
+    const struct el_method_opts *const how = &w->opts->how;
+    if (!w->stats && (w->method->needs_hessian || w->method->needs_importance))
+        return el_fail(err, EL_E_USAGE, "method '%s' needs statistics of the inputs", w->method->name);
+    if (!(how->damping >= 0.0 && how->damping <= 1e6))
+        return el_fail(err, EL_E_USAGE, "damping %g: must be from 0 to 1e6", how->damping);
+    if (how->order && strcmp(how->order, "group") != 0 && strcmp(how->order, "act") != 0 && strcmp(how->order, "none") != 0)
+        return el_fail(err, EL_E_USAGE, "order '%.64s': must be group, act or none", how->order);
+    return EL_OK;
+}
+
 static enum el_status parse_options(struct wanted *w, struct el_err *err)
 {
     const struct el_plan_opts *const o = w->opts;
     EL_TRY(parse_type(o->type, w, err));
     EL_TRY(parse_option("output type", o->output_type, &w->output, err));
     EL_TRY(parse_option("embedding type", o->embedding_type, &w->embedding, err));
-    w->method = o->method ? el_method_by_name(o->method) : el_method_at(0);
+    w->method = o->method ? el_method_by_name(o->method) : o->stats ? el_method_by_name("imatrix") : el_method_at(0);
     if (!w->method) {
         struct el_buf known;
         el_buf_init(&known);
@@ -137,6 +151,7 @@ static enum el_status parse_options(struct wanted *w, struct el_err *err)
         return status;
     }
     EL_TRY(check_together(w, err));
+    EL_TRY(check_method(w, err));
     if (o->n_tensor_types == 0)
         return EL_OK;
     EL_TRY(el_regex_run_open(&w->run, err));
@@ -186,6 +201,68 @@ static enum el_status fall_back(struct el_enc *enc, uint64_t n_in, char **why, s
     if (!fits(enc, n_in))
         *enc = el_enc_f16();
     return EL_OK;
+}
+
+/* Adds to why an entry is not what was asked for. */
+static enum el_status add_fallback(struct el_plan_entry *entry, const char *why, struct el_err *err)
+{
+    struct el_buf text;
+    el_buf_init(&text);
+    el_buf_addf(&text, "%s%s%s", entry->fallback ? entry->fallback : "", entry->fallback ? "; " : "", why);
+    size_t nbytes;
+    char *const joined = el_buf_detach(&text, &nbytes);
+    el_buf_release(&text);
+    if (!joined)
+        return el_fail(err, EL_E_MEMORY, "plan: out of memory");
+    el_free(entry->fallback);
+    entry->fallback = joined;
+    return EL_OK;
+}
+
+static uint32_t n_experts_of(const struct el_tensor *t)
+{
+    return t->n_dims >= 3 ? (uint32_t)t->dims[t->n_dims - 3] : 1;
+}
+
+/* Names the experts that saw no token: they are searched without importance. */
+static enum el_status find_unseen(const struct wanted *w, const struct el_stats_matrix *m, struct el_plan_entry *entry,
+                                  struct el_err *err)
+{
+    uint32_t n_unseen = 0, first = 0;
+    for (uint32_t e = 0; e < m->n_experts; e++) {
+        double n;
+        EL_TRY(el_stats_count(w->stats, m, e, &n, err));
+        first = n_unseen == 0 && n == 0.0 ? e : first;
+        n_unseen += n == 0.0;
+    }
+    if (n_unseen == 0)
+        return EL_OK;
+    char why[96];
+    if (m->n_experts == 1)
+        (void)snprintf(why, sizeof why, "no token in the statistics: search");
+    else
+        (void)snprintf(why, sizeof why, "%u of %u experts, the first is %u, saw no token: search", n_unseen, m->n_experts, first);
+    return add_fallback(entry, why, err);
+}
+
+/* What the statistics have for a method that needs them; else a weaker method. */
+static enum el_status find_stats(const struct wanted *w, const struct el_tensor *t, struct el_plan_entry *entry,
+                                 struct el_err *err)
+{
+    const struct el_stats_matrix *const m = el_stats_find(w->stats, t->name);
+    if (!m) {
+        entry->method = el_method_at(0);
+        return add_fallback(entry, "not in the statistics: search", err);
+    }
+    if (m->n_in != t->n_in || m->n_experts != n_experts_of(t))
+        return el_fail(err, EL_E_USAGE, "tensor '%s': the statistics are of %u x %llu inputs, it has %u x %llu: another model's",
+                       t->name, m->n_experts, (unsigned long long)m->n_in, n_experts_of(t), (unsigned long long)t->n_in);
+    entry->stats = m;
+    if (entry->method->needs_hessian && !(m->has & EL_STATS_HESSIAN)) {
+        entry->method = el_method_by_name("imatrix");
+        EL_TRY(add_fallback(entry, "no sums of products in the statistics: imatrix", err));
+    }
+    return find_unseen(w, m, entry, err);
 }
 
 /* The first --tensor-type whose pattern is found in the name. */
@@ -250,6 +327,8 @@ static enum el_status choose(const struct wanted *w, struct progress *p, const s
         EL_TRY(el_enc_check_encode(&entry->to, err));
     if (entry->method && !entry->method->supports(&entry->to))
         return el_fail(err, EL_E_USAGE, "method '%s' does not make '%s'", entry->method->name, entry->to_name);
+    if (entry->method && (entry->method->needs_hessian || entry->method->needs_importance))
+        EL_TRY(find_stats(w, t, entry, err));
     if (!entry->copy && !is_float(&t->enc) && !w->opts->allow_requantize && !w->opts->for_convert)
         return el_fail(err, EL_E_USAGE, "tensor '%s' is already quantized (%s): requantizing loses quality and must be allowed",
                        t->name, t->enc_name);
@@ -314,12 +393,19 @@ enum el_status el_plan_make(const struct el_source *source, const struct el_plan
         goto out;
     }
     plan->n = source->n_tensors;
+    if (opts->stats)
+        EL_TRY_OUT(el_stats_open(opts->stats, &plan->stats, err));
+    w.stats = plan->stats;
+    plan->stats_meta = opts->stats ? opts->stats->meta : NULL;
+    plan->how = opts->how;
     EL_TRY_OUT(parse_options(&w, err));
     EL_TRY_OUT(choose_all(&w, plan, err));
     for (size_t i = 0; i < w.n_overrides; i++)
         if (!w.overrides[i].used)
             el_warn("tensor type '%s' matches no tensor that is quantized", opts->tensor_types[i]);
     plan->ftype = w.copy ? -1 : w.mix.ftype;
+    (void)snprintf(plan->order, sizeof plan->order, "%s", opts->how.order ? opts->how.order : "");
+    plan->how.order = opts->how.order ? plan->order : NULL;
     plan->keep_meta = w.copy;
     plan->store = !opts->for_convert;
     *plan_out = plan;
@@ -337,6 +423,7 @@ void el_plan_free(struct el_plan *plan)
     for (size_t i = 0; i < plan->n; i++)
         el_free(plan->entries[i].fallback);
     el_free(plan->entries);
+    el_stats_close(plan->stats);
     el_free(plan);
 }
 
@@ -418,6 +505,9 @@ enum el_status el_plan_store(const struct el_plan *plan, struct el_meta *meta, s
     else
         el_meta_remove(meta, "general.file_type");
     EL_TRY(el_meta_set_u32(meta, "general.quantization_version", 2, err));
+    const size_t data = plan->stats_meta ? el_meta_find(plan->stats_meta, "edgellm.stats.data_sha256") : SIZE_MAX;
+    if (data != SIZE_MAX) /* so that eval can refuse the calibration text */
+        EL_TRY(el_meta_set_from(meta, "edgellm.calibration.sha256", plan->stats_meta, data, err));
     if (plan->store)
         return store_rows(plan, meta, err);
     el_meta_remove(meta, "edgellm.plan");

@@ -3,6 +3,7 @@
 #define EL_QUANT_PLAN_H
 
 #include "quant/method.h"
+#include "quant/stats.h"
 #include "tensor/source.h"
 
 struct el_plan_entry {
@@ -12,6 +13,7 @@ struct el_plan_entry {
     const struct el_method *method; /* NULL: copy, or conversion to a float type */
     uint64_t nbytes;
     char *fallback; /* owned; NULL: none */
+    const struct el_stats_matrix *stats; /* what is known of the inputs, where the method wants to know; borrowed */
 };
 
 /* Entry i is about tensor i of the source. */
@@ -19,6 +21,10 @@ struct el_plan {
     const struct el_source *source; /* borrowed */
     struct el_plan_entry *entries;
     size_t n;
+    struct el_stats *stats; /* owned; NULL: none */
+    const struct el_meta *stats_meta; /* of their file; borrowed */
+    char order[8];          /* how.order points here */
+    struct el_method_opts how;
     int32_t ftype;  /* general.file_type to write; -1: remove it */
     bool keep_meta; /* COPY: metadata stays as it is */
     bool store;     /* write the plan into the metadata (a conversion does not) */

@@ -19,6 +19,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/grid.h"
 
 enum { CODES, SCALES, ZEROS };
 
@@ -196,34 +197,45 @@ static uint16_t nearest_scale(const struct el_fit_extent *ext, const struct el_e
     return el_fit_f16(ext->signed_max / -(float)(1 << (enc->bits - 1)));
 }
 
-static void encode_group(const struct el_enc *enc, const float *x, const float *w, uint64_t n, enum el_effort effort,
-                         uint8_t *codes, uint8_t *scale_out, uint8_t *zero_out)
+/* Scale and zero point of n numbers. */
+struct group_fit {
+    uint16_t scale;
+    int zero;
+};
+
+static struct group_fit fit_group(const struct el_enc *enc, const float *x, const float *w, uint64_t n, enum el_effort effort)
 {
     const float top = (float)((1 << enc->bits) - 1);
     const struct el_fit_extent ext = el_fit_extent(x, n);
-    int zero = enc->zeros ? nearest_zero(&ext, top) : 1 << (enc->bits - 1);
-    uint16_t scale = nearest_scale(&ext, enc, top);
-    if (effort == EL_ENCODE_SEARCH) {
-        const struct el_fit_range plain = {.lo = (float)-zero, .hi = top - (float)zero};
-        float best = el_fit_scale_eval(x, w, n, el_f16_to_f32(scale), plain).rr;
-        const int spread = enc->zeros ? 1 : 0, middle = zero;
-        for (int z = middle - spread; z <= middle + spread; z++) {
-            if (z < 0 || z > (int)top)
-                continue;
-            const struct el_fit_range range = {.lo = (float)-z, .hi = top - (float)z};
-            const uint16_t trial = el_fit_scale_f16(x, w, n, range);
-            const float err = el_fit_scale_eval(x, w, n, el_f16_to_f32(trial), range).rr;
-            if (err < best) {
-                best = err;
-                scale = trial;
-                zero = z;
-            }
+    struct group_fit fit = {.scale = nearest_scale(&ext, enc, top),
+                            .zero = enc->zeros ? nearest_zero(&ext, top) : 1 << (enc->bits - 1)};
+    if (effort != EL_ENCODE_SEARCH)
+        return fit;
+    const struct el_fit_range plain = {.lo = (float)-fit.zero, .hi = top - (float)fit.zero};
+    float best = el_fit_scale_eval(x, w, n, el_f16_to_f32(fit.scale), plain).rr;
+    const int spread = enc->zeros ? 1 : 0, middle = fit.zero;
+    for (int z = middle - spread; z <= middle + spread; z++) {
+        if (z < 0 || z > (int)top)
+            continue;
+        const struct el_fit_range range = {.lo = (float)-z, .hi = top - (float)z};
+        const uint16_t trial = el_fit_scale_f16(x, w, n, range);
+        const float err = el_fit_scale_eval(x, w, n, el_f16_to_f32(trial), range).rr;
+        if (err < best) {
+            best = err;
+            fit = (struct group_fit){trial, z};
         }
     }
-    el_store_u16(scale_out, scale);
+    return fit;
+}
+
+static void encode_group(const struct el_enc *enc, const float *x, const float *w, uint64_t n, enum el_effort effort,
+                         uint8_t *codes, uint8_t *scale_out, uint8_t *zero_out)
+{
+    const struct group_fit fit = fit_group(enc, x, w, n, effort);
+    el_store_u16(scale_out, fit.scale);
     if (enc->zeros)
-        *zero_out = (uint8_t)zero;
-    pack_group(x, n, el_f16_to_f32(scale), zero, enc->bits, codes);
+        *zero_out = (uint8_t)fit.zero;
+    pack_group(x, n, el_f16_to_f32(fit.scale), fit.zero, enc->bits, codes);
 }
 
 static void encode(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
@@ -241,6 +253,58 @@ static void encode(const struct el_enc *enc, const float *x, const float *import
         }
     }
 }
+
+/* ---- grid: a block is a group, levels are q - zero; the block's scale[0] is the zero point ---- */
+
+static void grid_block(const struct el_enc *enc, struct group_fit fit, uint32_t n, struct el_grid_block *b)
+{
+    const float top = (float)((1 << enc->bits) - 1);
+    *b = (struct el_grid_block){.n = n, .sub_n = n, .lo = (float)-fit.zero, .hi = top - (float)fit.zero, .d = fit.scale};
+    b->scale[0] = (int16_t)fit.zero;
+    b->step[0] = el_f16_to_f32(fit.scale);
+    b->inverse[0] = el_fit_inverse(b->step[0]);
+}
+
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
+                     enum el_effort effort, struct el_grid_block *b)
+{
+    for (uint32_t r = 0; r < n_rows; r++)
+        grid_block(enc, fit_group(enc, x + (uint64_t)r * n, w, n, effort), n, &b[r]);
+}
+
+static void grid_set(const struct el_enc *enc, const float *step, const float *min, uint32_t n, struct el_grid_block *b)
+{
+    const float top = (float)((1 << enc->bits) - 1);
+    struct group_fit fit = {.scale = el_fit_f16(step[0]), .zero = 1 << (enc->bits - 1)};
+    if (enc->zeros) {
+        const float at = (min ? min[0] : 0.0f) * el_fit_inverse(el_f16_to_f32(fit.scale));
+        fit.zero = (int)el_round_even(at < 0.0f ? 0.0f : at > top ? top : at);
+    }
+    grid_block(enc, fit, n, b);
+}
+
+static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
+                       uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    const uint64_t n_groups = n_groups_of(enc, n_in), g = enc->group ? column / enc->group : 0;
+    uint8_t *const codes = parts_out[CODES] + row * ((n_in * enc->bits + 7) / 8) + column / 8 * enc->bits;
+    el_store_u16(parts_out[SCALES] + 2 * (row * n_groups + g), b->d);
+    if (enc->zeros)
+        parts_out[ZEROS][row * n_groups + g] = (uint8_t)b->scale[0];
+    for (uint32_t i = 0; i < b->n; i += 8) {
+        const uint32_t k = b->n - i < 8 ? b->n - i : 8;
+        uint8_t code[8] = {0};
+        for (uint32_t j = 0; j < k; j++)
+            code[j] = (uint8_t)(level[i + j] + b->scale[0]);
+        pack8(code, enc->bits, codes + i / 8 * enc->bits, (k * enc->bits + 7) / 8);
+    }
+}
+
+static const struct el_grid grid = {
+    .fit = grid_fit,
+    .set = grid_set,
+    .store = grid_store,
+};
 
 static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t n_rows)
 {
@@ -292,4 +356,5 @@ const struct el_encoding el_encoding_group = {
     .decode = decode,
     .encode = encode,
     .n_bad_scales = n_bad_scales,
+    .grid = &grid,
 };

@@ -6,6 +6,7 @@
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
 #include "tensor/fit_tile.h"
+#include "tensor/grid.h"
 #include "tensor/iq4_levels.h"
 
 struct block_iq4_nl {
@@ -50,6 +51,35 @@ static void search_blocks(const float *x, const float *const *w, uint32_t n, voi
         pack(x + EL_QK * b, d[b], (struct block_iq4_nl *)blocks + b);
 }
 
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
+                     enum el_effort effort, struct el_grid_block *b)
+{
+    (void)enc;
+    el_grid_plain_fit(&range, x, w, n_rows, n, effort, b);
+}
+
+static void grid_set(const struct el_enc *enc, const float *step, const float *min, uint32_t n, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)min;
+    el_grid_plain_set(&range, step[0], n, b);
+}
+
+static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
+                       uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    struct block_iq4_nl *const out = (struct block_iq4_nl *)el_grid_place(enc, row, column, n_in, parts_out);
+    el_store_u16(out->d, b->d);
+    for (uint32_t i = 0; i < EL_QK / 2; i++)
+        out->q[i] = (uint8_t)(el_iq4_code(level[i]) | el_iq4_code(level[i + EL_QK / 2]) << 4);
+}
+
+static const struct el_grid grid = {
+    .fit = grid_fit,
+    .set = grid_set,
+    .store = grid_store,
+};
+
 const struct el_encoding el_encoding_iq4_nl = {
     .name = "IQ4_NL",
     .about = "4.5 bits: blocks of 32 codes of uneven levels, f16 scale",
@@ -63,6 +93,7 @@ const struct el_encoding el_encoding_iq4_nl = {
     .decode_block = decode_block,
     .encode_block = encode_block,
     .search_blocks = search_blocks,
+    .grid = &grid,
     .n_f16 = 1,
     .f16_at = {0},
 };

@@ -9,6 +9,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/grid.h"
 
 struct block_mxfp4 {
     uint8_t e;
@@ -99,6 +100,59 @@ static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t 
     return n_bad;
 }
 
+static const struct el_fit_levels ascending = {
+    .n = 15,
+    .value = {-12.0f, -8.0f, -6.0f, -4.0f, -3.0f, -2.0f, -1.0f, 0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 6.0f, 8.0f, 12.0f},
+};
+
+static void grid_block(uint32_t e, struct el_grid_block *b)
+{
+    *b = (struct el_grid_block){.n = EL_QK, .sub_n = EL_QK, .lo = -12.0f, .hi = 12.0f, .levels = &ascending, .d = (uint16_t)e};
+    b->step[0] = scale_of(e);
+    b->inverse[0] = el_fit_inverse(b->step[0]);
+}
+
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
+                     enum el_effort effort, struct el_grid_block *b)
+{
+    (void)enc;
+    for (uint32_t r = 0; r < n_rows; r++) {
+        struct block_mxfp4 block;
+        encode_block(x + (uint64_t)r * n, w, effort, &block);
+        grid_block(block.e, &b[r]);
+    }
+}
+
+static void grid_set(const struct el_enc *enc, const float *step, const float *min, uint32_t n, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)min;
+    (void)n;
+    uint32_t e = 0;
+    while (e < E_MAX && scale_of(e) * 1.41421356f < fabsf(step[0]))
+        e++;
+    grid_block(e, b);
+}
+
+static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
+                       uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    static const uint8_t code_of[13] = {[0] = 0, [1] = 1, [2] = 2, [3] = 3, [4] = 4, [6] = 5, [8] = 6, [12] = 7};
+    struct block_mxfp4 *const out = (struct block_mxfp4 *)el_grid_place(enc, row, column, n_in, parts_out);
+    uint8_t q[EL_QK];
+    for (uint32_t i = 0; i < EL_QK; i++)
+        q[i] = (uint8_t)(level[i] < 0 ? code_of[-level[i]] + 8 : code_of[level[i]]);
+    out->e = (uint8_t)b->d;
+    for (uint32_t i = 0; i < EL_QK / 2; i++)
+        out->q[i] = (uint8_t)(q[i] | q[i + EL_QK / 2] << 4);
+}
+
+static const struct el_grid grid = {
+    .fit = grid_fit,
+    .set = grid_set,
+    .store = grid_store,
+};
+
 const struct el_encoding el_encoding_mxfp4 = {
     .name = "MXFP4",
     .about = "4.25 bits: blocks of 32 4-bit floats, a power of two as scale",
@@ -111,4 +165,5 @@ const struct el_encoding el_encoding_mxfp4 = {
     .n_bad_scales = n_bad_scales,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .grid = &grid,
 };

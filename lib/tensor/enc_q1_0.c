@@ -7,6 +7,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/grid.h"
 
 enum { QK = 128 };
 struct block_q1_0 {
@@ -52,6 +53,50 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
         out->sign[i / 8] |= (uint8_t)((x[i] >= 0.0f) << (i % 8));
 }
 
+static const struct el_fit_levels signs = {.n = 2, .value = {-1.0f, 1.0f}};
+
+static void grid_block(uint16_t d, struct el_grid_block *b)
+{
+    *b = (struct el_grid_block){.n = QK, .sub_n = QK, .lo = -1.0f, .hi = 1.0f, .levels = &signs, .d = d};
+    b->step[0] = el_f16_to_f32(d);
+    b->inverse[0] = el_fit_inverse(b->step[0]);
+}
+
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
+                     enum el_effort effort, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)n;
+    for (uint32_t r = 0; r < n_rows; r++) {
+        const float *const at = x + (uint64_t)r * QK;
+        grid_block(el_fit_f16(effort == EL_ENCODE_SEARCH ? best_scale(at, w) : mean_abs(at)), &b[r]);
+    }
+}
+
+static void grid_set(const struct el_enc *enc, const float *step, const float *min, uint32_t n, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)min;
+    (void)n;
+    grid_block(el_fit_f16(step[0]), b);
+}
+
+static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
+                       uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    struct block_q1_0 *const out = (struct block_q1_0 *)el_grid_place(enc, row, column, n_in, parts_out);
+    memset(out, 0, sizeof *out);
+    el_store_u16(out->d, b->d);
+    for (uint32_t i = 0; i < QK; i++)
+        out->sign[i / 8] |= (uint8_t)((level[i] > 0) << (i % 8));
+}
+
+static const struct el_grid grid = {
+    .fit = grid_fit,
+    .set = grid_set,
+    .store = grid_store,
+};
+
 const struct el_encoding el_encoding_q1_0 = {
     .name = "Q1_0",
     .about = "1.125 bits: blocks of 128 signs, f16 scale",
@@ -65,6 +110,7 @@ const struct el_encoding el_encoding_q1_0 = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .grid = &grid,
     .n_f16 = 1,
     .f16_at = {0},
 };

@@ -6,6 +6,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/grid.h"
 
 enum { QK = 64 };
 struct block_q2_0 {
@@ -53,6 +54,36 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
         encode_nearest(x, block);
 }
 
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
+                     enum el_effort effort, struct el_grid_block *b)
+{
+    (void)enc;
+    el_grid_plain_fit(&range, x, w, n_rows, n, effort, b);
+}
+
+static void grid_set(const struct el_enc *enc, const float *step, const float *min, uint32_t n, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)min;
+    el_grid_plain_set(&range, step[0], n, b);
+}
+
+static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
+                       uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    struct block_q2_0 *const out = (struct block_q2_0 *)el_grid_place(enc, row, column, n_in, parts_out);
+    memset(out, 0, sizeof *out);
+    el_store_u16(out->d, b->d);
+    for (uint32_t i = 0; i < QK; i++)
+        out->q[i / 4] |= (uint8_t)((level[i] + 1) << (i % 4 * 2));
+}
+
+static const struct el_grid grid = {
+    .fit = grid_fit,
+    .set = grid_set,
+    .store = grid_store,
+};
+
 const struct el_encoding el_encoding_q2_0 = {
     .name = "Q2_0",
     .about = "2.25 bits: blocks of 64 codes -1, 0, 1, 2, f16 scale",
@@ -66,6 +97,7 @@ const struct el_encoding el_encoding_q2_0 = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .grid = &grid,
     .n_f16 = 1,
     .f16_at = {0},
 };

@@ -5,6 +5,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit_super.h"
+#include "tensor/grid.h"
 
 struct block_q2_k {
     uint8_t scales[EL_QK_K / 16];
@@ -56,6 +57,43 @@ static void search_blocks(const float *x, const float *const *w, uint32_t n, voi
         pack(&fit[b], (struct block_q2_k *)blocks + b);
 }
 
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
+                     enum el_effort effort, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)n;
+    el_grid_affine_fit(&kind, x, w, n_rows, effort, b);
+}
+
+static void grid_set(const struct el_enc *enc, const float *step, const float *min, uint32_t n, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)n;
+    el_grid_affine_set(&kind, step, min, b);
+}
+
+static void grid_refit(const struct el_enc *enc, const float *x, const float *w, uint32_t sub, struct el_grid_block *b)
+{
+    (void)enc;
+    el_grid_affine_refit(&kind, x, w, sub, b);
+}
+
+static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
+                       uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    struct el_super_affine fit;
+    el_grid_affine_get(b, level, &fit);
+    pack(&fit, (struct block_q2_k *)el_grid_place(enc, row, column, n_in, parts_out));
+}
+
+static const struct el_grid grid = {
+    .sub_n = 16,
+    .fit = grid_fit,
+    .set = grid_set,
+    .refit = grid_refit,
+    .store = grid_store,
+};
+
 const struct el_encoding el_encoding_q2_k = {
     .name = "Q2_K",
     .about = "2.63 bits: super-blocks of 256, 4-bit scales and mins per 16",
@@ -70,6 +108,7 @@ const struct el_encoding el_encoding_q2_k = {
     .decode_block = decode_block,
     .encode_block = encode_block,
     .search_blocks = search_blocks,
+    .grid = &grid,
     .n_f16 = 2,
     .f16_at = {80, 82},
 };

@@ -6,6 +6,7 @@
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
 #include "tensor/fit_tile.h"
+#include "tensor/grid.h"
 
 struct block_q5_1 {
     uint8_t d[2], m[2];
@@ -75,6 +76,36 @@ static void search_blocks(const float *x, const float *const *w, uint32_t n, voi
     }
 }
 
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
+                     enum el_effort effort, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)n;
+    el_grid_offset_fit(31.0f, x, w, n_rows, effort, b);
+}
+
+static void grid_set(const struct el_enc *enc, const float *step, const float *min, uint32_t n, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)n;
+    el_grid_offset_set(31.0f, step[0], min ? min[0] : 0.0f, b);
+}
+
+static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
+                       uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    struct el_fit_offset fit = {.d = b->d, .m = b->dmin};
+    for (uint32_t i = 0; i < EL_QK; i++)
+        fit.q[i] = (uint8_t)level[i];
+    pack(&fit, (struct block_q5_1 *)el_grid_place(enc, row, column, n_in, parts_out));
+}
+
+static const struct el_grid grid = {
+    .fit = grid_fit,
+    .set = grid_set,
+    .store = grid_store,
+};
+
 const struct el_encoding el_encoding_q5_1 = {
     .name = "Q5_1",
     .about = "6 bits: blocks of 32 5-bit codes, f16 scale and offset",
@@ -88,6 +119,7 @@ const struct el_encoding el_encoding_q5_1 = {
     .decode_block = decode_block,
     .encode_block = encode_block,
     .search_blocks = search_blocks,
+    .grid = &grid,
     .n_f16 = 2,
     .f16_at = {0, 2},
 };

@@ -7,6 +7,7 @@
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/fit.h"
+#include "tensor/grid.h"
 
 enum { WIDE = 32, NARROW = 16, LAST = 4 };
 
@@ -61,6 +62,41 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
     encode_run(x + 5 * (WIDE + NARROW), LAST, 4, inv, out->last);
 }
 
+static const struct el_fit_range range = {.lo = -1.0f, .hi = 1.0f};
+
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
+                     enum el_effort effort, struct el_grid_block *b)
+{
+    (void)enc;
+    el_grid_plain_fit(&range, x, w, n_rows, n, effort, b);
+}
+
+static void grid_set(const struct el_enc *enc, const float *step, const float *min, uint32_t n, struct el_grid_block *b)
+{
+    (void)enc;
+    (void)min;
+    el_grid_plain_set(&range, step[0], n, b);
+}
+
+static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
+                       uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
+{
+    struct block_tq1_0 *const out = (struct block_tq1_0 *)el_grid_place(enc, row, column, n_in, parts_out);
+    float digit[EL_QK_K];
+    for (uint32_t i = 0; i < EL_QK_K; i++)
+        digit[i] = (float)level[i];
+    el_store_u16(out->d, b->d);
+    encode_run(digit, WIDE, 5, 1.0f, out->q);
+    encode_run(digit + 5 * WIDE, NARROW, 5, 1.0f, out->q + WIDE);
+    encode_run(digit + 5 * (WIDE + NARROW), LAST, 4, 1.0f, out->last);
+}
+
+static const struct el_grid grid = {
+    .fit = grid_fit,
+    .set = grid_set,
+    .store = grid_store,
+};
+
 const struct el_encoding el_encoding_tq1_0 = {
     .name = "TQ1_0",
     .about = "1.69 bits: super-blocks of 256 codes -1, 0, 1, five to a byte, f16 scale",
@@ -74,6 +110,7 @@ const struct el_encoding el_encoding_tq1_0 = {
     .n_bad_scales = el_enc_block_bad_f16,
     .decode_block = decode_block,
     .encode_block = encode_block,
+    .grid = &grid,
     .n_f16 = 1,
     .f16_at = {52},
 };

@@ -14,6 +14,7 @@ enum { EL_MAX_PARTS = 4, EL_ENC_TILE = 16 };
 
 struct el_buf;
 struct el_encoding;
+struct el_grid;
 
 /* An encoding with its parameters: what a tensor's type is. Compare with el_enc_equal. */
 struct el_enc {
@@ -101,6 +102,8 @@ struct el_encoding {
      * asked for EL_ENCODE_NEAREST only. w[b] is the importance of block b's columns; w NULL: none.
      */
     void (*search_blocks)(const float *x, const float *const *w, uint32_t n, void *blocks);
+    /* The values that its rows may take, for methods that choose codes themselves (grid.h). NULL: none. */
+    const struct el_grid *grid;
     uint32_t n_f16, f16_at[2]; /* how many half-precision scales a block has, and at which bytes */
 };
 

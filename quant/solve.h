@@ -1,0 +1,34 @@
+/*
+ * The Hessian of a matrix's inputs, damped and factored in an order of the columns, as methods that minimise
+ * tr((W - Q) H (W - Q)^T) read it.
+ */
+#ifndef EL_QUANT_SOLVE_H
+#define EL_QUANT_SOLVE_H
+
+#include "quant/method.h"
+
+enum el_solve_order {
+    EL_ORDER_NONE,
+    EL_ORDER_GROUP, /* blocks by their mean E x^2, falling; in them sub-blocks, in these columns, likewise */
+    EL_ORDER_ACT,   /* columns by E x^2, falling */
+};
+
+/* H / n_tokens + lambda I = L D L^T, in the reverse of the order of processing: column[n_in - 1] comes first. */
+struct el_solve {
+    uint64_t n_in, n;   /* n: padded (kernels/cholesky.h); entries from n_in on are those of the unit matrix */
+    uint32_t *column;   /* [n_in] */
+    double *l, *d;      /* [n, n], [n] */
+    double *shift;      /* NULL, or [n_in, n_in] in the order of the matrix: C H^-1, what asymmetric calibration adds to W */
+    double damping;     /* as part of the mean diagonal */
+    double lambda;
+};
+
+/* EL_E_MEMORY, and what reading the statistics returns. *s is empty after a failure. */
+enum el_status el_solve_open(const struct el_quant_columns *columns, enum el_solve_order order, uint32_t width, uint32_t sub_n,
+                             struct el_solve *s, struct el_err *err);
+void el_solve_release(struct el_solve *s);
+
+/* out [n_rows, n_in] = x, or x + x C H^-1. panel: scratch [n, EL_F64_PANEL]. */
+void el_solve_target(const struct el_solve *s, const float *x, uint64_t n_rows, double *out, double *panel);
+
+#endif
