@@ -38,7 +38,7 @@ static const struct opt quantize_opts[] = {
      offsetof(struct quantize_args, damping), 0, 1e6, NULL},
     {OPT_CHOICE, NULL, "order", "WHAT", "gptq: blocks and columns by their inputs (group), columns (act), as they are (none)",
      offsetof(struct quantize_args, order), 0, 0, "group|act|none"},
-    {OPT_UINT, NULL, "rounds", "N", "hqq, adaround: iterations; gptq: passes over all columns behind the first",
+    {OPT_UINT, NULL, "rounds", "N", "hqq, adaround: iterations (20, 500)",
      offsetof(struct quantize_args, rounds), 1, 1e6, NULL},
     {OPT_FLAG, NULL, "no-cross", NULL, "gptq: the statistics' differences between quantized and unquantized inputs do not count",
      offsetof(struct quantize_args, no_cross), 0, 0, NULL},

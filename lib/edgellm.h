@@ -384,7 +384,7 @@ struct el_plan;
 struct el_method_opts {
     double damping;    /* gptq, adaround: part of the Hessian's mean diagonal that is added to it; 0: 0.01 */
     const char *order; /* gptq: "group" (blocks and columns by importance; default), "act" (columns), "none" */
-    uint32_t rounds;   /* hqq, adaround: iterations; gptq: passes of coordinate descent behind it */
+    uint32_t rounds;   /* hqq, adaround: iterations; 0: 20, 500 */
     bool no_cross;     /* gptq: leaves alone what the statistics know of the quantized model's inputs */
 };
 

@@ -188,6 +188,31 @@ void el_solve_target(const struct el_solve *s, const float *x, uint64_t n_rows, 
 
 /* ---- */
 
+enum el_status el_solve_matrix(const struct el_quant_columns *c, double damping, double **h, double *lambda, struct el_err *err)
+{
+    const size_t n = (size_t)c->n_in;
+    double mean = 0.0;
+    double *const out = el_alloc_array(n * n, sizeof *out);
+    if (!out)
+        return no_memory(err);
+    for (uint64_t r = 0; r < n; r += ROWS) {
+        const enum el_status status = c->hessian(c->user, r, n - r < ROWS ? n - r : ROWS, out + r * n, err);
+        if (status != EL_OK) {
+            el_free(out);
+            return status;
+        }
+    }
+    for (size_t k = 0; k < n * n; k++)
+        out[k] /= c->n_tokens;
+    for (size_t i = 0; i < n; i++)
+        mean += out[i * n + i] / (double)n;
+    *lambda = mean > 0.0 ? damping * mean : 1.0;
+    for (size_t i = 0; i < n; i++)
+        out[i * n + i] += *lambda;
+    *h = out;
+    return EL_OK;
+}
+
 enum el_status el_solve_open(const struct el_quant_columns *c, enum el_solve_order order, uint32_t width, uint32_t sub_n,
                              struct el_solve *s, struct el_err *err)
 {

@@ -28,6 +28,13 @@ enum el_status el_solve_open(const struct el_quant_columns *columns, enum el_sol
                              struct el_solve *s, struct el_err *err);
 void el_solve_release(struct el_solve *s);
 
+/*
+ * *h = H / n_tokens + damping * (mean of its diagonal) I, [n_in, n_in] in the order of the matrix; el_free() it. *lambda: what was
+ * added. EL_E_MEMORY, and what reading the statistics returns.
+ */
+enum el_status el_solve_matrix(const struct el_quant_columns *columns, double damping, double **h, double *lambda,
+                               struct el_err *err);
+
 /* out [n_rows, n_in] = x, or x + x C H^-1. panel: scratch [n, EL_F64_PANEL]. */
 void el_solve_target(const struct el_solve *s, const float *x, uint64_t n_rows, double *out, double *panel);
 

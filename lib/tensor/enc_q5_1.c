@@ -101,6 +101,7 @@ static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, 
 }
 
 static const struct el_grid grid = {
+    .mins = true,
     .fit = grid_fit,
     .set = grid_set,
     .store = grid_store,

@@ -95,6 +95,7 @@ static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, 
 }
 
 static const struct el_grid grid = {
+    .mins = true,
     .sub_n = 32,
     .fit = grid_fit,
     .set = grid_set,

@@ -24,6 +24,11 @@ uint32_t el_grid_sub_width(const struct el_enc *enc, uint64_t n_in)
     return enc->e->grid->sub_n ? enc->e->grid->sub_n : el_grid_width(enc, n_in);
 }
 
+bool el_grid_has_min(const struct el_enc *enc)
+{
+    return enc->e->grid->mins || enc->zeros;
+}
+
 uint8_t *el_grid_place(const struct el_enc *enc, uint64_t row, uint64_t column, uint64_t n_in,
                        uint8_t *const parts_out[EL_MAX_PARTS])
 {

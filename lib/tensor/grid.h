@@ -35,6 +35,7 @@ struct el_grid_block {
 
 struct el_grid {
     uint32_t sub_n; /* columns of a sub-block; 0: those of the block */
+    bool mins;      /* el_grid_has_min, but of the group encoding */
     /*
      * b[r] = scales of x[r, 0..n) for n_rows blocks that lie in the same columns; w [n] weights >= 0 or NULL. The scales are
      * those of the encoding's own encode by the same effort.
@@ -58,6 +59,8 @@ const struct el_grid *el_grid_of(const struct el_enc *enc);
 /* Columns of a block in rows of n_in; its sub-blocks' columns, which divide them. */
 uint32_t el_grid_width(const struct el_enc *enc, uint64_t n_in);
 uint32_t el_grid_sub_width(const struct el_enc *enc, uint64_t n_in);
+/* Have its sub-blocks offsets of their own, or do all values lie about 0? */
+bool el_grid_has_min(const struct el_enc *enc);
 
 /* The level whose value is nearest to v in sub-block `sub`; of two equally near either, always the same. v finite. */
 static inline float el_grid_value(const struct el_grid_block *b, uint32_t sub, int16_t level)
