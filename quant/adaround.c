@@ -1,7 +1,7 @@
 /*
  * AdaRound: every weight goes to the value below it or to the one above, whichever serves the outputs of the whole row (Nagel et
- * al., Up or Down?, arXiv:2004.10568; as the last step of LiDAR-PTQ, Zhou et al., arXiv:2401.15865, section 3.3). With h in [0, 1]
- * per weight, Q = below + h (above - below), and E = W - Q, the loss of a row is
+ * al., Up or Down?, arXiv:2004.10568; as the last step of LiDAR-PTQ, Zhou et al., arXiv:2401.15865, section 3.3). With h in
+ * [0, 1] per weight, Q = below + h (above - below), and E = W - Q, the loss of a row is
  *
  *     E H E^T / norm + lambda sum (1 - |2 h - 1|^beta),        h = clip(1.2 sigmoid(v) - 0.1, 0, 1)
  *

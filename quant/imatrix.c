@@ -1,6 +1,6 @@
 /*
- * The search of each encoding with the importance of the columns, E x_j^2: llama.cpp's importance matrix. The squared error of the
- * outputs if the inputs were uncorrelated.
+ * The search of each encoding with the importance of the columns, E x_j^2: llama.cpp's importance matrix. The squared error of
+ * the outputs if the inputs were uncorrelated.
  */
 #include "quant/method.h"
 
