@@ -334,6 +334,7 @@ VECTOR(silu_mul, (x, z, N_VECTOR, y), 12)
 VECTOR(gelu_tanh, (x, N_VECTOR, y), 8)
 VECTOR(add, (w, x, N_VECTOR), 12)
 VECTOR(axpy, (w, 1e-3f, x, N_VECTOR), 12)
+VECTOR(axpby, (w, 0.5f, x, 0.5f, N_VECTOR), 12)
 VECTOR(rope, (w, x, z, N_VECTOR), 12)
 VECTOR(f32_to_f16, (x, N_VECTOR, w), 6)
 VECTOR(f16_to_f32, (w, N_VECTOR, y), 6)
@@ -343,11 +344,51 @@ VECTOR(f16_to_f32, (w, N_VECTOR, y), 6)
 #NAME, in_cache, kind_vector, prepare_vector, same_##NAME, run_##NAME, work_##NAME                                       \
     }
 
+/* ---- sums of outer products: one run of rows ---- */
+
+static void prepare_outer(struct el_bench_bed *bed, size_t i)
+{
+    (void)i;
+    bed->n_pieces = bed->n_threads;
+    for (unsigned t = 0; t < bed->n_threads; t++) {
+        for (uint64_t k = 0; k < 2 * EL_OUTER_RUN * EL_OUTER; k++)
+            bed->y[t][k] = (float)(k % 61) / 64.0f - 0.5f;
+        memset(bed->y[t] + 2 * EL_OUTER_RUN * EL_OUTER, 0, EL_OUTER * EL_OUTER * sizeof(double));
+    }
+}
+
+static bool same_outer(const struct el_bench_bed *bed, const struct el_kernels *a, const struct el_kernels *b)
+{
+    (void)bed;
+    return a->outer == b->outer;
+}
+
+static void run_outer(const struct el_kernels *k, const struct el_bench_bed *bed, const struct el_bench_shape *shape,
+                      uint64_t piece, unsigned thread)
+{
+    float *const a = bed->y[thread], *const b = a + EL_OUTER_RUN * EL_OUTER;
+    (void)shape;
+    (void)piece;
+    k->outer(a, b, EL_OUTER_RUN, (double *)(void *)(b + EL_OUTER_RUN * EL_OUTER));
+}
+
+static void work_outer(const struct el_kernels *k, const struct el_bench_bed *bed, const struct el_bench_shape *shape,
+                       double *nbytes, double *ops, enum el_meter_limit *kind)
+{
+    (void)k;
+    (void)bed;
+    (void)shape;
+    *nbytes = 2.0 * EL_OUTER_RUN * EL_OUTER * sizeof(float) + 2.0 * EL_OUTER * EL_OUTER * sizeof(double);
+    *ops = 2.0 * EL_OUTER_RUN * EL_OUTER * EL_OUTER;
+    *kind = EL_PEAK_F32;
+}
+
 static const struct el_bench_family families[] = {
     {"matmul", by_rows, kind_matrix, prepare_matrix, same_matmul, run_matmul, work_matmul},
     {"laid", by_rows, kind_laid, prepare_laid, same_laid, run_laid, work_matmul},
     {"decode", in_cache, kind_matrix, prepare_matrix, same_decode, run_decode, work_decode},
     {"attn", both, kind_attn, prepare_attn, same_attn, run_attn, work_attn},
+    {"outer", in_cache, kind_vector, prepare_outer, same_outer, run_outer, work_outer},
     VECTOR_LINE(quantize_act),
     VECTOR_LINE(rmsnorm),
     VECTOR_LINE(layernorm),
@@ -355,6 +396,7 @@ static const struct el_bench_family families[] = {
     VECTOR_LINE(gelu_tanh),
     VECTOR_LINE(add),
     VECTOR_LINE(axpy),
+    VECTOR_LINE(axpby),
     VECTOR_LINE(rope),
     VECTOR_LINE(f32_to_f16),
     VECTOR_LINE(f16_to_f32),
