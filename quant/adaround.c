@@ -90,7 +90,7 @@ struct strip {
 static void neighbours(const struct el_grid_block *b, uint32_t sub, float x, int16_t *low, int16_t *high)
 {
     const int16_t near = el_grid_nearest(b, sub, x);
-    const bool falling = b->step[sub] < 0.0f, value_is_above = el_grid_value(b, sub, near) > x;
+    const bool falling = b->step[sub]<0.0f, value_is_above = el_grid_value(b, sub, near)> x;
     int16_t other = near;
     if (b->levels) {
         for (uint32_t k = 0; k < b->levels->n; k++)

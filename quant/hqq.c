@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "quant/blocks.h"
+#include "quant/by_block.h"
 
 enum { ROUNDS = 20 };
 

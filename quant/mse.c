@@ -1,11 +1,12 @@
 /*
- * MSE: clipping by a grid. Scales from the extremes of a block, with the extremes shrunk by steps of 1 %, down to a half (down to
- * a fifth where a block has few levels); the one that loses least is taken, by sum |w - q|^2.5, which weighs outliers a little more
- * than squares do. llm-compressor's observer has 2.4: 2.5 is a square times a square root, the same bits with every C library.
+ * MSE: clipping by a grid. Scales from the extremes of a block, with the extremes shrunk by steps of 1 %, down to a half (down
+ * to a fifth where a block has few levels); the one that loses least is taken, by sum |w - q|^2.5, which weighs outliers a
+ * little more than squares do. llm-compressor's observer has 2.4: 2.5 is a square times a square root, the same bits with every
+ * C library.
  */
 #include <math.h>
 
-#include "quant/blocks.h"
+#include "quant/by_block.h"
 
 enum { STEPS = 80 };
 

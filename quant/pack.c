@@ -137,8 +137,7 @@ static enum el_status encode_rows(const struct pack *pk, struct strip *s, const 
     const struct el_method *const method = pk->slice.entry ? pk->slice.method : entry->method;
     for (uint32_t p = 0; p < t->n_parts; p++)
         job.parts_out[p] = out[p] + at * t->parts[p].row_nbytes;
-    const enum el_status status =
-        method ? method->quantize(&job, err) : el_quant_encode(&job, EL_ENCODE_NEAREST, err);
+    const enum el_status status = method ? method->quantize(&job, err) : el_quant_encode(&job, EL_ENCODE_NEAREST, err);
     if (status != EL_OK)
         return el_fail_prefix(err, status, "tensor '%s'", t->name);
     if (!isfinite(job.sum_err2))

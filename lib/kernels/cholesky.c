@@ -35,7 +35,7 @@ static void axpy_ref(double *y, double a, const double *x, uint64_t n)
 }
 
 #if EL_X86
-#define AVX2 EL_TARGET("avx2,fma")
+#define AVX2   EL_TARGET("avx2,fma")
 #define AVX512 EL_TARGET("avx512f")
 
 EL_INLINE AVX2 void rows_avx2(double *c, uint64_t ldc, const double *a, uint64_t lda, const double *b, uint64_t k, unsigned rows)
@@ -204,7 +204,7 @@ void el_f64_matmul(double *c, uint64_t ldc, const double *a, uint64_t lda, const
 
 struct ldl {
     double *a, *d, *panel;
-    uint64_t n, at; /* first column of the block */
+    uint64_t n, at;             /* first column of the block */
     double below[BLOCK][BLOCK]; /* row c: column c of L in the block's own rows, 0 up to the diagonal */
     mul_fn *mul;
     axpy_fn *axpy;

@@ -265,8 +265,8 @@ static void grid_block(const struct el_enc *enc, struct group_fit fit, uint32_t 
     b->inverse[0] = el_fit_inverse(b->step[0]);
 }
 
-static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
-                     enum el_effort effort, struct el_grid_block *b)
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n, enum el_effort effort,
+                     struct el_grid_block *b)
 {
     for (uint32_t r = 0; r < n_rows; r++)
         grid_block(enc, fit_group(enc, x + (uint64_t)r * n, w, n, effort), n, &b[r]);

@@ -112,8 +112,8 @@ static void grid_block(uint32_t e, struct el_grid_block *b)
     b->inverse[0] = el_fit_inverse(b->step[0]);
 }
 
-static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
-                     enum el_effort effort, struct el_grid_block *b)
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n, enum el_effort effort,
+                     struct el_grid_block *b)
 {
     (void)enc;
     for (uint32_t r = 0; r < n_rows; r++) {

@@ -72,8 +72,8 @@ static void search_blocks(const float *x, const float *const *w, uint32_t n, voi
     }
 }
 
-static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
-                     enum el_effort effort, struct el_grid_block *b)
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n, enum el_effort effort,
+                     struct el_grid_block *b)
 {
     (void)enc;
     el_grid_plain_fit(&range, x, w, n_rows, n, effort, b);

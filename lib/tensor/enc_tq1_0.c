@@ -64,8 +64,8 @@ static void encode_block(const float *x, const float *w, enum el_effort effort, 
 
 static const struct el_fit_range range = {.lo = -1.0f, .hi = 1.0f};
 
-static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n,
-                     enum el_effort effort, struct el_grid_block *b)
+static void grid_fit(const struct el_enc *enc, const float *x, const float *w, uint32_t n_rows, uint32_t n, enum el_effort effort,
+                     struct el_grid_block *b)
 {
     (void)enc;
     el_grid_plain_fit(&range, x, w, n_rows, n, effort, b);

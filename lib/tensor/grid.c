@@ -323,8 +323,7 @@ void el_grid_scale_refit(const struct el_super_scale_kind *kind, const float *x,
 {
     const struct el_fit_range range = {.lo = b->lo, .hi = b->hi, .levels = b->levels};
     const float best_step = el_fit_scale(x, w, b->sub_n, range);
-    const float at = el_round_even(
-        clampf(best_step * el_fit_inverse(el_f16_to_f32(b->d)), kind->scale_lo, kind->scale_hi));
+    const float at = el_round_even(clampf(best_step * el_fit_inverse(el_f16_to_f32(b->d)), kind->scale_lo, kind->scale_hi));
     struct el_grid_block best = *b, trial = *b;
     float best_err = scale_loss(b, sub, x, w);
     for (int k = -1; k <= 1; k++) {

@@ -192,7 +192,7 @@ TEST(ptq, asymmetric_calibration_rounds_what_makes_up_for_it)
 /* Every encoding with a grid, where the inputs say little: all-zero columns, fewer tokens than columns, one, none. */
 TEST(ptq, poor_statistics_end_well)
 {
-    static const char *const encodings[] = {"Q2_K", "Q3_K",   "Q4_K",  "Q6_K", "Q4_0", "Q8_0",  "Q4_1",
+    static const char *const encodings[] = {"Q2_K", "Q3_K",   "Q4_K",  "Q6_K", "Q4_0",  "Q8_0",   "Q4_1",
                                             "Q5_0", "IQ4_NL", "MXFP4", "Q1_0", "TQ1_0", "G3_128", "G4_ROWZ"};
     static const char *const methods[] = {"gptq", "adaround"};
     static struct problem p;

@@ -1,6 +1,6 @@
 /* For methods that choose the scales of one block of one row at a time, without its neighbours. */
-#ifndef EL_QUANT_BLOCKS_H
-#define EL_QUANT_BLOCKS_H
+#ifndef EL_QUANT_BY_BLOCK_H
+#define EL_QUANT_BY_BLOCK_H
 
 #include "quant/method.h"
 #include "tensor/grid.h"
@@ -8,8 +8,8 @@
 struct el_blocks {
     struct el_enc enc;
     uint32_t rounds;
-    int16_t *level;      /* scratch [width] */
-    float *copy;         /* scratch [width] */
+    int16_t *level; /* scratch [width] */
+    float *copy;    /* scratch [width] */
 };
 
 /* *out = the scales for x [n]. */

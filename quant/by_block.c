@@ -1,5 +1,5 @@
-/* See blocks.h. */
-#include "quant/blocks.h"
+/* See by_block.h. */
+#include "quant/by_block.h"
 
 #include "base/mem.h"
 

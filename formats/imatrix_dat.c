@@ -19,7 +19,7 @@
 #include "formats/format.h"
 #include "formats/store.h"
 
-extern const struct el_format el_format_imatrix;
+extern const struct el_format el_format_imatrix_dat;
 
 static const char sum2[] = ".in_sum2", counts[] = ".counts";
 
@@ -309,7 +309,7 @@ static enum el_status imatrix_create(struct el_sink *s, struct el_err *err)
     return EL_OK;
 }
 
-const struct el_format el_format_imatrix = {
+const struct el_format el_format_imatrix_dat = {
     .name = "imatrix",
     .about = "importance matrix of llama.cpp as it was before GGUF (.dat)",
     .probe = imatrix_probe,
