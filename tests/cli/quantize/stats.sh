@@ -25,3 +25,9 @@ el quantize --quiet --force --pure --method mse "$M" m.gguf Q4_K
 differ h.gguf m.gguf
 rc 2 "$EDGELLM" quantize --force --method gptq "$M" o.gguf Q3_K
 has err "needs statistics"
+# What a quantized model's inputs lack of the unquantized one's is made up for, unless told not to.
+el quantize --quiet --force --pure "$M" q.gguf Q2_K
+el calibrate -q --chunks 2 --cross --quantized q.gguf -o x.gguf "$M"
+el quantize --quiet --force --pure --stats x.gguf --method gptq "$M" o.gguf Q3_K
+el quantize --quiet --force --pure --stats x.gguf --method gptq --no-cross "$M" p.gguf Q3_K
+differ o.gguf p.gguf
