@@ -32,7 +32,7 @@ struct laid_vf {
 };
 
 /* Eight of the sixteen registers hold the sums of a tile; its results stay in memory. */
-enum { LAID_FEW = 4, LAID_TOGETHER = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_MANY = 8, LAID_AHEAD = 8192 };
+enum { LAID_FEW = 4, LAID_TOGETHER = 4, LAID_STRIPS = 1, LAID_TOKENS = 4, LAID_MANY = 8, LAID_AHEAD = 12992 };
 #ifdef LAID_DPBUSD
 #define LAID_ANY_BYTE
 enum { LAID_SIGNED_FROM = 256 }; /* no code */

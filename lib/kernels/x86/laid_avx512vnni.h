@@ -23,7 +23,7 @@
 #define LAID_ANY_BYTE
 
 /* 12 sums and 12 results of a tile, or 16 of the few tokens, and what they are made of fit 32 registers. */
-enum { LAID_FEW = 8, LAID_TOGETHER = 8, LAID_STRIPS = 2, LAID_MANY = 32, LAID_AHEAD = 8192 };
+enum { LAID_FEW = 8, LAID_TOGETHER = 8, LAID_STRIPS = 2, LAID_MANY = 32, LAID_AHEAD = 12992 };
 #ifdef LAID_MATRIX
 enum { LAID_TOKENS = 16, LAID_DOTS = 4 };
 #else
