@@ -7,7 +7,7 @@
  *   GAIN    s, one per channel, none 0: consumers' columns times s_j, producers' rows and biases (a norm's gain and bias) divided
  *           by s_j. What the consumers read becomes x_j / s_j. (AWQ, arXiv:2306.00978; SmoothQuant, arXiv:2211.10438)
  *   ROTATE  Q, orthogonal: consumers' rows w become Q w, producers' outputs and biases y become Q y. What the consumers read
- *           becomes Q x. (QuaRot, arXiv:2404.00456.) Q is made from a seed (quant/rotation.h). Of the residual stream, all norms'
+ *           becomes Q x. (QuaRot, arXiv:2404.00456.) Q is made from a seed (kernels/rotation.h). Of the residual stream, all norms'
  *           gains are moved into what they feed first, by GAIN changes that this makes; a tied output then gets a matrix of its own.
  *
  * Who decides about the changes is a fold method (folds.def): it sees places, rows of weights, statistics and the encodings of the
@@ -60,11 +60,16 @@ struct el_fold_place {
 };
 
 /*
- * Opens an empty fold over a model, and its directory. EL_E_UNSUPPORTED: a family that is not known; EL_E_FORMAT: metadata
- * that are not whole. base must stay open.
+ * Opens an empty fold over the directory of a model. EL_E_UNSUPPORTED: a family that is not known; EL_E_FORMAT: metadata that are
+ * not whole, or tensors that have not the shapes they say.
  */
-enum el_status el_fold_open(struct el_source *base, struct el_fold **fold, struct el_err *err);
+enum el_status el_fold_open(const struct el_source *base, struct el_fold **fold, struct el_err *err);
 void el_fold_close(struct el_fold *fold);
+/*
+ * Before anything is read: where the tensors are. A source with the directory that the fold was opened over, which stays open as
+ * long as the fold reads. Forgets all changes, marks stay.
+ */
+void el_fold_bind(struct el_fold *fold, struct el_source *base);
 
 /* The i-th place in the order links come in and layers in each, the inputs last; NULL past the end. Stays until the fold is closed. */
 const struct el_fold_place *el_fold_place_at(const struct el_fold *fold, size_t i);
@@ -75,11 +80,14 @@ const struct el_hparams *el_fold_hparams(const struct el_fold *fold);
 /*
  * Says that a place will be changed so: what is touched is float32 in the folded source. With ROTATE of the residual stream this
  * marks the gains of the norms too. EL_E_UNSUPPORTED: the change does not commute there, the message names the tensor in between
- * (a norm behind an addition to the residual stream), or a tied output that opts want tied; EL_E_USAGE: weights at
- * the place are quantized already.
+ * (a norm behind an addition to the residual stream), or a tied output that opts want tied.
  */
 enum el_status el_fold_mark(struct el_fold *fold, const struct el_fold_place *place, enum el_fold_kind kind,
                             const struct el_method_opts *opts, struct el_err *err);
+bool el_fold_is_marked(const struct el_fold *fold, const struct el_fold_place *place, enum el_fold_kind kind);
+/* Is a tensor of the folded source changed (float32), and which of the base is it, or made of? */
+bool el_fold_changes(const struct el_fold *fold, size_t tensor);
+size_t el_fold_base_tensor(const struct el_fold *fold, size_t tensor);
 
 /*
  * Adds a change to the end of the list, at a place that was marked so. s [n_groups, n_channels]: copied; finite, not 0, and
@@ -103,6 +111,8 @@ enum el_status el_fold_rows(struct el_fold *fold, const struct el_fold_end *end,
 
 /* NULL: nothing is known. stats may be NULL. */
 const struct el_stats_matrix *el_fold_stats_find(const struct el_fold *fold, const struct el_stats *stats, const char *name);
+/* Is what this matrix reads marked to be rotated? */
+bool el_fold_rotates_input(const struct el_fold *fold, const char *name);
 /*
  * As el_stats_importance, _abs, _hessian, _cross (quant/stats.h), of the changed inputs: gains divide by s_i (s_i s_j); a rotation
  * gives Q H Q^T, Q C Q^T and their diagonal as importance. EL_E_UNSUPPORTED: through a rotation there is no mean or maximum of
@@ -141,12 +151,16 @@ struct el_fold_method {
 #include "quant/folds.def"
 #undef FOLD
 
+/* decide of a method, whose name the changes are stored with and messages begin with. */
+enum el_status el_fold_decide(struct el_fold *fold, const struct el_fold_method *method, const struct el_fold_task *task,
+                              struct el_err *err);
+
 const struct el_fold_method *el_fold_method_at(size_t i);
 const struct el_fold_method *el_fold_method_by_name(const char *name);
 
 /*
- * For the metadata: `edgellm.folds`, an array of one text for each method in order ("quarot seed 1: 13 rotations, 9 gains"), and
- * what running the model needs to know of changed inputs. Nothing for an empty fold.
+ * For the metadata: `edgellm.folds`, one text for each change in order, "METHOD gain|rotate PLACE[ seed N]". Nothing for an empty
+ * fold.
  */
 enum el_status el_fold_store(const struct el_fold *fold, struct el_meta *meta, struct el_err *err);
 

@@ -46,17 +46,21 @@ static void make_perm(struct change *c, uint64_t *seed)
         c->t[i * c->n + p[i]] = c->inverse[p[i] * c->n + i] = 1;
 }
 
-/* A product of Householder reflections, each orthogonal. */
-static void make_rotation(struct change *c, uint64_t *seed)
+/* A product of Householder reflections, each orthogonal; of vectors of mean 0 where the vector of ones is to stay. */
+static void make_rotation(struct change *c, bool keeps_ones, uint64_t *seed)
 {
     const uint64_t n = c->n;
     memset(c->t, 0, sizeof c->t);
     for (uint64_t i = 0; i < n; i++)
         c->t[i * n + i] = 1;
     for (int k = 0; k < 3; k++) {
-        double v[MAX_CHANNELS], norm2 = 0;
+        double v[MAX_CHANNELS], norm2 = 0, mean = 0;
         for (uint64_t i = 0; i < n; i++) {
             v[i] = test_randf(seed);
+            mean += v[i] / (double)n;
+        }
+        for (uint64_t i = 0; i < n; i++) {
+            v[i] -= keeps_ones ? mean : 0;
             norm2 += v[i] * v[i];
         }
         for (uint64_t row = 0; row < n; row++) {
@@ -192,7 +196,7 @@ static void make(struct change *c, unsigned kind, unsigned how, uint64_t *seed)
     else if (kind == EL_C_PERM)
         make_perm(c, seed);
     else
-        make_rotation(c, seed);
+        make_rotation(c, kind == EL_C_ROTATE_MEAN, seed);
 }
 
 /* ---- carrying a link out ---- */
@@ -241,6 +245,11 @@ static const enum el_role norms[] = {EL_R_ATTN_NORM,       EL_R_FFN_NORM,       
                                      EL_R_ATTN_RESID_NORM, EL_R_FFN_RESID_NORM, EL_R_OUTPUT_NORM};
 enum { N_NORMS = sizeof norms / sizeof norms[0] };
 
+static bool has_bias(enum el_role norm)
+{
+    return norm != EL_R_ATTN_POST_NORM && norm != EL_R_FFN_POST_NORM;
+}
+
 /* Moves every norm's gain into what it feeds, by the GAIN links. */
 static void fold_norms(const struct subject *s)
 {
@@ -250,6 +259,9 @@ static void fold_norms(const struct subject *s)
                 continue;
             for (uint32_t l = 0; l < (norms[i] == EL_R_OUTPUT_NORM ? 1 : s->hp.n_layers); l++) {
                 const struct view gain = view_of(s, norms[i], l);
+                const struct view bias = has_bias(norms[i]) ? view_of(s, norms[i] + 1, l) : (struct view){.values = NULL};
+                for (uint64_t at = 0; bias.values && at < gain.n_out; at++)
+                    bias.values[at] /= gain.values[at];
                 for (int k = 0; link->consumers[k] != EL_R_COUNT; k++) {
                     const struct view w = view_of(s, link->consumers[k], l);
                     for (uint64_t at = 0; at < w.n_experts * w.n_out * w.n_in; at++)
@@ -265,7 +277,7 @@ static void fold_norms(const struct subject *s)
 static void change_residual(const struct subject *s, const struct el_link *link, unsigned kind, bool compensate, uint64_t *seed)
 {
     struct change c = {.n = s->hp.n_embd};
-    if (kind == EL_C_ROTATE)
+    if (kind == EL_C_ROTATE || kind == EL_C_ROTATE_MEAN)
         fold_norms(s);
     make(&c, kind, link->how, seed);
     for (uint32_t l = 0; l < s->hp.n_layers; l++) {
@@ -282,6 +294,11 @@ static void change_residual(const struct subject *s, const struct el_link *link,
         for (int i = 0; compensate && kind == EL_C_PERM && i < N_NORMS; i++)
             if (view_of(s, norms[i], l).values && (l == 0 || norms[i] != EL_R_OUTPUT_NORM))
                 change_producer(s, norms[i], l, 0, 0, &c);
+        for (int i = 0; compensate && kind == EL_C_ROTATE_MEAN && i < N_NORMS; i++) {
+            const struct view bias = has_bias(norms[i]) ? view_of(s, norms[i] + 1, l) : (struct view){.values = NULL};
+            if (bias.values && (l == 0 || norms[i] != EL_R_OUTPUT_NORM))
+                change_rows(bias.values, 1, 0, &c);
+        }
     }
 }
 
@@ -352,7 +369,7 @@ static void check_link(const struct subject *original, const char *variant, size
 static bool holds(const struct subject *s, const struct el_link *link, unsigned kind, bool tied)
 {
     if (link->how & EL_C_RESIDUAL)
-        return !(tied && kind == EL_C_ROTATE);
+        return !(tied && (kind == EL_C_ROTATE || kind == EL_C_ROTATE_MEAN));
     for (int k = 0; link->consumers[k] != EL_R_COUNT; k++)
         if (!view_of(s, link->consumers[k], 0).values)
             return false;
@@ -382,7 +399,9 @@ static void check_variant(const char *variant, bool tied)
     unsigned n_checked = 0;
     CHECK(logits_of(s.source, before, s.hp.n_vocab));
     for (size_t i = 0; s.links[i].how; i++) {
-        for (unsigned kind = EL_C_GAIN; kind <= EL_C_ROTATE; kind <<= 1) {
+        static const unsigned kinds[] = {EL_C_GAIN, EL_C_PERM, EL_C_ROTATE, EL_C_ROTATE_MEAN};
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            const unsigned kind = kinds[k];
             if (!(s.links[i].how & kind) || !holds(&s, &s.links[i], kind, tied))
                 continue;
             check_link(&s, variant, i, &s.links[i], kind, tied, before);
