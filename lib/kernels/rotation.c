@@ -132,7 +132,53 @@ void el_rotate_ref(const struct el_rotation *q, float *x, float *scratch)
         for (uint64_t b = 0; b < q->k; b++) {
             float sum = 0.0f;
             for (uint64_t i = 0; i < q->m; i++)
-                sum = fmaf(q->cas_f[a * i % q->m], scratch[i * q->k + b], sum);
+                sum += q->cas_f[a * i % q->m] * scratch[i * q->k + b];
             x[a * q->k + b] = sum;
+        }
+}
+
+/* Eight numbers at a time, as the compiler has vectors for them. */
+enum { WIDE = 8 };
+typedef float wide __attribute__((vector_size(WIDE * sizeof(float)), aligned(4), may_alias));
+
+static void butterflies(float *x, uint64_t n, uint64_t h)
+{
+    for (uint64_t i = 0; i < n; i += 2 * h)
+        for (uint64_t j = i; j < i + h; j += WIDE) {
+            wide *const p = (wide *)(void *)(x + j), *const q = (wide *)(void *)(x + j + h);
+            const wide a = *p, b = *q;
+            *p = a + b;
+            *q = a - b;
+        }
+}
+
+void el_rotate(const struct el_rotation *q, float *x, float *scratch)
+{
+    if (q->k < WIDE) {
+        el_rotate_ref(q, x, scratch);
+        return;
+    }
+    for (uint64_t i = 0; i < q->n; i++)
+        x[i] *= q->sign_f[i];
+    for (uint64_t i = 0; i < q->n; i += WIDE)
+        for (uint64_t h = 1; h < WIDE; h *= 2)
+            for (uint64_t j = i; j < i + WIDE; j++) {
+                const float a = x[j], b = x[j ^ h];
+                if (j & h)
+                    continue;
+                x[j] = a + b;
+                x[j + h] = a - b;
+            }
+    for (uint64_t h = WIDE; h < q->k; h *= 2)
+        butterflies(x, q->n, h);
+    if (q->m == 1)
+        return;
+    memcpy(scratch, x, (size_t)q->n * sizeof *x);
+    for (uint64_t a = 0; a < q->m; a++)
+        for (uint64_t b = 0; b < q->k; b += WIDE) {
+            wide sum = {0};
+            for (uint64_t i = 0; i < q->m; i++)
+                sum += q->cas_f[a * i % q->m] * *(const wide *)(const void *)(scratch + i * q->k + b);
+            *(wide *)(void *)(x + a * q->k + b) = sum;
         }
 }

@@ -35,9 +35,11 @@ void el_rotation_signs(const struct el_rotation *q, float *out);
 void el_rotation_apply(const struct el_rotation *q, double *x, uint64_t width, double *scratch);
 
 /*
- * x [n] := Q x in float32, first form, by the operations of el_rotate_ref: signs, then butterflies of distance 1, 2, .. k / 2
- * (a + b, a - b), then for each b the sums over a in order, by fmaf from 0. scratch [n].
+ * x [n] := Q x in float32, first form: times the signs, then butterflies of distance 1, 2, .. k / 2 (a + b, a - b), then for each b
+ * the sums over a in order, from 0, every product and sum rounded. scratch [n]. The second is the definition, and the same to
+ * the bit: no operation of the first depends on what stands beside it.
  */
+void el_rotate(const struct el_rotation *q, float *x, float *scratch);
 void el_rotate_ref(const struct el_rotation *q, float *x, float *scratch);
 
 #endif

@@ -10,7 +10,7 @@
 #include "models/mem_source.h"
 #include "test.h"
 
-enum { N_IDS = 12, MAX_CHANNELS = 64 };
+enum { N_IDS = MEM_SOURCE_IDS, MAX_CHANNELS = 64 };
 
 /* ---- changes: T and its inverse, [n, n] ---- */
 
@@ -302,45 +302,6 @@ static void change_residual(const struct subject *s, const struct el_link *link,
     }
 }
 
-/* ---- logits ---- */
-
-static bool logits_of(struct el_source *source, float *logits, size_t n_vocab)
-{
-    struct el_err err;
-    struct el_model *model = NULL;
-    struct el_session *session = NULL;
-    struct el_row rows[N_IDS];
-    const struct el_session_opts opts = {.n_ctx = N_IDS, .kv_type_k = "f32", .kv_type_v = "f32", .n_threads = 1};
-    for (uint32_t i = 0; i < N_IDS; i++)
-        rows[i] = (struct el_row){(int32_t)(5 * i * i + i + 3) % (int32_t)n_vocab, 0, i, true};
-    CHECK_OK(el_model_open(source, NULL, &model, &err), err);
-    if (model)
-        CHECK_OK(el_session_open(model, &opts, &session, &err), err);
-    bool ok = session != NULL;
-    if (ok)
-        CHECK_OK(el_session_decode(session, rows, N_IDS, &err), err);
-    for (size_t i = 0; ok && i < N_IDS; i++) {
-        const float *const row = el_session_logits(session, i);
-        ok = row != NULL;
-        if (ok)
-            memcpy(logits + i * n_vocab, row, n_vocab * sizeof *logits);
-    }
-    el_session_close(session);
-    el_model_close(model);
-    return ok;
-}
-
-/* Largest difference over largest logit. */
-static double moved(const float *a, const float *b, size_t n)
-{
-    double diff = 0, largest = 0;
-    for (size_t i = 0; i < n; i++) {
-        diff = fmax(diff, fabs((double)a[i] - (double)b[i]));
-        largest = fmax(largest, fabs((double)a[i]));
-    }
-    return diff / largest;
-}
-
 static void check_link(const struct subject *original, const char *variant, size_t number, const struct el_link *link,
                        unsigned kind, bool tied, const float *before)
 {
@@ -356,8 +317,8 @@ static void check_link(const struct subject *original, const char *variant, size
             change_per_head(&s, link, kind, compensate, &seed);
         else
             change_layers(&s, link, kind, compensate, &seed);
-        const bool ok = logits_of(s.source, after, n_vocab);
-        const double m = ok ? moved(before, after, N_IDS * n_vocab) : (double)NAN;
+        const bool ok = mem_source_logits(s.source, after, n_vocab);
+        const double m = ok ? mem_source_moved(before, after, N_IDS * n_vocab) : (double)NAN;
         if (compensate ? !(m < 1e-4) : !(m > 1e-2))
             test_fail(__FILE__, __LINE__, "%s%s, link %zu, change %u, %s: logits move by %g", variant, tied ? " (tied)" : "",
                       number, kind, compensate ? "compensated" : "alone", m);
@@ -397,7 +358,7 @@ static void check_variant(const char *variant, bool tied)
     float before[N_IDS * 64];
     const struct subject s = make_subject(variant, tied);
     unsigned n_checked = 0;
-    CHECK(logits_of(s.source, before, s.hp.n_vocab));
+    CHECK(mem_source_logits(s.source, before, s.hp.n_vocab));
     for (size_t i = 0; s.links[i].how; i++) {
         static const unsigned kinds[] = {EL_C_GAIN, EL_C_PERM, EL_C_ROTATE, EL_C_ROTATE_MEAN};
         for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
