@@ -56,7 +56,9 @@ static enum el_status check_shape(const struct el_fold *fold, const struct el_te
 static enum el_status index_tensors(struct el_fold *fold, const struct el_source *base, struct el_err *err)
 {
     const size_t n_roles = ((size_t)fold->hp.n_layers + 1) * EL_R_COUNT;
-    fold->tensors = el_calloc_array(base->n_tensors + 1, sizeof *fold->tensors);
+    /* A matrix may get two tensors beside it, and the embedding an output. */
+    fold->cap_tensors = 3 * base->n_tensors + 1;
+    fold->tensors = el_calloc_array(fold->cap_tensors, sizeof *fold->tensors);
     fold->of_role = el_alloc_array(n_roles, sizeof *fold->of_role);
     if (!fold->tensors || !fold->of_role)
         return el_fold_no_memory(err);
@@ -113,7 +115,7 @@ static void drop_changes(struct el_fold *fold)
     el_free(fold->changes);
     fold->changes = NULL;
     fold->n_changes = 0;
-    for (size_t i = 0; fold->tensors && i <= fold->n_base; i++) {
+    for (size_t i = 0; fold->tensors && i < fold->cap_tensors; i++) {
         el_free(fold->tensors[i].ops);
         fold->tensors[i].ops = NULL;
         fold->tensors[i].n_ops = 0;
@@ -142,8 +144,8 @@ void el_fold_close(struct el_fold *fold)
     for (size_t i = 0; i < fold->n_places; i++)
         el_free(fold->places[i].ends);
     el_free(fold->places);
-    if (fold->source && fold->output != SIZE_MAX)
-        fold->source->n_tensors = fold->n_base + 1; /* its name is there, be it shown or not */
+    if (fold->source && fold->output == fold->source->n_tensors)
+        fold->source->n_tensors++; /* its name is there, be it shown or not */
     el_source_close(fold->source);
     el_free(fold->tensors);
     el_free(fold->of_role);
@@ -225,7 +227,7 @@ enum el_status el_fold_mark(struct el_fold *fold, const struct el_fold_place *pl
     for (size_t i = 0; i < place->n_producers + place->n_consumers; i++)
         if (at->ends[i].tensor != fold->output || (place->unties && !(place->how & EL_C_RESIDUAL)))
             EL_TRY(el_fold_touch(fold, at->ends[i].tensor, err));
-    return EL_OK;
+    return place->input ? el_fold_add_input(fold, at, kind, err) : EL_OK;
 }
 
 bool el_fold_is_marked(const struct el_fold *fold, const struct el_fold_place *place, enum el_fold_kind kind)
@@ -240,7 +242,7 @@ bool el_fold_changes(const struct el_fold *fold, size_t tensor)
 
 size_t el_fold_base_tensor(const struct el_fold *fold, size_t tensor)
 {
-    return fold->tensors[tensor].base;
+    return fold->tensors[tensor].input ? SIZE_MAX : fold->tensors[tensor].base;
 }
 
 /* ---- changing ---- */
@@ -281,6 +283,23 @@ static enum el_status add_change(struct el_fold *fold, struct fold_change *c, st
     return ok ? EL_OK : el_fold_no_memory(err);
 }
 
+/*
+ * What is done to an input stands behind what links do: gains, then a rotation, is what a model file can say of it, and no link's
+ * change can come in before.
+ */
+static enum el_status check_order(const struct el_fold *fold, const struct fold_place *at, struct el_err *err)
+{
+    const struct el_fold_place *const p = &at->p;
+    for (size_t i = 0; i < p->n_consumers; i++) {
+        const struct fold_tensor *const t = &fold->tensors[p->consumers[i].tensor];
+        for (size_t k = 0; k < t->n_ops; k++)
+            if (t->ops[k].change->at->p.input && (!p->input || t->ops[k].change->kind == EL_FOLD_ROTATE))
+                return el_fail(err, EL_E_UNSUPPORTED, "%s: the input of '%s' is changed already, and that must come last", p->name,
+                               p->consumers[i].name);
+    }
+    return EL_OK;
+}
+
 static enum el_status new_change(struct el_fold *fold, const struct el_fold_place *place, enum el_fold_kind kind,
                                  struct fold_change **out, struct el_err *err)
 {
@@ -288,6 +307,7 @@ static enum el_status new_change(struct el_fold *fold, const struct el_fold_plac
     *out = NULL;
     if (!at->marked[kind] || !fold->base)
         return el_fail(err, EL_E_USAGE, "%s: no such change was marked there", place->name);
+    EL_TRY(check_order(fold, at, err));
     *out = el_calloc_array(1, sizeof **out);
     if (!*out)
         return el_fold_no_memory(err);

@@ -85,13 +85,17 @@ const struct el_hparams *el_fold_hparams(const struct el_fold *fold);
 enum el_status el_fold_mark(struct el_fold *fold, const struct el_fold_place *place, enum el_fold_kind kind,
                             const struct el_method_opts *opts, struct el_err *err);
 bool el_fold_is_marked(const struct el_fold *fold, const struct el_fold_place *place, enum el_fold_kind kind);
-/* Is a tensor of the folded source changed (float32), and which of the base is it, or made of? */
+/*
+ * Is a tensor of the folded source changed (float32), and which of the base is it, or made of? SIZE_MAX: of none, it says what is
+ * done to an input.
+ */
 bool el_fold_changes(const struct el_fold *fold, size_t tensor);
 size_t el_fold_base_tensor(const struct el_fold *fold, size_t tensor);
 
 /*
  * Adds a change to the end of the list, at a place that was marked so. s [n_groups, n_channels]: copied; finite, not 0, and
- * positive where EL_C_POSITIVE asks for it, else EL_E_USAGE. Rotations of a head are the same in all heads, those of experts in all.
+ * positive where EL_C_POSITIVE asks for it, else EL_E_USAGE. EL_E_UNSUPPORTED: behind a change of the consumers' input, which comes
+ * last (gains, then one rotation). Rotations of a head are the same in all heads, those of experts in all.
  */
 enum el_status el_fold_gain(struct el_fold *fold, const struct el_fold_place *place, const float *s, struct el_err *err);
 enum el_status el_fold_rotate(struct el_fold *fold, const struct el_fold_place *place, uint64_t seed, struct el_err *err);

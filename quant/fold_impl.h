@@ -6,6 +6,7 @@
 
 #include "kernels/rotation.h"
 #include "model/arch.h"
+#include "model/weight_inputs.h"
 #include "quant/fold.h"
 
 struct fold_place {
@@ -34,6 +35,8 @@ struct fold_tensor {
     size_t base; /* the tensor of the base that it is made from */
     uint32_t n_experts;
     bool vector, changed;
+    const struct fold_place *input; /* not NULL: no tensor of the base, but what is done to the input of this place; F32 [n_channels] */
+    enum el_input_tensor which;
     struct fold_op *ops; /* [n_ops] in order */
     size_t n_ops;
 };
@@ -61,7 +64,8 @@ struct el_fold {
     struct el_source *base; /* NULL until bound */
     struct el_source *source;
     size_t n_base;                /* tensors of the base */
-    struct fold_tensor *tensors;  /* [n_base + 1]: the last is the untied output */
+    struct fold_tensor *tensors;  /* [cap_tensors] as in the source; behind the last the output, while it is tied */
+    size_t cap_tensors;
     size_t *of_role;              /* [(n_layers + 1) * EL_R_COUNT], SIZE_MAX for none; what is not per layer lies last */
     size_t output;                /* index of the output that a change may untie; SIZE_MAX: there is one, or none is needed */
     struct fold_place *places;
@@ -82,6 +86,8 @@ enum el_status el_fold_find_places(struct el_fold *fold, struct el_err *err);
 size_t el_fold_tensor_of(const struct el_fold *fold, enum el_role role, uint32_t layer);
 /* fold_source.c: the source of the changed model, as yet unchanged. */
 enum el_status el_fold_make_source(struct el_fold *fold, const struct el_source *base, struct el_err *err);
+/* The tensors that say what is done to the input of a place, one for each matrix that reads it. */
+enum el_status el_fold_add_input(struct el_fold *fold, const struct fold_place *place, enum el_fold_kind kind, struct el_err *err);
 /* A tensor is going to be changed: float32 in canonical order from now on. The untied output gets its place. */
 enum el_status el_fold_touch(struct el_fold *fold, size_t tensor, struct el_err *err);
 /* x [n_in] (a row of a consumer, or what it reads) changed by an op on columns. out: divided, as for an input, where it is a gain. */

@@ -2,6 +2,7 @@
  * The changed model as a source. A change of columns acts on a row alone, a gain of rows too: such rows are made as they are read.
  * A rotation of rows needs the matrix (of one expert); the last two that were made are kept.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -175,12 +176,37 @@ static enum el_status made_of(struct el_fold *fold, size_t tensor, uint32_t expe
     return EL_OK;
 }
 
+/* What is done to an input: 1 / s for all gains together, or the signs of its rotation. */
+static enum el_status input_values(const struct el_fold *fold, const struct fold_tensor *f, uint64_t row0, uint64_t n, float *out,
+                                   struct el_err *err)
+{
+    const uint64_t n_channels = f->input->p.n_channels;
+    float *const values = el_alloc_array((size_t)n_channels, sizeof *values);
+    if (!values)
+        return el_fold_no_memory(err);
+    for (uint64_t j = 0; j < n_channels; j++) {
+        double by = 1.0;
+        for (size_t i = 0; f->which == EL_INPUT_SCALE && i < fold->n_changes; i++)
+            if (fold->changes[i]->at == f->input && fold->changes[i]->kind == EL_FOLD_GAIN)
+                by *= fold->changes[i]->s[j];
+        values[j] = (float)(1.0 / by);
+    }
+    for (size_t i = 0; f->which == EL_INPUT_SIGNS && i < fold->n_changes; i++)
+        if (fold->changes[i]->at == f->input && fold->changes[i]->kind == EL_FOLD_ROTATE)
+            el_rotation_signs(&fold->changes[i]->q, values);
+    memcpy(out, values + row0, (size_t)n * sizeof *out);
+    el_free(values);
+    return EL_OK;
+}
+
 /* Rows of an expert (of a vector: values, n_in counting as 1) with all changes. */
 static enum el_status changed_rows(struct el_fold *fold, size_t tensor, uint32_t expert, uint64_t row0, uint64_t n_rows,
                                    float *out, struct el_err *err)
 {
     const struct fold_tensor *const f = &fold->tensors[tensor];
     const uint64_t n_in = f->vector ? 1 : fold->source->tensors[tensor].n_in;
+    if (f->input)
+        return input_values(fold, f, row0, n_rows, out, err);
     if (!mixes_rows(f))
         return some_rows(fold, tensor, expert, row0, n_rows, true, out, err);
     const float *rows = NULL;
@@ -277,7 +303,7 @@ enum el_status el_fold_make_source(struct el_fold *fold, const struct el_source 
     s->path = el_strdup(base->path);
     s->meta = el_meta_copy(base->meta);
     s->tokenizer_changed = base->tokenizer_changed;
-    s->tensors = el_calloc_array(base->n_tensors + 1, sizeof *s->tensors);
+    s->tensors = el_calloc_array(fold->cap_tensors, sizeof *s->tensors);
     if (!s->path || !s->meta || !s->tensors)
         return el_fold_no_memory(err);
     for (; s->n_tensors < base->n_tensors; s->n_tensors++)
@@ -293,6 +319,46 @@ enum el_status el_fold_make_source(struct el_fold *fold, const struct el_source 
     return copy_tensor(&s->tensors[fold->output], &s->tensors[embd], output->gguf) ? EL_OK : el_fold_no_memory(err);
 }
 
+/* Makes room behind the tensors that are shown: the output that is not, moves up. */
+static void move_output(struct el_fold *fold)
+{
+    const size_t from = fold->source->n_tensors, to = from + 1;
+    if (fold->output != from)
+        return;
+    fold->source->tensors[to] = fold->source->tensors[from];
+    fold->tensors[to] = fold->tensors[from];
+    fold->output = to;
+    for (size_t i = 0; i < fold->n_places; i++) {
+        struct fold_place *const place = &fold->places[i];
+        for (size_t k = 0; k < place->p.n_producers + place->p.n_consumers; k++)
+            if (place->ends[k].tensor == from)
+                place->ends[k].tensor = to;
+    }
+}
+
+enum el_status el_fold_add_input(struct el_fold *fold, const struct fold_place *place, enum el_fold_kind kind, struct el_err *err)
+{
+    struct el_source *const s = fold->source;
+    const enum el_input_tensor which = kind == EL_FOLD_GAIN ? EL_INPUT_SCALE : EL_INPUT_SIGNS;
+    for (size_t i = 0; i < place->p.n_consumers; i++) {
+        char name[128];
+        const char *const matrix = place->p.consumers[i].name;
+        (void)snprintf(name, sizeof name, "%.*s%s", (int)(strlen(matrix) - (sizeof ".weight" - 1)), matrix, el_input_suffix[which]);
+        if (el_source_find(s, name) != SIZE_MAX)
+            return el_fail(err, EL_E_UNSUPPORTED, "'%s' is there already: the input of '%s' is changed", name, matrix);
+        move_output(fold);
+        struct el_tensor *const t = &s->tensors[s->n_tensors];
+        *t = (struct el_tensor){.name = el_strdup(name), .enc = el_enc_f32(), .n_dims = 1, .dims = {place->p.n_channels}};
+        t->file_name = t->name;
+        if (!t->name)
+            return el_fold_no_memory(err);
+        fold->tensors[s->n_tensors++] = (struct fold_tensor){
+            .base = SIZE_MAX, .n_experts = 1, .vector = true, .changed = true, .input = place, .which = which};
+        EL_TRY(el_tensor_complete(t, err));
+    }
+    return EL_OK;
+}
+
 enum el_status el_fold_touch(struct el_fold *fold, size_t tensor, struct el_err *err)
 {
     struct fold_tensor *const f = &fold->tensors[tensor];
@@ -302,7 +368,7 @@ enum el_status el_fold_touch(struct el_fold *fold, size_t tensor, struct el_err 
     struct el_tensor *const t = &fold->source->tensors[tensor];
     t->enc = el_enc_f32();
     t->order = (struct el_row_order){EL_ROWS_CANONICAL, 0, 0};
-    if (tensor == fold->output)
-        fold->source->n_tensors = fold->n_base + 1;
+    if (tensor == fold->source->n_tensors)
+        fold->source->n_tensors++; /* the output, which lies there as long as it is tied */
     return el_tensor_complete(t, err);
 }

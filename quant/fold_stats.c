@@ -41,7 +41,7 @@ const struct el_stats_matrix *el_fold_stats_find(const struct el_fold *fold, con
     if (!stats)
         return NULL;
     const size_t i = fold && fold->output != SIZE_MAX ? el_source_find(fold->source, name) : SIZE_MAX;
-    if (i == SIZE_MAX || fold->source->n_tensors == fold->n_base)
+    if (i == SIZE_MAX || fold->output >= fold->source->n_tensors)
         return el_stats_find(stats, name);
     /* The output has parted from the embedding, which now multiplies nothing. */
     if (i == fold->output)

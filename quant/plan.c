@@ -316,11 +316,11 @@ static enum el_status choose_matrix(const struct wanted *w, struct progress *p, 
     return fall_back(&entry->to, t->n_in, &entry->fallback, err);
 }
 
-/* The tensor of the unfolded model that a tensor of the plan's source is, or is made of. */
+/* The tensor of the unfolded model that a tensor of the plan's source is, or is made of; itself where it is new. */
 static const struct el_tensor *base_tensor(const struct el_plan *plan, const struct el_tensor *t)
 {
-    const size_t i = (size_t)(t - plan->source->tensors);
-    return plan->fold ? &plan->base->tensors[el_fold_base_tensor(plan->fold, i)] : t;
+    const size_t i = plan->fold ? el_fold_base_tensor(plan->fold, (size_t)(t - plan->source->tensors)) : SIZE_MAX;
+    return i == SIZE_MAX ? t : &plan->base->tensors[i];
 }
 
 static enum el_status choose(const struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
@@ -462,8 +462,11 @@ struct el_plan_row el_plan_row(const struct el_plan *plan, size_t i)
 {
     const struct el_plan_entry *const entry = &plan->entries[i];
     struct el_tensor_info from = el_source_tensor(plan->source, i);
-    if (plan->fold) { /* whatever changes it, it is stored so */
-        const struct el_tensor_info was = el_source_tensor(plan->base, el_fold_base_tensor(plan->fold, i));
+    const size_t base = plan->fold ? el_fold_base_tensor(plan->fold, i) : SIZE_MAX;
+    if (plan->fold && base == SIZE_MAX)
+        from.nbytes = 0;
+    if (base != SIZE_MAX) { /* whatever changes it, it is stored so */
+        const struct el_tensor_info was = el_source_tensor(plan->base, base);
         const bool same = strcmp(was.name, from.name) == 0;
         from.encoding = was.encoding;
         from.file = was.file;
