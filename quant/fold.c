@@ -1,4 +1,7 @@
-/* See fold.h. The list of changes; places are in fold_places.c, the changed model in fold_source.c, its statistics in fold_stats.c. */
+/*
+ * See fold.h. The list of changes; places are in fold_places.c, the changed model in fold_source.c, its statistics in
+ * fold_stats.c.
+ */
 #include "quant/fold.h"
 
 #include <math.h>
@@ -294,8 +297,8 @@ static enum el_status check_order(const struct el_fold *fold, const struct fold_
         const struct fold_tensor *const t = &fold->tensors[p->consumers[i].tensor];
         for (size_t k = 0; k < t->n_ops; k++)
             if (t->ops[k].change->at->p.input && (!p->input || t->ops[k].change->kind == EL_FOLD_ROTATE))
-                return el_fail(err, EL_E_UNSUPPORTED, "%s: the input of '%s' is changed already, and that must come last", p->name,
-                               p->consumers[i].name);
+                return el_fail(err, EL_E_UNSUPPORTED, "%s: the input of '%s' is changed already, and that must come last",
+                               p->name, p->consumers[i].name);
     }
     return EL_OK;
 }
@@ -388,7 +391,8 @@ enum el_status el_fold_store(const struct el_fold *fold, struct el_meta *meta, s
     if (fold->n_changes == 0)
         return EL_OK;
     const size_t before = el_meta_find(meta, key);
-    const bool has = before != SIZE_MAX && el_meta_type(meta, before) == EL_META_ARR && el_meta_elem_type(meta, before) == EL_META_STR;
+    const bool has =
+        before != SIZE_MAX && el_meta_type(meta, before) == EL_META_ARR && el_meta_elem_type(meta, before) == EL_META_STR;
     const size_t n_before = has ? el_meta_n_elems(meta, before) : 0, n = n_before + fold->n_changes;
     enum el_status status = EL_E_MEMORY;
     char *const text = el_alloc_array(fold->n_changes, MOST);
@@ -408,8 +412,8 @@ enum el_status el_fold_store(const struct el_fold *fold, struct el_meta *meta, s
         if (rotates)
             (void)snprintf(seed, sizeof seed, " seed %llu", (unsigned long long)c->seed);
         rows[n_before + i] = row;
-        nbytes[n_before + i] = (size_t)snprintf(row, MOST, "%s %s %s%s", c->by ? c->by : "fold", rotates ? "rotate" : "gain",
-                                                c->at->p.name, seed);
+        nbytes[n_before + i] =
+            (size_t)snprintf(row, MOST, "%s %s %s%s", c->by ? c->by : "fold", rotates ? "rotate" : "gain", c->at->p.name, seed);
     }
     status = el_meta_set_str_array(meta, key, rows, nbytes, n, err);
 out:

@@ -10,8 +10,8 @@
 #include "quant/fold.h"
 
 struct fold_place {
-    struct el_fold_place p; /* first: pointers to it are pointers to this */
-    enum el_role lead;      /* of the first producer; EL_R_COUNT for an input */
+    struct el_fold_place p;   /* first: pointers to it are pointers to this */
+    enum el_role lead;        /* of the first producer; EL_R_COUNT for an input */
     struct el_fold_end *ends; /* producers, then consumers */
     bool marked[2];           /* by enum el_fold_kind */
 };
@@ -19,10 +19,10 @@ struct fold_place {
 struct fold_change {
     enum el_fold_kind kind;
     const struct fold_place *at;
-    const char *by;            /* the method, or NULL */
+    const char *by; /* the method, or NULL */
     uint64_t seed;
-    double *s;                 /* GAIN: [n_groups, n_channels] */
-    struct el_rotation q;      /* ROTATE: of head_n channels */
+    double *s;            /* GAIN: [n_groups, n_channels] */
+    struct el_rotation q; /* ROTATE: of head_n channels */
 };
 
 /* What a change does to one tensor. */
@@ -35,7 +35,8 @@ struct fold_tensor {
     size_t base; /* the tensor of the base that it is made from */
     uint32_t n_experts;
     bool vector, changed;
-    const struct fold_place *input; /* not NULL: no tensor of the base, but what is done to the input of this place; F32 [n_channels] */
+    /* NULL, or it is no tensor of the base, but says what is done to the input of this place: F32 [n_channels] */
+    const struct fold_place *input;
     enum el_input_tensor which;
     struct fold_op *ops; /* [n_ops] in order */
     size_t n_ops;
@@ -63,13 +64,13 @@ struct el_fold {
     struct el_hparams hp;
     struct el_source *base; /* NULL until bound */
     struct el_source *source;
-    size_t n_base;                /* tensors of the base */
-    struct fold_tensor *tensors;  /* [cap_tensors] as in the source; behind the last the output, while it is tied */
+    size_t n_base;               /* tensors of the base */
+    struct fold_tensor *tensors; /* [cap_tensors] as in the source; behind the last the output, while it is tied */
     size_t cap_tensors;
-    size_t *of_role;              /* [(n_layers + 1) * EL_R_COUNT], SIZE_MAX for none; what is not per layer lies last */
-    size_t output;                /* index of the output that a change may untie; SIZE_MAX: there is one, or none is needed */
+    size_t *of_role; /* [(n_layers + 1) * EL_R_COUNT], SIZE_MAX for none; what is not per layer lies last */
+    size_t output;   /* index of the output that a change may untie; SIZE_MAX: there is one, or none is needed */
     struct fold_place *places;
-    size_t n_places, cap_places;
+    size_t n_places;
     struct fold_change **changes;
     size_t n_changes;
     const char *by;
@@ -87,10 +88,14 @@ size_t el_fold_tensor_of(const struct el_fold *fold, enum el_role role, uint32_t
 /* fold_source.c: the source of the changed model, as yet unchanged. */
 enum el_status el_fold_make_source(struct el_fold *fold, const struct el_source *base, struct el_err *err);
 /* The tensors that say what is done to the input of a place, one for each matrix that reads it. */
-enum el_status el_fold_add_input(struct el_fold *fold, const struct fold_place *place, enum el_fold_kind kind, struct el_err *err);
+enum el_status el_fold_add_input(struct el_fold *fold, const struct fold_place *place, enum el_fold_kind kind,
+                                 struct el_err *err);
 /* A tensor is going to be changed: float32 in canonical order from now on. The untied output gets its place. */
 enum el_status el_fold_touch(struct el_fold *fold, size_t tensor, struct el_err *err);
-/* x [n_in] (a row of a consumer, or what it reads) changed by an op on columns. out: divided, as for an input, where it is a gain. */
+/*
+ * x [n_in] (a row of a consumer, or what it reads) changed by an op on columns. divide: what is read, so divided where it is a
+ * gain.
+ */
 void el_fold_columns(const struct fold_op *op, uint32_t expert, uint64_t n_in, bool divide, double *x, double *scratch);
 /* The same for rows: of x [n_in, width], every column a vector. */
 void el_fold_column_panel(const struct fold_op *op, uint32_t expert, uint64_t n_in, double *x, uint64_t width, double *scratch);

@@ -56,7 +56,9 @@ static void add_end(struct fold_place *place, size_t *n, struct el_fold_end end)
     ++*n;
 }
 
-/* A producer and its bias (which follows its matrix or norm in the list of roles); false when the model has neither form of it. */
+/*
+ * A producer and its bias (which follows its matrix or norm in the list of roles); false when the model has neither form of it.
+ */
 static bool add_producer(const struct el_fold *fold, struct fold_place *place, enum el_role role, uint32_t layer)
 {
     struct el_fold_end end;

@@ -1,6 +1,6 @@
 /*
- * The changed model as a source. A change of columns acts on a row alone, a gain of rows too: such rows are made as they are read.
- * A rotation of rows needs the matrix (of one expert); the last two that were made are kept.
+ * The changed model as a source. A change of columns acts on a row alone, a gain of rows too: such rows are made as they are
+ * read. A rotation of rows needs the matrix (of one expert); the last two that were made are kept.
  */
 #include <stdio.h>
 #include <string.h>
@@ -238,8 +238,8 @@ static const struct el_tensor *base_tensor(const struct el_source *s, const stru
 }
 
 /* Bytes of changed rows: whole rows are made, whatever piece of them is asked for. */
-static enum el_status read_changed(struct el_fold *fold, const struct el_tensor *t, uint64_t offset, uint8_t *out, uint64_t nbytes,
-                                   struct el_err *err)
+static enum el_status read_changed(struct el_fold *fold, const struct el_tensor *t, uint64_t offset, uint8_t *out,
+                                   uint64_t nbytes, struct el_err *err)
 {
     const size_t tensor = (size_t)(t - fold->source->tensors);
     const struct fold_tensor *const f = &fold->tensors[tensor];
@@ -343,7 +343,8 @@ enum el_status el_fold_add_input(struct el_fold *fold, const struct fold_place *
     for (size_t i = 0; i < place->p.n_consumers; i++) {
         char name[128];
         const char *const matrix = place->p.consumers[i].name;
-        (void)snprintf(name, sizeof name, "%.*s%s", (int)(strlen(matrix) - (sizeof ".weight" - 1)), matrix, el_input_suffix[which]);
+        (void)snprintf(name, sizeof name, "%.*s%s", (int)(strlen(matrix) - (sizeof ".weight" - 1)), matrix,
+                       el_input_suffix[which]);
         if (el_source_find(s, name) != SIZE_MAX)
             return el_fail(err, EL_E_UNSUPPORTED, "'%s' is there already: the input of '%s' is changed", name, matrix);
         move_output(fold);

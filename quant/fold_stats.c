@@ -1,7 +1,7 @@
 /*
  * Statistics of the changed inputs. With x' = S^-1 x (gains) or x' = Q x (rotations), in the order of the changes,
- * H' = sum x' x'^T = S^-1 H S^-1 or Q H Q^T, and C' likewise. A gain divides what is there; a rotation wants all of H, which is made
- * once and kept until another input is asked for.
+ * H' = sum x' x'^T = S^-1 H S^-1 or Q H Q^T, and C' likewise. A gain divides what is there; a rotation wants all of H, which is
+ * made once and kept until another input is asked for.
  */
 #include <math.h>
 #include <string.h>
@@ -148,8 +148,8 @@ enum el_status el_fold_hessian(struct el_fold *fold, const struct el_stats *stat
     return divide_rows(t, m, expert, row0, n_rows, out, err);
 }
 
-enum el_status el_fold_cross(struct el_fold *fold, const struct el_stats *stats, const struct el_stats_matrix *m, const char *name,
-                             uint64_t row0, uint64_t n_rows, double *out, struct el_err *err)
+enum el_status el_fold_cross(struct el_fold *fold, const struct el_stats *stats, const struct el_stats_matrix *m,
+                             const char *name, uint64_t row0, uint64_t n_rows, double *out, struct el_err *err)
 {
     const struct fold_tensor *const t = changes_of(fold, name);
     if (is_rotated(t))

@@ -270,7 +270,8 @@ static enum el_status find_stats(const struct wanted *w, const struct el_tensor 
         EL_TRY(add_fallback(entry, "no sums of products in the statistics: imatrix", err));
     }
     if (!(m->has & EL_STATS_HESSIAN) && el_fold_rotates_input(w->fold, t->name))
-        return el_fail(err, EL_E_USAGE, "tensor '%s': what it reads is rotated, and the statistics have no sums of products", t->name);
+        return el_fail(err, EL_E_USAGE, "tensor '%s': what it reads is rotated, and the statistics have no sums of products",
+                       t->name);
     return find_unseen(w, m, entry, err);
 }
 

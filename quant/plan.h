@@ -38,8 +38,8 @@ struct el_plan {
 };
 
 /*
- * plan_folds.c: "awq+gptq" to folds in order and the method that chooses the codes, NULL where the last is a fold that says itself.
- * EL_E_USAGE lists what there is.
+ * plan_folds.c: "awq+gptq" to folds in order and the method that chooses the codes; behind a fold that stands last it is the
+ * fold's own. EL_E_USAGE lists what there is.
  */
 enum el_status el_plan_parse_method(const char *text, struct el_plan *plan, const struct el_method **method, struct el_err *err);
 /* Opens the fold of a plan that has folds, and lets them mark what will change. */

@@ -3,8 +3,8 @@
  * arXiv:2404.00456).
  *
  * - R1 (stage 1a): the residual stream, x -> Q x, over the whole model: embedding, everything that adds to the stream, everything
- *   that reads it. Gains of norms are moved into what they feed before. Norms that subtract the mean get a Q that keeps the vector
- *   of ones; the paper makes them RMSNorms first, which is another family's file.
+ *   that reads it. Gains of norms are moved into what they feed before. Norms that subtract the mean get a Q that keeps the
+ *   vector of ones; the paper makes them RMSNorms first, which is another family's file.
  * - R2 (stage 1c, the part that costs nothing): within each head, from v to the output projection.
  * - R4 (stage 1b), on demand: what the last matrix of an MLP reads is rotated while the model runs. No link takes it, since it
  *   stands behind the nonlinearity. llama.cpp does not run such a file.
@@ -40,9 +40,7 @@ static enum el_status decide(const struct el_fold_task *task, struct el_err *err
 {
     const struct el_fold_place *p;
     for (size_t i = 0; (p = el_fold_place_at(task->fold, i)) != NULL; i++) {
-        const uint64_t seed = p->input                     ? SEED_INPUTS + p->layer
-                              : p->how & EL_C_RESIDUAL ? SEED_RESIDUAL
-                                                           : SEED_HEADS + p->layer;
+        const uint64_t seed = p->input ? SEED_INPUTS + p->layer : p->how & EL_C_RESIDUAL ? SEED_RESIDUAL : SEED_HEADS + p->layer;
         if (el_fold_is_marked(task->fold, p, EL_FOLD_ROTATE))
             EL_TRY(el_fold_rotate(task->fold, p, seed, err));
     }

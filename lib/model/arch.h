@@ -172,8 +172,8 @@ enum el_commutes {
      */
     EL_C_RESIDUAL = 1u << 5,
     /*
-     * With RESIDUAL: any orthogonal matrix that leaves the vector of ones as it is, so that it commutes with the subtraction of the
-     * mean. The norms' biases carry the change, as producers do.
+     * With RESIDUAL: any orthogonal matrix that leaves the vector of ones as it is, so that it commutes with the subtraction of
+     * the mean. The norms' biases carry the change, as producers do.
      */
     EL_C_ROTATE_MEAN = 1u << 6,
 };

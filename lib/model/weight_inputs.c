@@ -12,7 +12,8 @@ const struct el_tensor_rule *el_input_rule(const struct el_arch *arch, const cha
     const size_t n = strlen(name);
     for (int i = 0; i < EL_INPUT_TENSORS; i++) {
         const size_t n_suffix = strlen(el_input_suffix[i]);
-        if (n <= n_suffix || n - n_suffix + sizeof ".weight" > sizeof matrix || strcmp(name + n - n_suffix, el_input_suffix[i]) != 0)
+        if (n <= n_suffix || n - n_suffix + sizeof ".weight" > sizeof matrix ||
+            strcmp(name + n - n_suffix, el_input_suffix[i]) != 0)
             continue;
         (void)snprintf(matrix, sizeof matrix, "%.*s.weight", (int)(n - n_suffix), name);
         const struct el_tensor_rule *const rule = el_arch_rule(arch, matrix, layer);

@@ -3,8 +3,8 @@
  * the same for all rows, and made once for all matrices of a layer that say the same.
  *
  * In a file: an order of columns is a part of the matrix' encoding. NAME.input_scale and NAME.input_signs, F32 [n_in] beside
- * NAME.weight, are ours: x is multiplied by the first, then rotated by the second (kernels/rotation.h, first form). Other programs
- * refuse a model that has tensors they do not know, as they should: they would compute something else.
+ * NAME.weight, are ours: x is multiplied by the first, then rotated by the second (kernels/rotation.h, first form). Other
+ * programs refuse a model that has tensors they do not know, as they should: they would compute something else.
  */
 #ifndef EL_MODEL_WEIGHT_INPUTS_H
 #define EL_MODEL_WEIGHT_INPUTS_H
@@ -13,8 +13,8 @@
 #include "model/arch.h"
 
 struct el_weight_input {
-    const uint32_t *perm;  /* NULL, or [n_in]: column k is column perm[k] of what was there; alone */
-    const float *scale;    /* NULL, or [n_in] */
+    const uint32_t *perm;        /* NULL, or [n_in]: column k is column perm[k] of what was there; alone */
+    const float *scale;          /* NULL, or [n_in] */
     struct el_rotation rotation; /* n 0: none */
 };
 

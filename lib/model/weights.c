@@ -378,8 +378,8 @@ static enum el_status load_columns(struct binding *b, const struct el_tensor *t,
     for (uint64_t k = 0; k < t->n_rows * t->n_in; k++) {
         const float v = (*values)[k];
         if (which == EL_INPUT_SIGNS ? v != 1.0f && v != -1.0f : !(v > -FLT_MAX && v < FLT_MAX))
-            return el_fail(err, EL_E_FORMAT, "tensor '%s': element %llu is %g, allowed %s", t->name, (unsigned long long)k, (double)v,
-                           which == EL_INPUT_SIGNS ? "are 1 and -1" : "are finite numbers");
+            return el_fail(err, EL_E_FORMAT, "tensor '%s': element %llu is %g, allowed %s", t->name, (unsigned long long)k,
+                           (double)v, which == EL_INPUT_SIGNS ? "are 1 and -1" : "are finite numbers");
     }
     return EL_OK;
 }
@@ -402,7 +402,8 @@ static enum el_status load_input(struct binding *b, const struct el_tensor *t, u
     if (!any)
         return EL_OK;
     if (w->input)
-        return el_fail(err, EL_E_UNSUPPORTED, "tensor '%s': its columns are in another order, and its input is changed too", t->name);
+        return el_fail(err, EL_E_UNSUPPORTED, "tensor '%s': its columns are in another order, and its input is changed too",
+                       t->name);
     struct el_weight_input *const input = next_input(b);
     input->scale = values[EL_INPUT_SCALE];
     if (values[EL_INPUT_SIGNS])

@@ -1,4 +1,6 @@
-/* Rotations: Q x of float64 references in numpy (scripts/fixtures/make_rotation.py), and the float32 form to the bit of its own. */
+/*
+ * Rotations: Q x of float64 references in numpy (scripts/fixtures/make_rotation.py), and the float32 form to the bit of its own.
+ */
 #include "kernels/rotation.h"
 
 #include <math.h>

@@ -341,7 +341,6 @@ uint64_t mem_source_roles(struct el_source *s, const struct el_arch *arch)
     return el_arch_roles(arch, s->tensors, s->n_tensors);
 }
 
-
 bool mem_source_logits(struct el_source *source, float *logits, size_t n_vocab)
 {
     struct el_err err;

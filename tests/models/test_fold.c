@@ -279,7 +279,8 @@ static void check_stats(const char *variant, bool rotate)
     (void)gain_all(fold, false, 11);
     if (rotate)
         CHECK_OK(quarot(fold, &opts, &err), err);
-    struct el_source *const seen_file = calibrated(source, path), *const folded_file = calibrated(el_fold_source(fold), folded_path);
+    struct el_source *const seen_file = calibrated(source, path), *const folded_file =
+                                                                      calibrated(el_fold_source(fold), folded_path);
     struct el_stats *seen = NULL, *of_folded = NULL;
     REQUIRE_OK(el_stats_open(seen_file, &seen, &err), err);
     REQUIRE_OK(el_stats_open(folded_file, &of_folded, &err), err);
