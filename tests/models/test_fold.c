@@ -110,6 +110,39 @@ TEST(fold, inputs_that_the_model_changes_leave_the_logits)
         }
 }
 
+static enum el_status opens(struct el_source *source, struct el_err *err)
+{
+    struct el_model *model = NULL;
+    const enum el_status status = el_model_open(source, NULL, &model, err);
+    el_model_close(model);
+    return status;
+}
+
+TEST(fold, files_that_say_nonsense_of_inputs_are_refused)
+{
+    struct el_err err = {.text = ""};
+    const uint64_t n_ff = 48, few = 5;
+    struct el_source *s = mem_source_random("llama", false, 2);
+    float *const signs = mem_source_add(s, "blk.1.ffn_down.input_signs", 1, &n_ff);
+    CHECK(opens(s, &err) == EL_E_FORMAT && strstr(err.text, "'blk.1.ffn_down.input_signs': element 0 is 0, allowed are 1 and -1"));
+    CHECK(el_verify(s, NULL, NULL, NULL, NULL, &err) == EL_E_FORMAT);
+    for (uint64_t i = 0; i < n_ff; i++)
+        signs[i] = i % 3 ? 1 : -1;
+    CHECK_OK(opens(s, &err), err);
+    float *const scale = mem_source_add(s, "blk.1.ffn_down.input_scale", 1, &n_ff);
+    scale[7] = INFINITY;
+    CHECK(opens(s, &err) == EL_E_FORMAT && strstr(err.text, "element 7 is inf, allowed are finite numbers"));
+    el_source_close(s);
+    s = mem_source_random("llama", false, 2);
+    (void)mem_source_add(s, "blk.0.attn_q.input_scale", 1, &few);
+    CHECK(opens(s, &err) == EL_E_FORMAT && strstr(err.text, "'blk.0.attn_q.input_scale' has 5 elements, should have 32"));
+    el_source_close(s);
+    s = mem_source_random("llama", false, 2);
+    (void)mem_source_add(s, "token_embd.input_scale", 1, &few);
+    CHECK(opens(s, &err) == EL_E_FORMAT && strstr(err.text, "'token_embd.input_scale' does not belong"));
+    el_source_close(s);
+}
+
 /* What stands in the residual stream of the families that are refused. */
 static const char *blocker(const char *variant)
 {
