@@ -3,6 +3,10 @@ kld() { el eval kld -q --json --chunks 2 -m "$1" --base "$M" -f "$T"; json kld_m
 el quantize -q --method quarot "$M" r.gguf F32
 has err 'output.weight: F32: it was the embedding'
 el verify r.gguf
+el quantize -q --force --dry-run --json --method quarot "$M" r2.gguf F32
+no_files r2.gguf
+has out '"name": "output.weight"'
+is "$(json n_params)" 4983552
 el info --metadata edgellm.folds r.gguf
 has out 'quarot rotate residual seed 1'
 has out 'quarot gain blk.0.attn_norm.weight > blk.0.attn_q.weight'
