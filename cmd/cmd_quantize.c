@@ -13,7 +13,7 @@ struct quantize_args {
     unsigned nan, order;
     uint64_t rounds;
     uint64_t n_threads;
-    bool no_cross, pure, leave_output, allow_requantize, keep_split, dry_run, force, json, verbose;
+    bool no_cross, keep_tied, online_rotation, pure, leave_output, allow_requantize, keep_split, dry_run, force, json, verbose;
 };
 
 static const struct opt quantize_opts[] = {
@@ -30,8 +30,8 @@ static const struct opt quantize_opts[] = {
      0, NULL},
     {OPT_FLAG, NULL, "allow-requantize", NULL, "accept tensors that are quantized already; this loses much",
      offsetof(struct quantize_args, allow_requantize), 0, 0, NULL},
-    {OPT_STR, NULL, "method", "NAME", "how the codes are chosen (see 'edgellm --list')", offsetof(struct quantize_args, method),
-     0, 0, NULL},
+    {OPT_STR, NULL, "method", "NAME", "how the codes are chosen, A+B after changing the model by A (see 'edgellm --list')",
+     offsetof(struct quantize_args, method), 0, 0, NULL},
     {OPT_STR, NULL, "stats|imatrix", "FILE", "statistics of the inputs (see 'edgellm calibrate'), or an importance matrix",
      offsetof(struct quantize_args, stats), 0, 0, NULL},
     {OPT_FLOAT, NULL, "damping", "PART", "gptq, adaround: added to the Hessian's diagonal, as part of its mean (0.01)",
@@ -41,6 +41,11 @@ static const struct opt quantize_opts[] = {
     {OPT_UINT, NULL, "rounds", "N", "hqq, adaround: iterations (20, 500)", offsetof(struct quantize_args, rounds), 1, 1e6, NULL},
     {OPT_FLAG, NULL, "no-cross", NULL, "gptq: the statistics' differences between quantized and unquantized inputs do not count",
      offsetof(struct quantize_args, no_cross), 0, 0, NULL},
+    {OPT_FLAG, NULL, "keep-tied", NULL, "quarot: refuse a model whose embedding is its output too, and would be two matrices",
+     offsetof(struct quantize_args, keep_tied), 0, 0, NULL},
+    {OPT_FLAG, NULL, "online-rotation", NULL,
+     "quarot: rotate what the last matrix of an MLP reads while the model runs; llama.cpp does not run that",
+     offsetof(struct quantize_args, online_rotation), 0, 0, NULL},
     {OPT_FLAG, NULL, "keep-split", NULL, "write the output in the same shards as the input",
      offsetof(struct quantize_args, keep_split), 0, 0, NULL},
     {OPT_CHOICE, NULL, "nan", "WHAT", "a NaN or infinite weight is an error (error), or becomes zero",
@@ -75,17 +80,21 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .tokenizer = a->tokenizer,
         .overrides = &a->overrides,
         .stats = a->stats,
-        .plan =
-            {.type = q.type,
-             .output_type = a->output_type,
-             .embedding_type = a->embedding_type,
-             .tensor_types = a->tensor_types.v,
-             .n_tensor_types = a->tensor_types.n,
-             .method = a->method,
-             .how = {.damping = a->damping, .order = orders[a->order], .rounds = (uint32_t)a->rounds, .no_cross = a->no_cross},
-             .pure = a->pure,
-             .leave_output = a->leave_output,
-             .allow_requantize = a->allow_requantize},
+        .plan = {.type = q.type,
+                 .output_type = a->output_type,
+                 .embedding_type = a->embedding_type,
+                 .tensor_types = a->tensor_types.v,
+                 .n_tensor_types = a->tensor_types.n,
+                 .method = a->method,
+                 .how = {.damping = a->damping,
+                         .order = orders[a->order],
+                         .rounds = (uint32_t)a->rounds,
+                         .no_cross = a->no_cross,
+                         .keep_tied = a->keep_tied,
+                         .online_rotation = a->online_rotation},
+                 .pure = a->pure,
+                 .leave_output = a->leave_output,
+                 .allow_requantize = a->allow_requantize},
         .sink = {.format = "gguf", .split_as_source = a->keep_split, .overwrite = a->force},
         .n_threads = opts_threads(q.n_threads == UINT64_MAX ? a->n_threads : q.n_threads),
         .nan_to_zero = a->nan == 1,

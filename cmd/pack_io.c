@@ -91,7 +91,8 @@ static void sum_plan(const struct pack_state *s, struct totals *before, struct t
     *before = *after = (struct totals){.n = 0};
     for (size_t i = 0; i < s->n_rows; i++) {
         const struct el_plan_row row = el_plan_row(s->plan, i);
-        totals_add(before, row.from.encoding, row.from.n_elems, row.from.nbytes);
+        if (row.from.nbytes > 0 || row.nbytes == 0) /* else it is new: a fold made it */
+            totals_add(before, row.from.encoding, row.from.n_elems, row.from.nbytes);
         totals_add(after, row.to, row.from.n_elems, row.nbytes);
     }
 }

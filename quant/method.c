@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "quant/fold.h"
 #include "quant/measure.h"
 #include "tensor/grid.h"
 
@@ -21,10 +22,12 @@ const struct el_method *el_method_at(size_t i)
 
 const char *el_method_name_at(size_t i, const char **about)
 {
+    const size_t n = sizeof table / sizeof table[0];
     const struct el_method *const m = el_method_at(i);
+    const struct el_fold_method *const fold = i < n ? NULL : el_fold_method_at(i - n);
     if (about)
-        *about = m ? m->about : NULL;
-    return m ? m->name : NULL;
+        *about = m ? m->about : fold ? fold->about : NULL;
+    return m ? m->name : fold ? fold->name : NULL;
 }
 
 const struct el_method *el_method_by_name(const char *name)

@@ -39,7 +39,8 @@ struct worker {
 };
 
 struct pack {
-    struct el_source *source;
+    struct el_source *base;   /* as it was given, and */
+    struct el_source *source; /* as the plan changes it */
     const struct el_plan *plan;
     struct el_sink *sink;
     const struct el_pack_opts *opts;
@@ -303,7 +304,7 @@ static enum el_status begin_sink(struct pack *pk, struct el_err *err)
         }
     }
     EL_TRY_OUT(el_plan_store(plan, meta, err));
-    pk->sink->source = pk->source;
+    pk->sink->source = pk->base;
     status = pk->sink->ops->begin(pk->sink, meta, tensors, plan->n, err);
 out:
     el_meta_free(meta);
@@ -414,23 +415,28 @@ static enum el_status run_all(struct pack *pk, struct el_err *err)
 
 static enum el_status check_plan(const struct pack *pk, struct el_err *err)
 {
-    bool same = pk->plan->n == pk->source->n_tensors;
-    for (size_t i = 0; same && i < pk->plan->n && pk->plan->source != pk->source; i++) {
-        const struct el_tensor *const a = &pk->plan->source->tensors[i], *const b = &pk->source->tensors[i];
+    const struct el_source *const of = pk->plan->base;
+    bool same = of->n_tensors == pk->base->n_tensors;
+    for (size_t i = 0; same && i < of->n_tensors && of != pk->base; i++) {
+        const struct el_tensor *const a = &of->tensors[i], *const b = &pk->base->tensors[i];
         same = strcmp(a->name, b->name) == 0 && el_enc_equal(&a->enc, &b->enc) && a->n_rows == b->n_rows && a->n_in == b->n_in;
     }
-    return same ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': the plan was made for another model", pk->source->path);
+    return same ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': the plan was made for another model", pk->base->path);
 }
 
 enum el_status el_pack(struct el_source *source, const struct el_plan *plan, struct el_sink *sink,
                        const struct el_pack_opts *opts, struct el_err *err)
 {
     static const struct el_pack_opts defaults = {.n_threads = 0};
-    struct pack pk = {.source = source, .plan = plan, .sink = sink, .opts = opts ? opts : &defaults};
+    struct pack pk = {.base = source, .source = source, .plan = plan, .sink = sink, .opts = opts ? opts : &defaults};
     enum el_status status = EL_OK;
     EL_TRY(check_plan(&pk, err));
     EL_TRY_OUT(el_pool_open(pk.opts->n_threads, &pk.pool, err));
     pk.n_workers = el_pool_n(pk.pool);
+    if (plan->fold) {
+        EL_TRY_OUT(el_plan_decide(plan, source, pk.pool, err));
+        pk.source = el_fold_source(plan->fold);
+    }
     EL_TRY_OUT(begin_sink(&pk, err));
     EL_TRY_OUT(make_workers(&pk, err));
     status = run_all(&pk, err);

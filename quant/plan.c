@@ -29,6 +29,7 @@ struct wanted {
     struct el_regex_run *run;
     const struct el_method *method;
     const struct el_stats *stats;
+    const struct el_fold *fold; /* NULL: the weights are quantized as they are */
     const struct el_plan_opts *opts;
 };
 
@@ -36,6 +37,7 @@ struct wanted {
 struct progress {
     struct el_mix_model model;
     struct el_mix_state state;
+    const struct el_plan *plan;
 };
 
 static bool is_float(const struct el_enc *enc)
@@ -115,7 +117,7 @@ static enum el_status check_together(const struct wanted *w, struct el_err *err)
         return el_fail(err, EL_E_USAGE, "COPY changes no tensor: it takes no types, no method, neither pure nor leave-output");
     if (o->for_convert && !w->copy && !is_float(&w->base))
         return el_fail(err, EL_E_USAGE, "type '%s': a conversion writes F32, F16 or BF16", o->type);
-    if (o->method && is_float(&w->base) && !o->output_type && !o->embedding_type && o->n_tensor_types == 0)
+    if (o->method && !w->fold && is_float(&w->base) && !o->output_type && !o->embedding_type && o->n_tensor_types == 0)
         return el_fail(err, EL_E_USAGE, "method '%s': there is nothing to choose in %s", o->method, w->base.e->name);
     if (o->leave_output && o->output_type)
         return el_fail(err, EL_E_USAGE, "output type '%s': the output is to be left as it is", o->output_type);
@@ -134,22 +136,27 @@ static enum el_status check_method(const struct wanted *w, struct el_err *err)
     return EL_OK;
 }
 
-static enum el_status parse_options(struct wanted *w, struct el_err *err)
+static enum el_status parse_method(struct wanted *w, struct el_plan *plan, struct el_err *err)
+{
+    const struct el_plan_opts *const o = w->opts;
+    w->method = o->stats ? el_method_by_name("imatrix") : el_method_at(0);
+    if (!o->method)
+        return EL_OK;
+    EL_TRY(el_plan_parse_method(o->method, plan, &w->method, err));
+    for (size_t i = 0; i < plan->n_folds; i++)
+        if (!w->stats && (plan->folds[i]->needs_importance || plan->folds[i]->needs_abs))
+            return el_fail(err, EL_E_USAGE, "method '%s' needs statistics of the inputs", plan->folds[i]->name);
+    return plan->n_folds > 0 ? el_plan_mark(plan, &o->how, err) : EL_OK;
+}
+
+static enum el_status parse_options(struct wanted *w, struct el_plan *plan, struct el_err *err)
 {
     const struct el_plan_opts *const o = w->opts;
     EL_TRY(parse_type(o->type, w, err));
     EL_TRY(parse_option("output type", o->output_type, &w->output, err));
     EL_TRY(parse_option("embedding type", o->embedding_type, &w->embedding, err));
-    w->method = o->method ? el_method_by_name(o->method) : o->stats ? el_method_by_name("imatrix") : el_method_at(0);
-    if (!w->method) {
-        struct el_buf known;
-        el_buf_init(&known);
-        for (size_t i = 0; el_method_at(i); i++)
-            el_buf_addf(&known, "%s%s", i ? ", " : "", el_method_at(i)->name);
-        const enum el_status status = el_fail(err, EL_E_USAGE, "unknown method '%.64s', known are %s", o->method, known.data);
-        el_buf_release(&known);
-        return status;
-    }
+    EL_TRY(parse_method(w, plan, err));
+    w->fold = plan->fold;
     EL_TRY(check_together(w, err));
     EL_TRY(check_method(w, err));
     if (o->n_tensor_types == 0)
@@ -249,7 +256,7 @@ static enum el_status find_unseen(const struct wanted *w, const struct el_stats_
 static enum el_status find_stats(const struct wanted *w, const struct el_tensor *t, struct el_plan_entry *entry,
                                  struct el_err *err)
 {
-    const struct el_stats_matrix *const m = el_stats_find(w->stats, t->name);
+    const struct el_stats_matrix *const m = el_fold_stats_find(w->fold, w->stats, t->name);
     if (!m) {
         entry->method = el_method_at(0);
         return add_fallback(entry, "not in the statistics: search", err);
@@ -262,6 +269,9 @@ static enum el_status find_stats(const struct wanted *w, const struct el_tensor 
         entry->method = el_method_by_name("imatrix");
         EL_TRY(add_fallback(entry, "no sums of products in the statistics: imatrix", err));
     }
+    if (!(m->has & EL_STATS_HESSIAN) && el_fold_rotates_input(w->fold, t->name))
+        return el_fail(err, EL_E_USAGE, "tensor '%s': what it reads is rotated, and the statistics have no sums of products",
+                       t->name);
     return find_unseen(w, m, entry, err);
 }
 
@@ -307,6 +317,13 @@ static enum el_status choose_matrix(const struct wanted *w, struct progress *p, 
     return fall_back(&entry->to, t->n_in, &entry->fallback, err);
 }
 
+/* The tensor of the unfolded model that a tensor of the plan's source is, or is made of; itself where it is new. */
+static const struct el_tensor *base_tensor(const struct el_plan *plan, const struct el_tensor *t)
+{
+    const size_t i = plan->fold ? el_fold_base_tensor(plan->fold, (size_t)(t - plan->source->tensors)) : SIZE_MAX;
+    return i == SIZE_MAX ? t : &plan->base->tensors[i];
+}
+
 static enum el_status choose(const struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
                              struct el_err *err)
 {
@@ -322,6 +339,8 @@ static enum el_status choose(const struct wanted *w, struct progress *p, const s
     }
     entry->copy = el_enc_equal(&entry->to, &t->enc);
     entry->method = entry->copy || is_float(&entry->to) ? NULL : w->method;
+    if (p->plan->fold && strcmp(base_tensor(p->plan, t)->name, t->name) != 0)
+        EL_TRY(add_fallback(entry, "it was the embedding, and is no longer the same", err));
     el_enc_name(&entry->to, entry->to_name);
     if (!entry->copy)
         EL_TRY(el_enc_check_encode(&entry->to, err));
@@ -329,9 +348,10 @@ static enum el_status choose(const struct wanted *w, struct progress *p, const s
         return el_fail(err, EL_E_USAGE, "method '%s' does not make '%s'", entry->method->name, entry->to_name);
     if (entry->method && (entry->method->needs_hessian || entry->method->needs_importance))
         EL_TRY(find_stats(w, t, entry, err));
-    if (!entry->copy && !is_float(&t->enc) && !w->opts->allow_requantize && !w->opts->for_convert)
+    const struct el_tensor *const was = base_tensor(p->plan, t);
+    if ((!entry->copy || was->enc.e != t->enc.e) && !is_float(&was->enc) && !w->opts->allow_requantize && !w->opts->for_convert)
         return el_fail(err, EL_E_USAGE, "tensor '%s' is already quantized (%s): requantizing loses quality and must be allowed",
-                       t->name, t->enc_name);
+                       t->name, was->enc_name);
     if (!el_enc_nbytes(&entry->to, t->n_rows, t->n_in, &entry->nbytes))
         return el_fail(err, EL_E_USAGE, "tensor '%s' is too large for %s", t->name, entry->to_name);
     return EL_OK;
@@ -355,7 +375,7 @@ static int compare_named(const void *a, const void *b)
 static enum el_status choose_all(const struct wanted *w, struct el_plan *plan, struct el_err *err)
 {
     const struct el_source *const source = plan->source;
-    struct progress p = {.model = el_mix_model_read(source->meta)};
+    struct progress p = {.model = el_mix_model_read(source->meta), .plan = plan};
     p.model.tied = true;
     struct named *const order = el_alloc_array(plan->n, sizeof *order);
     if (!order)
@@ -387,18 +407,19 @@ enum el_status el_plan_make(const struct el_source *source, const struct el_plan
     if (!plan)
         return el_fail(err, EL_E_MEMORY, "plan: out of memory");
     plan->source = source;
-    plan->entries = el_calloc_array(source->n_tensors, sizeof *plan->entries);
-    if (!plan->entries) {
-        status = el_fail(err, EL_E_MEMORY, "plan: out of memory");
-        goto out;
-    }
-    plan->n = source->n_tensors;
     if (opts->stats)
         EL_TRY_OUT(el_stats_open(opts->stats, &plan->stats, err));
     w.stats = plan->stats;
     plan->stats_meta = opts->stats ? opts->stats->meta : NULL;
     plan->how = opts->how;
-    EL_TRY_OUT(parse_options(&w, err));
+    plan->base = source;
+    EL_TRY_OUT(parse_options(&w, plan, err));
+    plan->entries = el_calloc_array(plan->source->n_tensors, sizeof *plan->entries);
+    if (!plan->entries) {
+        status = el_fail(err, EL_E_MEMORY, "plan: out of memory");
+        goto out;
+    }
+    plan->n = plan->source->n_tensors;
     EL_TRY_OUT(choose_all(&w, plan, err));
     for (size_t i = 0; i < w.n_overrides; i++)
         if (!w.overrides[i].used)
@@ -423,6 +444,7 @@ void el_plan_free(struct el_plan *plan)
     for (size_t i = 0; i < plan->n; i++)
         el_free(plan->entries[i].fallback);
     el_free(plan->entries);
+    el_fold_close(plan->fold);
     el_stats_close(plan->stats);
     el_free(plan);
 }
@@ -440,8 +462,20 @@ const char *el_plan_method_name(const struct el_plan_entry *entry)
 struct el_plan_row el_plan_row(const struct el_plan *plan, size_t i)
 {
     const struct el_plan_entry *const entry = &plan->entries[i];
+    struct el_tensor_info from = el_source_tensor(plan->source, i);
+    const size_t base = plan->fold ? el_fold_base_tensor(plan->fold, i) : SIZE_MAX;
+    if (plan->fold && base == SIZE_MAX)
+        from.nbytes = 0;
+    if (base != SIZE_MAX) { /* whatever changes it, it is stored so */
+        const struct el_tensor_info was = el_source_tensor(plan->base, base);
+        const bool same = strcmp(was.name, from.name) == 0;
+        from.encoding = was.encoding;
+        from.file = was.file;
+        from.offset = was.offset;
+        from.nbytes = same ? was.nbytes : 0; /* an output that was the embedding had no bytes of its own */
+    }
     return (struct el_plan_row){
-        .from = el_source_tensor(plan->source, i),
+        .from = from,
         .to = entry->to_name,
         .method = el_plan_method_name(entry),
         .nbytes = entry->nbytes,
@@ -508,6 +542,8 @@ enum el_status el_plan_store(const struct el_plan *plan, struct el_meta *meta, s
     const size_t data = plan->stats_meta ? el_meta_find(plan->stats_meta, "edgellm.stats.data_sha256") : SIZE_MAX;
     if (data != SIZE_MAX) /* so that eval can refuse the calibration text */
         EL_TRY(el_meta_set_from(meta, "edgellm.calibration.sha256", plan->stats_meta, data, err));
+    if (plan->fold)
+        EL_TRY(el_fold_store(plan->fold, meta, err));
     if (plan->store)
         return store_rows(plan, meta, err);
     el_meta_remove(meta, "edgellm.plan");

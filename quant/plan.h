@@ -2,6 +2,7 @@
 #ifndef EL_QUANT_PLAN_H
 #define EL_QUANT_PLAN_H
 
+#include "quant/fold.h"
 #include "quant/method.h"
 #include "quant/stats.h"
 #include "tensor/source.h"
@@ -16,9 +17,15 @@ struct el_plan_entry {
     const struct el_stats_matrix *stats; /* what is known of the inputs, where the method wants to know; borrowed */
 };
 
+enum { EL_PLAN_MAX_FOLDS = 4 };
+
 /* Entry i is about tensor i of the source. */
 struct el_plan {
-    const struct el_source *source; /* borrowed */
+    const struct el_source *source; /* borrowed; that of the fold where there is one */
+    const struct el_source *base;   /* what the plan was made for; borrowed */
+    struct el_fold *fold;           /* owned; NULL: the weights are quantized as they are */
+    const struct el_fold_method *folds[EL_PLAN_MAX_FOLDS]; /* [n_folds] in order */
+    size_t n_folds;
     struct el_plan_entry *entries;
     size_t n;
     struct el_stats *stats;           /* owned; NULL: none */
@@ -29,6 +36,16 @@ struct el_plan {
     bool keep_meta; /* COPY: metadata stays as it is */
     bool store;     /* write the plan into the metadata (a conversion does not) */
 };
+
+/*
+ * plan_folds.c: "awq+gptq" to folds in order and the method that chooses the codes; behind a fold that stands last it is the
+ * fold's own. EL_E_USAGE lists what there is.
+ */
+enum el_status el_plan_parse_method(const char *text, struct el_plan *plan, const struct el_method **method, struct el_err *err);
+/* Opens the fold of a plan that has folds, and lets them mark what will change. */
+enum el_status el_plan_mark(struct el_plan *plan, const struct el_method_opts *opts, struct el_err *err);
+/* Makes the changes: what the plan's source then gives is the changed model. Does nothing without folds. */
+enum el_status el_plan_decide(const struct el_plan *plan, struct el_source *base, struct el_pool *pool, struct el_err *err);
 
 /* "copy", "convert" or the method's name. */
 const char *el_plan_method_name(const struct el_plan_entry *entry);

@@ -4,6 +4,8 @@
 #include "base/mem.h"
 
 struct reading {
+    struct el_fold *fold; /* NULL: inputs are as they were */
+    const char *name;
     const struct el_stats *stats;
     const struct el_stats_matrix *m;
     uint32_t expert;
@@ -12,13 +14,13 @@ struct reading {
 static enum el_status read_hessian(void *user, uint64_t row0, uint64_t n_rows, double *out, struct el_err *err)
 {
     const struct reading *const r = user;
-    return el_stats_hessian(r->stats, r->m, r->expert, row0, n_rows, out, err);
+    return el_fold_hessian(r->fold, r->stats, r->m, r->name, r->expert, row0, n_rows, out, err);
 }
 
 static enum el_status read_cross(void *user, uint64_t row0, uint64_t n_rows, double *out, struct el_err *err)
 {
     const struct reading *const r = user;
-    return el_stats_cross(r->stats, r->m, row0, n_rows, out, err);
+    return el_fold_cross(r->fold, r->stats, r->m, r->name, row0, n_rows, out, err);
 }
 
 bool el_slice_wanted(const struct el_plan_entry *entry)
@@ -39,7 +41,8 @@ enum el_status el_slice_open(struct el_slice *s, const struct el_plan *plan, con
     if (is_open(s, entry, expert))
         return EL_OK;
     el_slice_close(s);
-    struct reading reading = {plan->stats, entry->stats, expert};
+    const char *const name = plan->source->tensors[entry - plan->entries].name;
+    struct reading reading = {plan->fold, name, plan->stats, entry->stats, expert};
     struct el_quant_columns columns = {.enc = entry->to, .n_in = n_in, .user = &reading, .opts = &plan->how, .pool = pool};
     s->method = entry->method;
     EL_TRY(el_stats_count(plan->stats, entry->stats, expert, &columns.n_tokens, err));
@@ -47,7 +50,7 @@ enum el_status el_slice_open(struct el_slice *s, const struct el_plan *plan, con
         s->importance = el_alloc_array((size_t)n_in, sizeof *s->importance);
         if (!s->importance)
             return el_fail(err, EL_E_MEMORY, "pack: out of memory");
-        EL_TRY(el_stats_importance(plan->stats, entry->stats, expert, s->importance, err));
+        EL_TRY(el_fold_importance(plan->fold, plan->stats, entry->stats, name, expert, s->importance, err));
         columns.importance = s->importance;
         if (entry->stats->has & EL_STATS_HESSIAN)
             columns.hessian = read_hessian;

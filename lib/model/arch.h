@@ -171,6 +171,11 @@ enum el_commutes {
      * before a rotation their gains must have been moved into what they feed (the GAIN links), so that they are 1.
      */
     EL_C_RESIDUAL = 1u << 5,
+    /*
+     * With RESIDUAL: any orthogonal matrix that leaves the vector of ones as it is, so that it commutes with the subtraction of
+     * the mean. The norms' biases carry the change, as producers do.
+     */
+    EL_C_ROTATE_MEAN = 1u << 6,
 };
 /*
  * Where a family has q, k, v fused, EL_R_ATTN_V stands for the v rows of EL_R_ATTN_QKV; where it has gate and up fused,

@@ -54,7 +54,10 @@ static const struct el_tensor_rule tensors[] = {
     EL_ROWS_END,
 };
 
-/* A norm behind an addition feeds the residual stream: its gain does not move. act: what commutes with the nonlinearity. */
+/*
+ * A norm behind an addition feeds the residual stream: its gain does not move, and no rotation passes it. act: what commutes with
+ * the nonlinearity.
+ */
 #define LINKS(act)                                                                                                               \
     {{EL_R_ATTN_NORM, EL_R_COUNT}, {EL_R_ATTN_Q, EL_R_ATTN_K, EL_R_ATTN_V, EL_R_COUNT}, EL_C_GAIN},                              \
         {{EL_R_ATTN_V, EL_R_COUNT}, {EL_R_ATTN_OUT, EL_R_COUNT}, EL_C_GAIN | EL_C_PERM | EL_C_ROTATE | EL_C_PER_HEAD},           \
@@ -62,29 +65,38 @@ static const struct el_tensor_rule tensors[] = {
     {                                                                                                                            \
         {EL_R_FFN_UP, EL_R_COUNT}, {EL_R_FFN_DOWN, EL_R_COUNT}, act                                                              \
     }
-#define LINKS_PLAIN                                                                                                              \
+/* stream: what commutes with what stands in the residual stream. */
+#define LINKS_PLAIN(stream)                                                                                                      \
     {{EL_R_OUTPUT_NORM, EL_R_COUNT}, {EL_R_OUTPUT, EL_R_COUNT}, EL_C_GAIN},                                                      \
         {{EL_R_TOKEN_EMBD, EL_R_POS_EMBD, EL_R_ATTN_OUT, EL_R_FFN_DOWN, EL_R_COUNT},                                             \
          {EL_R_ATTN_Q, EL_R_ATTN_K, EL_R_ATTN_V, EL_R_FFN_UP, EL_R_OUTPUT, EL_R_COUNT},                                          \
-         EL_C_PERM | EL_C_RESIDUAL},                                                                                             \
+         (stream) | EL_C_RESIDUAL},                                                                                              \
         EL_LINKS_END
-#define LINKS_PROJECTED                                                                                                          \
+#define LINKS_PROJECTED(stream)                                                                                                  \
     {{EL_R_OUTPUT_NORM, EL_R_COUNT}, {EL_R_OUTPUT_PROJ, EL_R_COUNT}, EL_C_GAIN},                                                 \
         {{EL_R_OUTPUT_PROJ, EL_R_COUNT}, {EL_R_OUTPUT, EL_R_COUNT}, EL_C_GAIN | EL_C_PERM | EL_C_ROTATE},                        \
         {{EL_R_EMBD_PROJ, EL_R_POS_EMBD, EL_R_ATTN_OUT, EL_R_FFN_DOWN, EL_R_COUNT},                                              \
          {EL_R_ATTN_Q, EL_R_ATTN_K, EL_R_ATTN_V, EL_R_FFN_UP, EL_R_OUTPUT_PROJ, EL_R_COUNT},                                     \
-         EL_C_PERM | EL_C_RESIDUAL},                                                                                             \
+         (stream) | EL_C_RESIDUAL},                                                                                              \
         EL_LINKS_END
-#define RELU  EL_C_GAIN | EL_C_POSITIVE | EL_C_PERM
+#define RELU  (EL_C_GAIN | EL_C_POSITIVE | EL_C_PERM)
 #define OTHER EL_C_PERM
-static const struct el_link links[] = {LINKS(RELU), LINKS_PLAIN}, links_other[] = {LINKS(OTHER), LINKS_PLAIN};
-static const struct el_link projected[] = {LINKS(RELU), LINKS_PROJECTED}, projected_other[] = {LINKS(OTHER), LINKS_PROJECTED};
+#define PRE   (EL_C_PERM | EL_C_ROTATE_MEAN)
+#define POST  EL_C_PERM
+static const struct el_link links[] = {LINKS(RELU), LINKS_PLAIN(PRE)}, links_other[] = {LINKS(OTHER), LINKS_PLAIN(PRE)};
+static const struct el_link links_post[] = {LINKS(RELU), LINKS_PLAIN(POST)};
+static const struct el_link links_other_post[] = {LINKS(OTHER), LINKS_PLAIN(POST)};
+static const struct el_link projected[] = {LINKS(RELU), LINKS_PROJECTED(PRE)};
+static const struct el_link projected_other[] = {LINKS(OTHER), LINKS_PROJECTED(PRE)};
+static const struct el_link projected_post[] = {LINKS(RELU), LINKS_PROJECTED(POST)};
+static const struct el_link projected_other_post[] = {LINKS(OTHER), LINKS_PROJECTED(POST)};
 
 static const struct el_link *wiring(const struct el_hparams *hp, uint64_t roles)
 {
-    if (roles & EL_ROLE(EMBD_PROJ))
-        return hp->act == EL_FN_RELU ? projected : projected_other;
-    return hp->act == EL_FN_RELU ? links : links_other;
+    /* By projections, by norms behind the additions, by the nonlinearity. */
+    static const struct el_link *const table[2][2][2] = {{{links_other, links}, {links_other_post, links_post}},
+                                                         {{projected_other, projected}, {projected_other_post, projected_post}}};
+    return table[(roles & EL_ROLE(EMBD_PROJ)) != 0][hp->post_norm][hp->act == EL_FN_RELU];
 }
 
 static bool has(const struct el_hparams *hp, enum el_role role)

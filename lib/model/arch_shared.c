@@ -35,7 +35,7 @@ const struct el_link el_links_moe[] = {
     EL_LINKS_END,
 };
 
-/* LayerNorm subtracts the mean over channels, so only permutations of the residual stream commute with it. */
+/* LayerNorm subtracts the mean over channels: what leaves the vector of ones as it is commutes with that. */
 const struct el_link el_links_gpt[] = {
     {{EL_R_ATTN_NORM, EL_R_COUNT}, {EL_R_ATTN_QKV, EL_R_COUNT}, EL_C_GAIN},
     {{EL_R_ATTN_V, EL_R_COUNT}, {EL_R_ATTN_OUT, EL_R_COUNT}, EL_C_GAIN | EL_C_PERM | EL_C_ROTATE | EL_C_PER_HEAD},
@@ -44,7 +44,7 @@ const struct el_link el_links_gpt[] = {
     {{EL_R_OUTPUT_NORM, EL_R_COUNT}, {EL_R_OUTPUT, EL_R_COUNT}, EL_C_GAIN},
     {{EL_R_TOKEN_EMBD, EL_R_POS_EMBD, EL_R_ATTN_OUT, EL_R_FFN_DOWN, EL_R_COUNT},
      {EL_R_ATTN_QKV, EL_R_FFN_UP, EL_R_OUTPUT, EL_R_COUNT},
-     EL_C_PERM | EL_C_RESIDUAL},
+     EL_C_PERM | EL_C_ROTATE_MEAN | EL_C_RESIDUAL},
     EL_LINKS_END,
 };
 

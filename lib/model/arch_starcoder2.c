@@ -52,7 +52,7 @@ static const struct el_link links[] = {
     {{EL_R_OUTPUT_NORM, EL_R_COUNT}, {EL_R_OUTPUT, EL_R_COUNT}, EL_C_GAIN},
     {{EL_R_TOKEN_EMBD, EL_R_ATTN_OUT, EL_R_FFN_DOWN, EL_R_COUNT},
      {EL_R_ATTN_Q, EL_R_ATTN_K, EL_R_ATTN_V, EL_R_FFN_UP, EL_R_OUTPUT, EL_R_COUNT},
-     EL_C_PERM | EL_C_RESIDUAL},
+     EL_C_PERM | EL_C_ROTATE_MEAN | EL_C_RESIDUAL},
     EL_LINKS_END,
 };
 

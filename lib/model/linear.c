@@ -65,18 +65,13 @@ static void quantize_rows(void *arg, uint64_t begin, uint64_t end, unsigned thre
                 to->sums + begin * per_scale);
 }
 
-static void permute_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+static void change_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread)
 {
     const struct quantize_job *const job = arg;
     const struct el_act *const x = job->x;
-    const uint32_t *const perm = job->to->perm;
-    (void)thread;
-    for (uint64_t r = begin; r < end; r++) {
-        const float *const from = x->f32 + r * x->f32_stride;
-        float *const to = job->to->permuted + r * x->n_in;
-        for (uint64_t k = 0; k < x->n_in; k++)
-            to[k] = from[perm[k]];
-    }
+    float *const scratch = (float *)(void *)(job->run->scratch + thread * job->run->scratch_nbytes);
+    for (uint64_t r = begin; r < end; r++)
+        el_input_apply(job->to->input, x->f32 + r * x->f32_stride, x->n_in, job->to->changed + r * x->n_in, scratch);
 }
 
 /* The rows of a buffer, without derived forms. */
@@ -92,21 +87,21 @@ static struct el_act plain_activation(const struct el_run *run, enum el_buffer s
     };
 }
 
-/* The same with its columns in an order (NULL: as they are), and in the form that kernels want. */
-static struct el_act activation(struct el_run *run, enum el_buffer src, const uint32_t *perm, bool want_q8)
+/* The same as a weight's input (NULL: as they are), and in the form that kernels want. */
+static struct el_act activation(struct el_run *run, enum el_buffer src, const struct el_weight_input *input, bool want_q8)
 {
     struct el_act x = plain_activation(run, src);
     struct el_activation *const act = derived(run, src);
     struct quantize_job job = {run, &x, act};
-    if (act->of != src || act->perm != perm) {
+    if (act->of != src || act->input != input) {
         act->of = src;
-        act->perm = perm;
+        act->input = input;
         act->has_q8 = false;
-        if (perm)
-            el_pool_run(run->pool, x.n, QUANTIZE_ROWS, permute_rows, &job);
+        if (input)
+            el_pool_run(run->pool, x.n, QUANTIZE_ROWS, change_rows, &job);
     }
-    if (perm) {
-        x.f32 = act->permuted;
+    if (input) {
+        x.f32 = act->changed;
         x.f32_stride = x.n_in;
     }
     if (want_q8 && !act->has_q8) {
@@ -142,7 +137,7 @@ void el_activation_plan(struct el_run *run)
     run->early_q8 = 0;
     for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
         const struct el_weight *const w = el_weight_at(run->weights, readers[i].reader, 0);
-        if (w && !w->perm && wants_q8(run, w))
+        if (w && !w->input && wants_q8(run, w))
             run->early_q8 |= 1u << readers[i].of;
     }
 }
@@ -166,7 +161,7 @@ void el_activation_made(struct el_run *run, enum el_buffer b)
 {
     struct el_activation *const act = derived(run, b);
     act->of = b;
-    act->perm = NULL;
+    act->input = NULL;
     act->has_q8 = true;
 }
 
@@ -273,27 +268,28 @@ static void add_product(struct products *ps, const struct el_linear_job *job, ui
 }
 
 /*
- * Job `first` and those behind it that read their input in the same order of columns: all rows with a job's own expert when there
+ * Job `first` and those behind it that read their input changed in the same way: all rows with a job's own expert when there
  * are no experts e0 .. e1, else the entries of each of these.
  */
 static void run_jobs(struct el_run *run, enum el_buffer src, const struct el_linear_job *jobs, uint32_t n_jobs, uint32_t first,
                      uint32_t e0, uint32_t e1)
 {
-    const uint32_t *const perm = jobs[first].w->perm, *const start = run->routing.start;
+    const struct el_weight_input *const input = jobs[first].w->input;
+    const uint32_t *const start = run->routing.start;
     struct products ps;
     ps.run = run;
     ps.n = 0;
     ps.n_chunks = 0;
     bool want_q8 = false;
     for (uint32_t i = first; i < n_jobs; i++)
-        want_q8 = want_q8 || (jobs[i].w->perm == perm && wants_q8(run, jobs[i].w));
-    ps.x = activation(run, src, perm, want_q8);
+        want_q8 = want_q8 || (jobs[i].w->input == input && wants_q8(run, jobs[i].w));
+    ps.x = activation(run, src, input, want_q8);
     /* Observers see the columns in their own order: statistics know no other. */
-    ps.seen = perm ? plain_activation(run, src) : ps.x;
+    ps.seen = input && input->perm ? plain_activation(run, src) : ps.x;
     for (uint32_t e = e0; e < e1 || e == e0; e++) {
         const uint64_t x0 = e1 > e0 ? start[e] - start[e0] : 0, n = e1 > e0 ? start[e + 1] - start[e] : ps.x.n;
         for (uint32_t i = first; i < n_jobs && n > 0; i++)
-            if (jobs[i].w->perm == perm)
+            if (jobs[i].w->input == input)
                 add_product(&ps, &jobs[i], e1 > e0 ? e : jobs[i].expert, x0, n);
     }
     run_products(&ps);
@@ -310,7 +306,7 @@ static void run_all(struct el_run *run, enum el_buffer src, const struct el_line
         const struct el_weight *const w = jobs[i].w;
         assert(w->n_in == run->b[src].n_cols && w->n_out <= run->b[jobs[i].dst].n_cols && jobs[i].expert < w->n_experts);
         uint32_t first = 0; /* the job that this one is done with */
-        while (jobs[first].w->perm != w->perm)
+        while (jobs[first].w->input != w->input)
             first++;
         if (first == i)
             run_jobs(run, src, jobs, n_jobs, i, e0, e1);
@@ -369,7 +365,7 @@ void el_linear_gather(struct el_run *run, enum el_buffer src, uint32_t e0, uint3
     const uint32_t *const start = run->routing.start;
     struct gather_job job = {.run = run, .row = run->routing.row + start[e0], .f32 = run->n_observers > 0};
     for (uint32_t i = 0; i < n_jobs; i++) {
-        const bool q8 = !jobs[i].w->perm && wants_q8(run, jobs[i].w);
+        const bool q8 = !jobs[i].w->input && wants_q8(run, jobs[i].w);
         job.q8 = job.q8 || q8;
         job.f32 = job.f32 || !q8;
     }

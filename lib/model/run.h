@@ -43,8 +43,8 @@ struct el_rows_buf {
 /* The derived forms of the buffer that linears read last, so that several linears share them. */
 struct el_activation {
     enum el_buffer of;    /* EL_B_COUNT: of none */
-    const uint32_t *perm; /* NULL: its columns as they are; else in this order */
-    float *permuted;      /* [n, widest], where the model has weights with such an order */
+    const struct el_weight_input *input; /* NULL: its rows as they are; else changed so */
+    float *changed;                      /* [n, widest], where the model has weights that read changed rows */
     bool has_q8;
     int8_t *q8;
     float *scale;

@@ -62,11 +62,11 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static void take_activation(struct arena *a, struct el_activation *act, uint64_t n, uint64_t widest, bool permuted)
+static void take_activation(struct arena *a, struct el_activation *act, uint64_t n, uint64_t widest, bool changed)
 {
     const uint64_t n_pad = (widest + EL_ACT_BLOCK - 1) / EL_ACT_BLOCK * EL_ACT_BLOCK;
     act->of = EL_B_COUNT;
-    act->permuted = take(a, permuted ? n : 0, widest, sizeof(float));
+    act->changed = take(a, changed ? n : 0, widest, sizeof(float));
     act->q8 = take(a, n, n_pad, 1);
     act->scale = take(a, n, n_pad / EL_ACT_BLOCK, sizeof(float));
     act->sum = take(a, n, n_pad / 16, sizeof(int16_t));
@@ -118,8 +118,8 @@ static void lay_out(struct arena *a, struct el_session *s)
     take_rows(a, run, EL_B_UP_SHEXP, n, hp->n_ff_shexp);
     take_rows(a, run, EL_B_ROUTER_SHEXP, hp->n_ff_shexp ? n : 0, 1);
     take_rows(a, run, EL_B_LOGITS, s->by_layer && n > EL_HEAD_ROWS ? EL_HEAD_ROWS : n, hp->n_vocab);
-    take_activation(a, &run->act, n_ff_rows, widest, run->weights->any_perm);
-    take_activation(a, &run->expert_act, hp->n_experts ? n_ff_rows : 0, hp->n_embd, run->weights->any_perm);
+    take_activation(a, &run->act, n_ff_rows, widest, run->weights->any_input);
+    take_activation(a, &run->expert_act, hp->n_experts ? n_ff_rows : 0, hp->n_embd, run->weights->any_input);
     run->routing.n_most = n_ff_rows;
     run->routing.entry = take(a, n, hp->n_experts_used, sizeof(uint32_t));
     run->routing.start = take(a, (uint64_t)hp->n_experts + 1, 1, sizeof(uint32_t));

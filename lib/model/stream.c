@@ -111,14 +111,6 @@ static enum el_status check_same(const struct el_stream *s, struct el_err *err)
     return el_fail(err, EL_E_USAGE, "'%s' is another model than '%s': family or shapes differ", b->source->path, a->source->path);
 }
 
-static bool has_orders(const struct el_source *source)
-{
-    for (size_t i = 0; i < source->n_tensors; i++)
-        if (source->tensors[i].enc.permuted)
-            return true;
-    return false;
-}
-
 static enum el_status bind(struct el_stream *s, enum el_stream_from from, enum el_bind_what what, uint32_t layer, bool multiplied,
                            struct el_pool *pool, struct el_err *err)
 {
@@ -166,7 +158,7 @@ static enum el_status open_stream(struct el_stream *s, struct el_source *source,
         return el_fail(err, EL_E_MEMORY, "out of memory for batches of %u tokens", s->max_rows);
     /* RoPE's factors and learned positions are global: the session is made when they are there. */
     EL_TRY(bind(s, EL_FROM_MODEL, EL_BIND_GLOBAL, 0, false, NULL, err));
-    s->model[0].weights.any_perm = has_orders(source) || (quantized && has_orders(quantized));
+    s->model[0].weights.any_input = el_weights_change_inputs(source) || (quantized && el_weights_change_inputs(quantized));
     const struct el_session_opts opts = {.n_ctx = longest,
                                          .n_seqs = n_seqs,
                                          .n_batch = s->max_rows,

@@ -13,6 +13,7 @@
 #include "base/strmap.h"
 #include "model/arch.h"
 #include "model/laid_file.h"
+#include "model/weight_inputs.h"
 #include "model/weights.h"
 #include "tensor/source.h"
 #include "text/tokenizer.h"
@@ -221,7 +222,7 @@ static enum el_status check_plan(struct verify *v, struct el_err *err)
 /* What was found in a tensor so far. */
 struct findings {
     uint64_t n_nan, n_inf, n_bad_scales, first; /* first: element */
-    bool all_zero, any_not_positive;
+    bool all_zero, any_not_positive, any_no_sign;
 };
 
 static void look_at_values(const float *x, uint64_t first_elem, uint64_t n, struct findings *f)
@@ -229,6 +230,7 @@ static void look_at_values(const float *x, uint64_t first_elem, uint64_t n, stru
     for (uint64_t i = 0; i < n; i++) {
         f->all_zero = f->all_zero && x[i] == 0;
         f->any_not_positive = f->any_not_positive || !(x[i] > 0);
+        f->any_no_sign = f->any_no_sign || (x[i] != 1.0f && x[i] != -1.0f);
         if (isfinite(x[i]))
             continue;
         if (f->n_nan + f->n_inf == 0)
@@ -254,6 +256,10 @@ static void report_values(struct verify *v, const struct el_tensor *t, const str
     const struct el_tensor_rule *const rule = v->arch ? el_arch_rule(v->arch, t->name, NULL) : NULL;
     if (rule && el_arch_is_rope_factors(rule->role) && f->any_not_positive)
         problem(v, 'e', "tensor '%s': not every value is positive", t->name);
+    uint32_t layer = 0;
+    enum el_input_tensor which = EL_INPUT_SCALE;
+    if (v->arch && el_input_rule(v->arch, t->name, &layer, &which) && which == EL_INPUT_SIGNS && f->any_no_sign)
+        problem(v, 'e', "tensor '%s': not every value is 1 or -1", t->name);
 }
 
 /* Strip buffers of one tensor: its parts, and room for decoded values where the encoding cannot say itself what is wrong. */

@@ -1,6 +1,7 @@
 /* Binding: every tensor to its rule, every rule to its tensor; then the bytes. */
 #include "model/weights.h"
 
+#include <float.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -212,6 +213,13 @@ static void match_rule(struct binding *b, const struct el_tensor_rule *rule, str
     }
 }
 
+static uint64_t columns_of(const struct binding *b, const struct el_tensor_rule *rule)
+{
+    uint64_t dims[3];
+    const uint32_t n_dims = rule_dims(rule, b->hp, dims);
+    return dims[n_dims - 1];
+}
+
 static void match_all(struct binding *b, struct problems *p)
 {
     const struct el_source *const s = b->source;
@@ -219,9 +227,14 @@ static void match_all(struct binding *b, struct problems *p)
         match_rule(b, rule, p);
     for (size_t i = 0; i < s->n_tensors; i++) {
         uint32_t layer = 0;
-        const struct el_tensor_rule *const rule = el_arch_rule(b->arch, s->tensors[i].name, &layer);
+        enum el_input_tensor which;
+        const struct el_tensor_rule *const of = el_input_rule(b->arch, s->tensors[i].name, &layer, &which);
+        const struct el_tensor_rule *const rule = of ? of : el_arch_rule(b->arch, s->tensors[i].name, &layer);
         if (!rule || !el_arch_has(b->arch, b->hp, rule))
             problem(p, "'%.64s' does not belong to one", s->tensors[i].name);
+        else if (of && s->tensors[i].n_rows * s->tensors[i].n_in != columns_of(b, of))
+            problem(p, "'%.64s' has %llu elements, should have %llu", s->tensors[i].name,
+                    (unsigned long long)(s->tensors[i].n_rows * s->tensors[i].n_in), (unsigned long long)columns_of(b, of));
         else if ((rule->flags & EL_TF_LAYER) && layer >= b->hp->n_layers)
             problem(p, "'%.64s' is of a layer past the last, %u", s->tensors[i].name, b->hp->n_layers - 1);
     }
@@ -293,30 +306,48 @@ static enum el_status load_matrix(struct binding *b, const struct el_tensor *t, 
     return EL_OK;
 }
 
-/* The order of the columns of a permuted matrix, checked; one copy for the weights of a layer that have the same. */
+/* The next input, which becomes one when the weight is found to be the first of its layer that has it. */
+static struct el_weight_input *next_input(struct binding *b)
+{
+    struct el_weight_input *const input = &b->w->inputs[b->w->n_inputs];
+    *input = (struct el_weight_input){.perm = NULL};
+    return input;
+}
+
+/* One copy for the weights of a layer that have the same. */
+static void share_input(struct binding *b, uint32_t layer, struct el_weight *w)
+{
+    const struct el_weight *const of_layer = b->w->slots + (size_t)layer * EL_R_COUNT;
+    struct el_weight_input *const input = &b->w->inputs[b->w->n_inputs];
+    for (size_t i = 0; i < EL_R_COUNT; i++) {
+        const struct el_weight *const other = &of_layer[i];
+        if (other->input && other->n_in == w->n_in && el_input_equal(other->input, input, w->n_in)) {
+            w->input = other->input;
+            el_rotation_release(&input->rotation);
+            return;
+        }
+    }
+    w->input = input;
+    b->w->n_inputs++;
+    b->w->any_input = true;
+}
+
+/* The order of the columns of a permuted matrix, checked. */
 static enum el_status load_perm(struct binding *b, const struct el_tensor *t, uint32_t layer, struct el_weight *w,
                                 struct el_err *err)
 {
     const uint8_t *const stored = el_matrix_perm(&w->m);
-    const struct el_weight *const of_layer = b->w->slots + (size_t)layer * EL_R_COUNT;
     if (!stored)
         return EL_OK;
     const enum el_status status = el_matrix_check(&w->m, err);
     if (status != EL_OK)
         return el_fail_prefix(err, status, "tensor '%s'", t->name);
-    for (size_t i = 0; i < EL_R_COUNT; i++) {
-        const struct el_weight *const other = &of_layer[i];
-        if (other->perm && other->n_in == w->n_in && memcmp(other->perm, stored, 4 * w->n_in) == 0) {
-            w->perm = other->perm;
-            return EL_OK;
-        }
-    }
     uint32_t *const perm = own_block(b->w, w->n_in * sizeof *perm);
     if (!perm)
         return no_memory(t, err);
     memcpy(perm, stored, w->n_in * sizeof *perm);
-    w->perm = perm;
-    b->w->any_perm = true;
+    next_input(b)->perm = perm;
+    share_input(b, layer, w);
     return EL_OK;
 }
 
@@ -337,6 +368,64 @@ static enum el_status load_vector(struct binding *b, const struct el_tensor *t, 
         el_free_aligned(b->w->owned[--b->w->n_owned]);
     *vec = values;
     return EL_OK;
+}
+
+/* Values of a tensor beside a matrix: a number for each of its columns, none of which may be what undoes all others. */
+static enum el_status load_columns(struct binding *b, const struct el_tensor *t, enum el_input_tensor which, const float **values,
+                                   struct el_err *err)
+{
+    EL_TRY(load_vector(b, t, 0.0f, values, err));
+    for (uint64_t k = 0; k < t->n_rows * t->n_in; k++) {
+        const float v = (*values)[k];
+        if (which == EL_INPUT_SIGNS ? v != 1.0f && v != -1.0f : !(v > -FLT_MAX && v < FLT_MAX))
+            return el_fail(err, EL_E_FORMAT, "tensor '%s': element %llu is %g, allowed %s", t->name, (unsigned long long)k,
+                           (double)v, which == EL_INPUT_SIGNS ? "are 1 and -1" : "are finite numbers");
+    }
+    return EL_OK;
+}
+
+/* What the tensors beside a matrix say of its input. */
+static enum el_status load_input(struct binding *b, const struct el_tensor *t, uint32_t layer, struct el_weight *w,
+                                 struct el_err *err)
+{
+    char name[128];
+    const float *values[EL_INPUT_TENSORS] = {NULL};
+    bool any = false;
+    const size_t n_stem = strlen(t->name) - (sizeof ".weight" - 1);
+    for (int i = 0; i < EL_INPUT_TENSORS; i++) {
+        (void)snprintf(name, sizeof name, "%.*s%s", (int)n_stem, t->name, el_input_suffix[i]);
+        const int64_t at = el_strmap_get(&b->by_name, name, strlen(name), -1);
+        if (at >= 0)
+            EL_TRY(load_columns(b, &b->source->tensors[at], (enum el_input_tensor)i, &values[i], err));
+        any = any || at >= 0;
+    }
+    if (!any)
+        return EL_OK;
+    if (w->input)
+        return el_fail(err, EL_E_UNSUPPORTED, "tensor '%s': its columns are in another order, and its input is changed too",
+                       t->name);
+    struct el_weight_input *const input = next_input(b);
+    input->scale = values[EL_INPUT_SCALE];
+    if (values[EL_INPUT_SIGNS])
+        EL_TRY(el_rotation_open(&input->rotation, w->n_in, false, values[EL_INPUT_SIGNS], 0, err));
+    share_input(b, layer, w);
+    return EL_OK;
+}
+
+bool el_weights_change_inputs(const struct el_source *source)
+{
+    for (size_t i = 0; i < source->n_tensors; i++) {
+        const char *const name = source->tensors[i].name;
+        const size_t n = strlen(name);
+        for (int k = 0; k < EL_INPUT_TENSORS; k++) {
+            const size_t n_suffix = strlen(el_input_suffix[k]);
+            if (n > n_suffix && strcmp(name + n - n_suffix, el_input_suffix[k]) == 0)
+                return true;
+        }
+        if (source->tensors[i].enc.permuted)
+            return true;
+    }
+    return false;
 }
 
 /* A matrix that products read, at a level that reads it better re-laid. Tables of rows are only looked up. */
@@ -376,6 +465,8 @@ static enum el_status load_slot(struct binding *b, const struct el_tensor_rule *
     } else if (n_dims > 1) {
         EL_TRY(load_perm(b, t, (uint32_t)(slot / EL_R_COUNT), w, err));
     }
+    if (n_dims > 1 && !(rule->flags & EL_TF_VECTORS))
+        EL_TRY(load_input(b, t, (uint32_t)(slot / EL_R_COUNT), w, err));
     w->role = rule->role;
     return EL_OK;
 }
@@ -509,10 +600,11 @@ enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch,
     w->slots = el_calloc_array(n_slots, sizeof *w->slots);
     /* A tensor has one block per part at most, and one more: the values of a vector, the order of a matrix' columns. */
     w->owned = el_alloc_array(source->n_tensors * (EL_MAX_PARTS + 1), sizeof *w->owned);
+    w->inputs = el_calloc_array(n_slots + 1, sizeof *w->inputs);
     w->ones = el_alloc_array(n_ones, sizeof *w->ones);
     b.tensor_of = el_alloc_array(n_slots, sizeof *b.tensor_of);
     b.relay = el_alloc_array(n_slots, sizeof *b.relay);
-    if (!w->slots || !w->owned || !w->ones || !b.tensor_of || !b.relay) {
+    if (!w->slots || !w->owned || !w->inputs || !w->ones || !b.tensor_of || !b.relay) {
         status = el_fail(err, EL_E_MEMORY, "out of memory for the weights of %u layers", hp->n_layers);
         goto out;
     }
@@ -536,6 +628,9 @@ void el_weights_release(struct el_weights *w)
 {
     for (size_t i = 0; i < w->n_owned; i++)
         el_free_aligned(w->owned[i]);
+    for (size_t i = 0; i < w->n_inputs; i++)
+        el_rotation_release(&w->inputs[i].rotation);
+    el_free(w->inputs);
     el_free_aligned(w->arena);
     el_free(w->owned);
     el_free(w->slots);

@@ -8,6 +8,7 @@
 
 #include "base/threads.h"
 #include "model/arch.h"
+#include "model/weight_inputs.h"
 #include "tensor/layout.h"
 #include "tensor/source.h"
 
@@ -22,11 +23,7 @@ struct el_weight {
     uint64_t n_out, n_in;
     struct el_matrix m; /* matrices; data[0] is NULL where laid has the bytes */
     struct el_laid laid; /* re-laid for products, each expert from a strip of its own on; data is NULL: products read m */
-    /*
-     * NULL, or [n_in]: the columns of m are stored in another order (column k is column perm[k]), and the product reads its
-     * input permuted. Weights of a layer that share an order share the pointer.
-     */
-    const uint32_t *perm;
+    const struct el_weight_input *input; /* NULL: rows are read as they are; else weights of a layer that say the same share it */
     const float *vec;  /* vectors: [n_out] f32 */
     const float *bias; /* matrices: [n_out] f32 added to every product, or NULL */
 };
@@ -71,7 +68,9 @@ struct el_weights {
     size_t n_owned;
     void *arena;   /* the re-laid matrices; NULL: none, or mapped */
     float *ones;   /* [the longest norm], for gains that are off */
-    bool any_perm; /* some weight has an order of columns */
+    struct el_weight_input *inputs; /* [n_inputs], room for every slot: weights point at them */
+    size_t n_inputs;
+    bool any_input; /* some weight reads changed rows */
 };
 
 /* Which weights are read; those that are not stay absent. */
@@ -92,6 +91,9 @@ struct el_bind_opts {
 enum el_status el_weights_bind(struct el_weights *w, const struct el_arch *arch, const struct el_hparams *hp,
                                struct el_source *source, const struct el_bind_opts *opts, struct el_err *err);
 void el_weights_release(struct el_weights *w);
+
+/* Has a source weights that read changed rows? */
+bool el_weights_change_inputs(const struct el_source *source);
 
 /* One tensor that is missing, misshapen or not of this family: "'blk.0.attn_q.weight' is 8 x 4, should be 8 x 8". */
 typedef void el_weights_problem_fn(void *user, const char *text);

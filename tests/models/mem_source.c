@@ -340,3 +340,39 @@ uint64_t mem_source_roles(struct el_source *s, const struct el_arch *arch)
 {
     return el_arch_roles(arch, s->tensors, s->n_tensors);
 }
+
+bool mem_source_logits(struct el_source *source, float *logits, size_t n_vocab)
+{
+    struct el_err err;
+    struct el_model *model = NULL;
+    struct el_session *session = NULL;
+    struct el_row rows[MEM_SOURCE_IDS];
+    const struct el_session_opts opts = {.n_ctx = MEM_SOURCE_IDS, .kv_type_k = "f32", .kv_type_v = "f32", .n_threads = 1};
+    for (uint32_t i = 0; i < MEM_SOURCE_IDS; i++)
+        rows[i] = (struct el_row){(int32_t)(5 * i * i + i + 3) % (int32_t)n_vocab, 0, i, true};
+    CHECK_OK(el_model_open(source, NULL, &model, &err), err);
+    if (model)
+        CHECK_OK(el_session_open(model, &opts, &session, &err), err);
+    bool ok = session != NULL;
+    if (ok)
+        CHECK_OK(el_session_decode(session, rows, MEM_SOURCE_IDS, &err), err);
+    for (size_t i = 0; ok && i < MEM_SOURCE_IDS; i++) {
+        const float *const row = el_session_logits(session, i);
+        ok = row != NULL;
+        if (ok)
+            memcpy(logits + i * n_vocab, row, n_vocab * sizeof *logits);
+    }
+    el_session_close(session);
+    el_model_close(model);
+    return ok;
+}
+
+double mem_source_moved(const float *a, const float *b, size_t n)
+{
+    double diff = 0, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        diff = fmax(diff, fabs((double)a[i] - (double)b[i]));
+        largest = fmax(largest, fabs((double)a[i]));
+    }
+    return diff / largest;
+}

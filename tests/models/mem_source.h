@@ -37,6 +37,12 @@ uint64_t mem_source_roles(struct el_source *s, const struct el_arch *arch);
 /* Names of the variants that are not a family's usual form; NULL past the end. */
 const char *mem_source_variant(size_t i);
 
+/* Logits [MEM_SOURCE_IDS, n_vocab] of a few fixed tokens, with a float32 cache; false after a failure, which fails the test. */
+enum { MEM_SOURCE_IDS = 12 };
+bool mem_source_logits(struct el_source *source, float *logits, size_t n_vocab);
+/* Largest difference over largest logit. */
+double mem_source_moved(const float *a, const float *b, size_t n);
+
 /* "blk.3.attn_q.weight" of a rule and layer, in a static ring. */
 const char *mem_source_name(const struct el_tensor_rule *rule, uint32_t layer);
 

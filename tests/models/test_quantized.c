@@ -140,8 +140,8 @@ TEST(quantized, encodings_and_metadata)
     REQUIRE_OK(el_model_open(s, NULL, &model, &err), err);
     const struct el_weight *const wq = el_weight_at(&model->weights, EL_R_ATTN_Q, 0), *const wk = el_weight_at(&model->weights,
                                                                                                                EL_R_ATTN_K, 0);
-    CHECK(wq->perm && wq->perm == wk->perm && wq->perm != el_weight_at(&model->weights, EL_R_FFN_UP, 0)->perm);
-    CHECK(!el_weight_at(&model->weights, EL_R_FFN_DOWN, 0)->perm && model->weights.any_perm && model->f32_activations);
+    CHECK(wq->input && wq->input == wk->input && wq->input != el_weight_at(&model->weights, EL_R_FFN_UP, 0)->input);
+    CHECK(!el_weight_at(&model->weights, EL_R_FFN_DOWN, 0)->input && model->weights.any_input && model->f32_activations);
     CHECK(q->n_in == k->n_in);
     el_model_close(model);
     CHECK_EQ_INT(el_model_open(s, &(struct el_model_opts){.activations = "f16"}, &model, &err), EL_E_USAGE);

@@ -10,7 +10,7 @@
 #include "models/mem_source.h"
 #include "test.h"
 
-enum { N_IDS = 12, MAX_CHANNELS = 64 };
+enum { N_IDS = MEM_SOURCE_IDS, MAX_CHANNELS = 64 };
 
 /* ---- changes: T and its inverse, [n, n] ---- */
 
@@ -46,17 +46,21 @@ static void make_perm(struct change *c, uint64_t *seed)
         c->t[i * c->n + p[i]] = c->inverse[p[i] * c->n + i] = 1;
 }
 
-/* A product of Householder reflections, each orthogonal. */
-static void make_rotation(struct change *c, uint64_t *seed)
+/* A product of Householder reflections, each orthogonal; of vectors of mean 0 where the vector of ones is to stay. */
+static void make_rotation(struct change *c, bool keeps_ones, uint64_t *seed)
 {
     const uint64_t n = c->n;
     memset(c->t, 0, sizeof c->t);
     for (uint64_t i = 0; i < n; i++)
         c->t[i * n + i] = 1;
     for (int k = 0; k < 3; k++) {
-        double v[MAX_CHANNELS], norm2 = 0;
+        double v[MAX_CHANNELS], norm2 = 0, mean = 0;
         for (uint64_t i = 0; i < n; i++) {
             v[i] = test_randf(seed);
+            mean += v[i] / (double)n;
+        }
+        for (uint64_t i = 0; i < n; i++) {
+            v[i] -= keeps_ones ? mean : 0;
             norm2 += v[i] * v[i];
         }
         for (uint64_t row = 0; row < n; row++) {
@@ -192,7 +196,7 @@ static void make(struct change *c, unsigned kind, unsigned how, uint64_t *seed)
     else if (kind == EL_C_PERM)
         make_perm(c, seed);
     else
-        make_rotation(c, seed);
+        make_rotation(c, kind == EL_C_ROTATE_MEAN, seed);
 }
 
 /* ---- carrying a link out ---- */
@@ -241,6 +245,11 @@ static const enum el_role norms[] = {EL_R_ATTN_NORM,       EL_R_FFN_NORM,       
                                      EL_R_ATTN_RESID_NORM, EL_R_FFN_RESID_NORM, EL_R_OUTPUT_NORM};
 enum { N_NORMS = sizeof norms / sizeof norms[0] };
 
+static bool has_bias(enum el_role norm)
+{
+    return norm != EL_R_ATTN_POST_NORM && norm != EL_R_FFN_POST_NORM;
+}
+
 /* Moves every norm's gain into what it feeds, by the GAIN links. */
 static void fold_norms(const struct subject *s)
 {
@@ -250,6 +259,9 @@ static void fold_norms(const struct subject *s)
                 continue;
             for (uint32_t l = 0; l < (norms[i] == EL_R_OUTPUT_NORM ? 1 : s->hp.n_layers); l++) {
                 const struct view gain = view_of(s, norms[i], l);
+                const struct view bias = has_bias(norms[i]) ? view_of(s, norms[i] + 1, l) : (struct view){.values = NULL};
+                for (uint64_t at = 0; bias.values && at < gain.n_out; at++)
+                    bias.values[at] /= gain.values[at];
                 for (int k = 0; link->consumers[k] != EL_R_COUNT; k++) {
                     const struct view w = view_of(s, link->consumers[k], l);
                     for (uint64_t at = 0; at < w.n_experts * w.n_out * w.n_in; at++)
@@ -265,7 +277,7 @@ static void fold_norms(const struct subject *s)
 static void change_residual(const struct subject *s, const struct el_link *link, unsigned kind, bool compensate, uint64_t *seed)
 {
     struct change c = {.n = s->hp.n_embd};
-    if (kind == EL_C_ROTATE)
+    if (kind == EL_C_ROTATE || kind == EL_C_ROTATE_MEAN)
         fold_norms(s);
     make(&c, kind, link->how, seed);
     for (uint32_t l = 0; l < s->hp.n_layers; l++) {
@@ -282,46 +294,12 @@ static void change_residual(const struct subject *s, const struct el_link *link,
         for (int i = 0; compensate && kind == EL_C_PERM && i < N_NORMS; i++)
             if (view_of(s, norms[i], l).values && (l == 0 || norms[i] != EL_R_OUTPUT_NORM))
                 change_producer(s, norms[i], l, 0, 0, &c);
+        for (int i = 0; compensate && kind == EL_C_ROTATE_MEAN && i < N_NORMS; i++) {
+            const struct view bias = has_bias(norms[i]) ? view_of(s, norms[i] + 1, l) : (struct view){.values = NULL};
+            if (bias.values && (l == 0 || norms[i] != EL_R_OUTPUT_NORM))
+                change_rows(bias.values, 1, 0, &c);
+        }
     }
-}
-
-/* ---- logits ---- */
-
-static bool logits_of(struct el_source *source, float *logits, size_t n_vocab)
-{
-    struct el_err err;
-    struct el_model *model = NULL;
-    struct el_session *session = NULL;
-    struct el_row rows[N_IDS];
-    const struct el_session_opts opts = {.n_ctx = N_IDS, .kv_type_k = "f32", .kv_type_v = "f32", .n_threads = 1};
-    for (uint32_t i = 0; i < N_IDS; i++)
-        rows[i] = (struct el_row){(int32_t)(5 * i * i + i + 3) % (int32_t)n_vocab, 0, i, true};
-    CHECK_OK(el_model_open(source, NULL, &model, &err), err);
-    if (model)
-        CHECK_OK(el_session_open(model, &opts, &session, &err), err);
-    bool ok = session != NULL;
-    if (ok)
-        CHECK_OK(el_session_decode(session, rows, N_IDS, &err), err);
-    for (size_t i = 0; ok && i < N_IDS; i++) {
-        const float *const row = el_session_logits(session, i);
-        ok = row != NULL;
-        if (ok)
-            memcpy(logits + i * n_vocab, row, n_vocab * sizeof *logits);
-    }
-    el_session_close(session);
-    el_model_close(model);
-    return ok;
-}
-
-/* Largest difference over largest logit. */
-static double moved(const float *a, const float *b, size_t n)
-{
-    double diff = 0, largest = 0;
-    for (size_t i = 0; i < n; i++) {
-        diff = fmax(diff, fabs((double)a[i] - (double)b[i]));
-        largest = fmax(largest, fabs((double)a[i]));
-    }
-    return diff / largest;
 }
 
 static void check_link(const struct subject *original, const char *variant, size_t number, const struct el_link *link,
@@ -339,8 +317,8 @@ static void check_link(const struct subject *original, const char *variant, size
             change_per_head(&s, link, kind, compensate, &seed);
         else
             change_layers(&s, link, kind, compensate, &seed);
-        const bool ok = logits_of(s.source, after, n_vocab);
-        const double m = ok ? moved(before, after, N_IDS * n_vocab) : (double)NAN;
+        const bool ok = mem_source_logits(s.source, after, n_vocab);
+        const double m = ok ? mem_source_moved(before, after, N_IDS * n_vocab) : (double)NAN;
         if (compensate ? !(m < 1e-4) : !(m > 1e-2))
             test_fail(__FILE__, __LINE__, "%s%s, link %zu, change %u, %s: logits move by %g", variant, tied ? " (tied)" : "",
                       number, kind, compensate ? "compensated" : "alone", m);
@@ -352,7 +330,7 @@ static void check_link(const struct subject *original, const char *variant, size
 static bool holds(const struct subject *s, const struct el_link *link, unsigned kind, bool tied)
 {
     if (link->how & EL_C_RESIDUAL)
-        return !(tied && kind == EL_C_ROTATE);
+        return !(tied && (kind == EL_C_ROTATE || kind == EL_C_ROTATE_MEAN));
     for (int k = 0; link->consumers[k] != EL_R_COUNT; k++)
         if (!view_of(s, link->consumers[k], 0).values)
             return false;
@@ -380,9 +358,11 @@ static void check_variant(const char *variant, bool tied)
     float before[N_IDS * 64];
     const struct subject s = make_subject(variant, tied);
     unsigned n_checked = 0;
-    CHECK(logits_of(s.source, before, s.hp.n_vocab));
+    CHECK(mem_source_logits(s.source, before, s.hp.n_vocab));
     for (size_t i = 0; s.links[i].how; i++) {
-        for (unsigned kind = EL_C_GAIN; kind <= EL_C_ROTATE; kind <<= 1) {
+        static const unsigned kinds[] = {EL_C_GAIN, EL_C_PERM, EL_C_ROTATE, EL_C_ROTATE_MEAN};
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            const unsigned kind = kinds[k];
             if (!(s.links[i].how & kind) || !holds(&s, &s.links[i], kind, tied))
                 continue;
             check_link(&s, variant, i, &s.links[i], kind, tied, before);
