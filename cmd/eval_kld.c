@@ -13,8 +13,8 @@
 
 struct kld_args {
     const char *model, *base, *tokenizer, *file, *cpu;
-    uint64_t n_ctx, chunks, n_batch, n_threads;
-    unsigned kv_k, kv_v;
+    uint64_t n_ctx, chunks, n_batch, n_threads, act_bits;
+    unsigned kv_k, kv_v, act_granularity;
     bool json;
 };
 
@@ -33,6 +33,7 @@ static const struct opt kld_opts[] = {
     OPT_THREADS(struct kld_args),
     OPT_CPU(struct kld_args),
     OPT_KV_TYPES(struct kld_args),
+    OPT_ACTIVATIONS(struct kld_args),
     OPT_JSON(struct kld_args),
     OPT_END,
 };
@@ -104,8 +105,12 @@ static enum el_status evaluate(struct kld *k, struct el_err *err)
     const struct kld_args *const a = k->a;
     uint32_t n_seqs = 1;
     for (int m = BASE; m <= Q; m++) {
-        CMD_TRY(eval_open_session(&k->io[m], eval_windows_longest(&k->windows), a->n_batch, opts_threads(a->n_threads), a->kv_k,
-                                  a->kv_v, &n_seqs, err));
+        struct eval_how how = {.n_batch = a->n_batch, .n_threads = opts_threads(a->n_threads), .kv_k = a->kv_k, .kv_v = a->kv_v};
+        if (m == Q) { /* the reference is what it is */
+            how.act_bits = a->act_bits;
+            how.act_granularity = a->act_granularity;
+        }
+        CMD_TRY(eval_open_session(&k->io[m], eval_windows_longest(&k->windows), &how, &n_seqs, err));
         CMD_TRY(el_sha256_path(k->io[m].path, k->sha256[m], err));
         k->lp[m] = xcalloc(k->n_vocab, sizeof *k->lp[m]);
     }
@@ -127,6 +132,8 @@ static void print_json(const struct kld *k)
     json_kuint(&j, "n_windows", k->windows.n);
     json_kstr(&j, "type_k", opts_kv_type(k->a->kv_k));
     json_kstr(&j, "type_v", opts_kv_type(k->a->kv_v));
+    json_kuint(&j, "act_bits", k->a->act_bits);
+    json_kstr(&j, "act_granularity", eval_granularity(k->a->act_granularity));
     json_kstr(&j, "data_sha256", k->data_sha256);
     json_kstr(&j, "model_sha256", k->sha256[Q]);
     json_kstr(&j, "base_sha256", k->sha256[BASE]);
@@ -141,6 +148,9 @@ static void print_text(const struct kld *k)
         "\nprotocol llama.cpp: %zu windows of %u tokens, %s, second half of each compared: %llu tokens; keys %s, values %s\n",
         k->windows.n, (unsigned)k->a->n_ctx, k->bos ? "BOS first" : "no BOS added", (unsigned long long)k->stats.n,
         opts_kv_type(k->a->kv_k), opts_kv_type(k->a->kv_v));
+    if (k->a->act_bits)
+        (void)printf("activations of the model, not of the reference: %u bits, a scale per %s\n", (unsigned)k->a->act_bits,
+                     eval_granularity(k->a->act_granularity));
     (void)printf("data sha256 %s\nmodel sha256 %s\nbase sha256 %s\n", k->data_sha256, k->sha256[Q], k->sha256[BASE]);
 }
 
@@ -157,6 +167,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         return cmd_fail(err, EL_E_USAGE, "no reference model given: option '--base' is missing");
     if (!a->file)
         return cmd_fail(err, EL_E_USAGE, "no text given: option '--file' is missing");
+    CMD_TRY(eval_check_activations(a->act_bits, a->act_granularity, err));
     CMD_TRY_OUT(model_io_cpu(a->cpu, err));
     CMD_TRY_OUT(open_models(&k, err));
     CMD_TRY_OUT(text_in_read(NULL, a->file, "text", &text, &nbytes, err));

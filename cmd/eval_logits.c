@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cmd/command.h"
+#include "cmd/eval_run.h"
 #include "cmd/model_io.h"
 #include "cmd/progress.h"
 #include "cmd/text_in.h"
@@ -10,8 +11,8 @@
 struct logits_args {
     const char *model, *tokens, *output, *cpu, *cache;
     struct opt_list overrides;
-    uint64_t window, n_batch, n_threads;
-    unsigned kv_k, kv_v;
+    uint64_t window, n_batch, n_threads, act_bits;
+    unsigned kv_k, kv_v, act_granularity;
     bool force;
 };
 
@@ -33,6 +34,7 @@ static const struct opt logits_opts[] = {
     OPT_CPU(struct logits_args),
     OPT_CACHE(struct logits_args),
     OPT_KV_TYPES(struct logits_args),
+    OPT_ACTIVATIONS(struct logits_args),
     OPT_END,
 };
 #undef FIELD
@@ -90,6 +92,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         return cmd_fail(err, EL_E_USAGE, "no output given: option '--output' is missing");
     if (strcmp(a->output, "-") == 0)
         return cmd_fail(err, EL_E_USAGE, "option '--output': the logits are not written to standard output, name a file");
+    CMD_TRY_OUT(eval_check_activations(a->act_bits, a->act_granularity, err));
     CMD_TRY_OUT(model_io_cpu(a->cpu, err));
     CMD_TRY_OUT(model_io_source(&io, a->model, NULL, &a->overrides, err));
     CMD_TRY_OUT(model_io_model(&io, a->cache, opts_threads(a->n_threads), err));
@@ -106,6 +109,8 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .kv_type_k = opts_kv_type(a->kv_k),
         .kv_type_v = opts_kv_type(a->kv_v),
         .n_threads = opts_threads(a->n_threads),
+        .act_bits = (uint32_t)a->act_bits,
+        .act_by_token = a->act_granularity != 0,
     };
     CMD_TRY_OUT(model_io_session(&io, &opts, err));
     logits = xcalloc(n, io.info.n_vocab * sizeof *logits);

@@ -14,8 +14,8 @@
 struct ppl_args {
     const char *model, *tokenizer, *file, *separator, *cpu, *cache;
     struct opt_list overrides;
-    unsigned protocol, kv_k, kv_v;
-    uint64_t n_ctx, max_tokens, chunks, n_batch, n_threads;
+    unsigned protocol, kv_k, kv_v, act_granularity;
+    uint64_t n_ctx, max_tokens, chunks, n_batch, n_threads, act_bits;
     bool json;
 };
 
@@ -40,6 +40,7 @@ static const struct opt ppl_opts[] = {
     OPT_CPU(struct ppl_args),
     OPT_CACHE(struct ppl_args),
     OPT_KV_TYPES(struct ppl_args),
+    OPT_ACTIVATIONS(struct ppl_args),
     OPT_JSON(struct ppl_args),
     OPT_END,
 };
@@ -168,6 +169,8 @@ static void print_json(const struct ppl *p)
     json_kuint(&j, "n_windows", p->windows.n);
     json_kstr(&j, "type_k", opts_kv_type(p->a->kv_k));
     json_kstr(&j, "type_v", opts_kv_type(p->a->kv_v));
+    json_kuint(&j, "act_bits", p->a->act_bits);
+    json_kstr(&j, "act_granularity", eval_granularity(p->a->act_granularity));
     json_kstr(&j, "data_sha256", p->data_sha256);
     json_kstr(&j, "model_sha256", p->model_sha256);
     json_end_object(&j);
@@ -185,6 +188,9 @@ static void print_text(const struct ppl *p)
                  p->windows.n, p->protocol == EVAL_DOCUMENTS ? "documents" : "windows",
                  p->protocol == EVAL_DOCUMENTS ? "at most " : "", (unsigned)p->n_ctx, p->bos ? "BOS first" : "no BOS added",
                  scored[p->protocol], opts_kv_type(p->a->kv_k), opts_kv_type(p->a->kv_v));
+    if (p->a->act_bits)
+        (void)printf("activations of %u bits, a scale per %s\n", (unsigned)p->a->act_bits,
+                     eval_granularity(p->a->act_granularity));
     (void)printf("data sha256 %s\nmodel sha256 %s\n", p->data_sha256, p->model_sha256);
 }
 
@@ -193,8 +199,8 @@ static enum el_status evaluate(struct ppl *p, struct el_err *err)
     const struct ppl_args *const a = p->a;
     uint32_t n_seqs = 1;
     CMD_TRY(model_io_model(&p->io, a->cache, opts_threads(a->n_threads), err));
-    CMD_TRY(eval_open_session(&p->io, eval_windows_longest(&p->windows), a->n_batch, opts_threads(a->n_threads), a->kv_k, a->kv_v,
-                              &n_seqs, err));
+    const struct eval_how how = {a->n_batch, opts_threads(a->n_threads), a->kv_k, a->kv_v, a->act_bits, a->act_granularity};
+    CMD_TRY(eval_open_session(&p->io, eval_windows_longest(&p->windows), &how, &n_seqs, err));
     CMD_TRY(el_sha256_path(p->io.path, p->model_sha256, err));
     CMD_TRY(eval_run(&p->io.session, 1, n_seqs, p->io.info.n_vocab, &p->windows, on_token, p, err));
     if (!isfinite(score_ppl(&p->score)))
@@ -216,6 +222,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         return cmd_fail(err, EL_E_USAGE, "option '--separator' is for --protocol documents");
     if (!a->file)
         return cmd_fail(err, EL_E_USAGE, "no text given: option '--file' is missing");
+    CMD_TRY(eval_check_activations(a->act_bits, a->act_granularity, err));
     CMD_TRY_OUT(model_io_cpu(a->cpu, err));
     CMD_TRY_OUT(model_io_source(&p.io, a->model, a->tokenizer, &a->overrides, err));
     CMD_TRY_OUT(model_io_tokenizer(&p.io, err));

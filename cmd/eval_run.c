@@ -101,10 +101,21 @@ enum el_status eval_run(struct el_session *const *sessions, size_t n_sessions, u
     return status;
 }
 
-enum el_status eval_open_session(struct model_io *io, uint32_t longest, uint64_t n_batch, unsigned n_threads, unsigned kv_k,
-                                 unsigned kv_v, uint32_t *n_seqs, struct el_err *err)
+const char *eval_granularity(unsigned act_granularity)
+{
+    return act_granularity ? "token" : "block";
+}
+
+enum el_status eval_check_activations(uint64_t act_bits, unsigned act_granularity, struct el_err *err)
+{
+    return act_granularity && !act_bits ? cmd_fail(err, EL_E_USAGE, "option '--act-granularity' is for --act-bits") : EL_OK;
+}
+
+enum el_status eval_open_session(struct model_io *io, uint32_t longest, const struct eval_how *how, uint32_t *n_seqs,
+                                 struct el_err *err)
 {
     const uint32_t n_ctx = longest > 1 ? longest - 1 : 1;
+    uint64_t n_batch = how->n_batch;
     if (n_batch == 0) {
         /* One row of logits per row of the batch: bounded, so that a large vocabulary does not ask for gigabytes. */
         const uint64_t most = LOGITS_NBYTES / (sizeof(float) * (uint64_t)io->info.n_vocab);
@@ -120,9 +131,11 @@ enum el_status eval_open_session(struct model_io *io, uint32_t longest, uint64_t
         .n_ctx = n_ctx,
         .n_seqs = *n_seqs,
         .n_batch = (uint32_t)n_batch,
-        .kv_type_k = opts_kv_type(kv_k),
-        .kv_type_v = opts_kv_type(kv_v),
-        .n_threads = n_threads,
+        .kv_type_k = opts_kv_type(how->kv_k),
+        .kv_type_v = opts_kv_type(how->kv_v),
+        .n_threads = how->n_threads,
+        .act_bits = (uint32_t)how->act_bits,
+        .act_by_token = how->act_granularity != 0,
     };
     return model_io_session(io, &opts, err);
 }

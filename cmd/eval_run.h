@@ -23,9 +23,22 @@ typedef enum el_status eval_token_fn(void *user, const struct eval_window *w, ui
 enum el_status eval_run(struct el_session *const *sessions, size_t n_sessions, uint32_t n_seqs, size_t n_vocab,
                         const struct eval_windows *windows, eval_token_fn *fn, void *user, struct el_err *err);
 
-/* Session for windows of at most `longest` ids; *n_seqs is how many run at once. n_batch 0: 512, less for a large vocabulary. */
-enum el_status eval_open_session(struct model_io *io, uint32_t longest, uint64_t n_batch, unsigned n_threads, unsigned kv_k,
-                                 unsigned kv_v, uint32_t *n_seqs, struct el_err *err);
+/* How sessions are to run, as the options of that name say. */
+struct eval_how {
+    uint64_t n_batch; /* 0: 512, less for a large vocabulary */
+    unsigned n_threads, kv_k, kv_v;
+    uint64_t act_bits; /* 0: as the kernels do */
+    unsigned act_granularity;
+};
+
+/* Session for windows of at most `longest` ids; *n_seqs is how many run at once. */
+enum el_status eval_open_session(struct model_io *io, uint32_t longest, const struct eval_how *how, uint32_t *n_seqs,
+                                 struct el_err *err);
+
+/* EL_E_USAGE: --act-granularity without --act-bits. */
+enum el_status eval_check_activations(uint64_t act_bits, unsigned act_granularity, struct el_err *err);
+/* The word of a choice of --act-granularity. */
+const char *eval_granularity(unsigned act_granularity);
 
 /*
  * EL_E_USAGE when the model was quantized with statistics of this very text, by their hashes (edgellm-calibrate(1)): it would be

@@ -80,6 +80,11 @@ struct opt_other {
      OPT_KV_CHOICES},                                                                                                          \
     {OPT_CHOICE, "ctv", "kv-type-v|cache-type-v", "TYPE", "type of the cached values (f16)", offsetof(T, kv_v), 0, 0,            \
      OPT_KV_CHOICES}
+#define OPT_ACTIVATIONS(T)                                                                                                       \
+    {OPT_UINT, NULL, "act-bits", "N", "activations rounded to N bits, 2 to 8, before every matrix (as the kernels do)",          \
+     offsetof(T, act_bits), 2, 8, NULL},                                                                                         \
+    {OPT_CHOICE, NULL, "act-granularity", "WHAT", "columns that share a scale with --act-bits: a block of 32, or all (block)",   \
+     offsetof(T, act_granularity), 0, 0, "block|token"}
 /* clang-format on */
 
 /* Options that every command has, parsed into this. */

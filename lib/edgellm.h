@@ -626,6 +626,14 @@ struct el_session_opts {
     uint32_t n_batch;    /* rows per el_session_decode; 0: 512 */
     const char *kv_type_k, *kv_type_v; /* "f32", "f16", "q8_0" (heads of a multiple of 32); NULL: "f16" */
     unsigned n_threads;  /* 0: all cores */
+    /*
+     * 0, or activations are rounded to so many bits, 2 to 8, before every product with a matrix, be its weights floats or not;
+     * only routers of floats read them as they are. scale = max |x| / (2^(act_bits - 1) - 1) over 32 columns (by token: over all
+     * of a row), x becomes scale * round(x / scale). With 8 bits of 32 columns, quantized weights are multiplied as without it:
+     * that is what their kernels do. For studies (W4A4); such a session is neither saved nor loaded.
+     */
+    uint32_t act_bits;
+    bool act_by_token;
 };
 EL_API EL_MUST_CHECK enum el_status el_session_open(const struct el_model *model, const struct el_session_opts *opts,
                                                     struct el_session **session, struct el_err *err);

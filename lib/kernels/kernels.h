@@ -129,6 +129,12 @@ const struct el_kernels *el_kernels(void);
 void el_kernels_without_q8(struct el_kernels *k);
 /* el_matrix_decode by the table. */
 void el_kernels_decode(const struct el_kernels *k, const struct el_matrix *m, uint64_t row0, uint64_t n_rows, float *out);
+/*
+ * What quantize_act does, with integers up to +-most (127 at most) instead of 127, and with by_row one scale for all blocks of a
+ * row, from the largest |x| in it. For studies of narrower activations: products read the outcome as they read the other.
+ */
+void el_quantize_act_to(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, uint32_t most, bool by_row, int8_t *q8,
+                        float *scale, int16_t *sum);
 /* sums [n] of n blocks from their scale [n] and sum [n, 2]. */
 void el_act_sums(const float *scale, const int16_t *sum, uint64_t n, struct el_act_sums *sums);
 /* Scratch per thread for any matmul on rows of n_in columns, or of fewer; a multiple of 64 bytes. */

@@ -7,38 +7,56 @@
 #include "kernels/kernels.h"
 #include "kernels/kernels_ref.h"
 
-static void quantize_block(const float *x, uint64_t n, int8_t *q8, float *scale, int16_t *sum)
+/* *max = the largest |x|; false when one is a NaN or an infinity. */
+static bool max_abs(const float *x, uint64_t n, float *max)
 {
-    float max = 0;
     bool finite = true;
+    *max = 0;
     for (uint64_t i = 0; i < n; i++) {
         const float a = fabsf(x[i]);
         finite = finite && a <= FLT_MAX;
-        max = a > max ? a : max;
+        *max = a > *max ? a : *max;
     }
-    *scale = finite ? max / 127.0f : (float)NAN;
+    return finite;
+}
+
+static void quantize_block(const float *x, uint64_t n, float most, float scale, int8_t *q8, int16_t *sum)
+{
     sum[0] = sum[1] = 0;
     for (uint64_t i = 0; i < EL_ACT_BLOCK; i++) {
         float q = 0;
-        if (i<n && * scale> 0) {
-            q = rintf(x[i] / *scale);
-            q = q > 127 ? 127 : q < -127 ? -127 : q;
+        if (i < n && scale > 0) {
+            q = rintf(x[i] / scale);
+            q = q > most ? most : q < -most ? -most : q;
         }
         q8[i] = (int8_t)q;
         sum[i / 16] = (int16_t)(sum[i / 16] + q8[i]);
     }
 }
 
-void el_quantize_act_ref(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int16_t *sum)
+void el_quantize_act_to(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, uint32_t most, bool by_row, int8_t *q8,
+                        float *scale, int16_t *sum)
 {
     for (uint64_t t = 0; t < n; t++) {
+        const float *const row = x + t * x_stride;
+        float max = 0;
+        bool finite = !by_row || max_abs(row, n_in, &max);
         for (uint64_t i = 0; i < n_in; i += EL_ACT_BLOCK) {
-            quantize_block(x + t * x_stride + i, n_in - i < EL_ACT_BLOCK ? n_in - i : EL_ACT_BLOCK, q8, scale, sum);
+            const uint64_t n_block = n_in - i < EL_ACT_BLOCK ? n_in - i : EL_ACT_BLOCK;
+            if (!by_row)
+                finite = max_abs(row + i, n_block, &max);
+            *scale = finite ? max / (float)most : (float)NAN;
+            quantize_block(row + i, n_block, (float)most, *scale, q8, sum);
             q8 += EL_ACT_BLOCK;
             scale += 1;
             sum += 2;
         }
     }
+}
+
+void el_quantize_act_ref(const float *x, uint64_t x_stride, uint64_t n, uint64_t n_in, int8_t *q8, float *scale, int16_t *sum)
+{
+    el_quantize_act_to(x, x_stride, n, n_in, 127, false, q8, scale, sum);
 }
 
 void el_rmsnorm_ref(const float *x, const float *gain, float eps, uint64_t n, uint64_t d, float *y)

@@ -25,6 +25,7 @@ enum el_kv_way {
 struct el_kv {
     struct el_kv_dims dims;
     uint32_t way; /* enum el_kv_way; 0 after el_kv_open */
+    bool unlike_others;      /* what it holds was computed as no session but a study would: it is not saved, none is loaded */
     enum el_cpu_level level; /* whose kernels fill it; the reference after el_kv_open */
     struct el_kv_half k, v;
     uint32_t *n_past; /* [n_seqs] positions held */

@@ -59,10 +59,30 @@ static void quantize_rows(void *arg, uint64_t begin, uint64_t end, unsigned thre
     const struct el_activation *const to = job->to;
     const uint64_t per_scale = x->n_pad / EL_ACT_BLOCK, per_sum = x->n_pad / 16;
     (void)thread;
-    job->run->kernels->quantize_act(x->f32 + begin * x->f32_stride, x->f32_stride, end - begin, x->n_in,
-                                    to->q8 + begin * x->n_pad, to->scale + begin * per_scale, to->sum + begin * per_sum);
+    const float *const from = x->f32 + begin * x->f32_stride;
+    int8_t *const q8 = to->q8 + begin * x->n_pad;
+    float *const scale = to->scale + begin * per_scale;
+    int16_t *const sum = to->sum + begin * per_sum;
+    const uint32_t most = job->run->act_rule.most;
+    if (most > 0)
+        el_quantize_act_to(from, x->f32_stride, end - begin, x->n_in, most, job->run->act_rule.by_row, q8, scale, sum);
+    else
+        job->run->kernels->quantize_act(from, x->f32_stride, end - begin, x->n_in, q8, scale, sum);
     el_act_sums(to->scale + begin * per_scale, to->sum + begin * per_sum, (end - begin) * per_scale,
                 to->sums + begin * per_scale);
+}
+
+/* What the int8 form says, as floats. */
+static void round_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread)
+{
+    const struct quantize_job *const job = arg;
+    const struct el_act *const x = job->x;
+    const struct el_activation *const to = job->to;
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++)
+        for (uint64_t k = 0; k < x->n_in; k++)
+            to->rounded[r * x->n_in + k] =
+                to->scale[r * (x->n_pad / EL_ACT_BLOCK) + k / EL_ACT_BLOCK] * (float)to->q8[r * x->n_pad + k];
 }
 
 static void change_rows(void *arg, uint64_t begin, uint64_t end, unsigned thread)
@@ -87,8 +107,9 @@ static struct el_act plain_activation(const struct el_run *run, enum el_buffer s
     };
 }
 
-/* The same as a weight's input (NULL: as they are), and in the form that kernels want. */
-static struct el_act activation(struct el_run *run, enum el_buffer src, const struct el_weight_input *input, bool want_q8)
+/* The same as a weight's input (NULL: as they are), and in the forms that kernels want: int8, and floats that int8 stands for. */
+static struct el_act activation(struct el_run *run, enum el_buffer src, const struct el_weight_input *input, bool want_q8,
+                                bool want_rounded)
 {
     struct el_act x = plain_activation(run, src);
     struct el_activation *const act = derived(run, src);
@@ -96,7 +117,7 @@ static struct el_act activation(struct el_run *run, enum el_buffer src, const st
     if (act->of != src || act->input != input) {
         act->of = src;
         act->input = input;
-        act->has_q8 = false;
+        act->has_q8 = act->has_rounded = false;
         if (input)
             el_pool_run(run->pool, x.n, QUANTIZE_ROWS, change_rows, &job);
     }
@@ -104,9 +125,17 @@ static struct el_act activation(struct el_run *run, enum el_buffer src, const st
         x.f32 = act->changed;
         x.f32_stride = x.n_in;
     }
-    if (want_q8 && !act->has_q8) {
+    if ((want_q8 || want_rounded) && !act->has_q8) {
         el_pool_run(run->pool, x.n, QUANTIZE_ROWS, quantize_rows, &job);
         act->has_q8 = true;
+    }
+    if (want_rounded && !act->has_rounded) {
+        el_pool_run(run->pool, x.n, QUANTIZE_ROWS, round_rows, &job);
+        act->has_rounded = true;
+    }
+    if (want_rounded) {
+        x.f32 = act->rounded;
+        x.f32_stride = x.n_in;
     }
     if (act->has_q8) {
         x.q8 = act->q8;
@@ -121,6 +150,12 @@ static bool wants_q8(const struct el_run *run, const struct el_weight *w)
 {
     const struct el_matrix m = el_matrix_as_stored(&w->m);
     return el_matmul_form(run->kernels, &m.enc) == EL_ACT_Q8;
+}
+
+/* Routers of floats choose experts by the activations as they are, whatever else is rounded: no method quantizes them. */
+static bool reads_plain(const struct el_run *run, const struct el_weight *w)
+{
+    return (w->role == EL_R_FFN_ROUTER || w->role == EL_R_FFN_ROUTER_SHEXP) && !wants_q8(run, w);
 }
 
 /* ---- made by who writes the rows ---- */
@@ -163,6 +198,7 @@ void el_activation_made(struct el_run *run, enum el_buffer b)
     act->of = b;
     act->input = NULL;
     act->has_q8 = true;
+    act->has_rounded = false;
 }
 
 /* ---- the product ---- */
@@ -177,7 +213,7 @@ struct product {
 enum { MOST_PRODUCTS = 64 };
 struct products {
     struct el_run *run;
-    struct el_act x, seen; /* what products read, and what observers see */
+    struct el_act x, seen; /* what products read; what observers and routers see */
     struct product p[MOST_PRODUCTS];
     uint32_t n;
     uint64_t n_chunks;
@@ -238,7 +274,7 @@ static void multiply(void *arg, uint64_t begin, uint64_t end, unsigned thread)
         const uint64_t row0 = (c - p->first_chunk) * p->chunk;
         const uint64_t n_rows = w->n_out - row0 < p->chunk ? w->n_out - row0 : p->chunk;
         float *const y = to->f32 + p->x0 * to->stride + row0;
-        const struct el_act x = some_rows(&ps->x, p->x0, p->n);
+        const struct el_act x = some_rows(reads_plain(run, w) ? &ps->seen : &ps->x, p->x0, p->n);
         product(run, w, p->expert, row0, n_rows, &x, y, to->stride, run->scratch + thread * run->scratch_nbytes);
         for (uint64_t t = 0; w->bias && t < p->n; t++)
             run->kernels->add(y + t * to->stride, w->bias + row0, n_rows);
@@ -280,12 +316,21 @@ static void run_jobs(struct el_run *run, enum el_buffer src, const struct el_lin
     ps.run = run;
     ps.n = 0;
     ps.n_chunks = 0;
-    bool want_q8 = false;
-    for (uint32_t i = first; i < n_jobs; i++)
-        want_q8 = want_q8 || (jobs[i].w->input == input && wants_q8(run, jobs[i].w));
-    ps.x = activation(run, src, input, want_q8);
-    /* Observers see the columns in their own order: statistics know no other. */
+    bool want_q8 = false, want_rounded = false;
+    for (uint32_t i = first; i < n_jobs; i++) {
+        const struct el_weight *const w = jobs[i].w;
+        const bool q8 = wants_q8(run, w);
+        want_q8 = want_q8 || (w->input == input && q8);
+        want_rounded = want_rounded || (w->input == input && !q8 && !reads_plain(run, w) && run->act_rule.most > 0);
+    }
+    ps.x = activation(run, src, input, want_q8, want_rounded);
+    /* Observers see the columns in their own order, and not rounded: statistics know no other. */
     ps.seen = input && input->perm ? plain_activation(run, src) : ps.x;
+    if (want_rounded && !(input && input->perm)) {
+        const struct el_act plain = plain_activation(run, src);
+        ps.seen.f32 = input ? derived(run, src)->changed : plain.f32;
+        ps.seen.f32_stride = input ? plain.n_in : plain.f32_stride;
+    }
     for (uint32_t e = e0; e < e1 || e == e0; e++) {
         const uint64_t x0 = e1 > e0 ? start[e] - start[e0] : 0, n = e1 > e0 ? start[e + 1] - start[e] : ps.x.n;
         for (uint32_t i = first; i < n_jobs && n > 0; i++)
@@ -369,7 +414,7 @@ void el_linear_gather(struct el_run *run, enum el_buffer src, uint32_t e0, uint3
         job.q8 = job.q8 || q8;
         job.f32 = job.f32 || !q8;
     }
-    job.from = activation(run, src, NULL, job.q8);
+    job.from = activation(run, src, NULL, job.q8, false);
     run->b[EL_B_EXPERT].n = start[e1] - start[e0];
     el_activation_changed(run, EL_B_EXPERT);
     el_pool_run(run->pool, start[e1] - start[e0], QUANTIZE_ROWS, gather_rows, &job);

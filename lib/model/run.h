@@ -45,7 +45,8 @@ struct el_activation {
     enum el_buffer of;    /* EL_B_COUNT: of none */
     const struct el_weight_input *input; /* NULL: its rows as they are; else changed so */
     float *changed;                      /* [n, widest], where the model has weights that read changed rows */
-    bool has_q8;
+    bool has_q8, has_rounded;
+    float *rounded; /* [n, widest] what the int8 form says, where float weights are to see that */
     int8_t *q8;
     float *scale;
     int16_t *sum;
@@ -103,6 +104,10 @@ struct el_run {
 
     struct el_rows_buf b[EL_B_COUNT];
     struct el_activation act, expert_act; /* of EL_B_EXPERT the second, of all others the first */
+    struct {
+        uint32_t most; /* 0: by the kernels' rule, and float weights see floats; else activations are integers up to it */
+        bool by_row;   /* one scale for a row */
+    } act_rule;        /* of all matrices but routers: see el_session_opts.act_bits */
     uint32_t early_q8;                    /* bits of the buffers whose int8 form is made by who writes them: see linear.h */
     struct el_routing routing;
     struct el_attn_runs attn;

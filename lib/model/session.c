@@ -62,11 +62,13 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static void take_activation(struct arena *a, struct el_activation *act, uint64_t n, uint64_t widest, bool changed)
+static void take_activation(struct arena *a, struct el_activation *act, uint64_t n, uint64_t widest, const struct el_run *run)
 {
+    const bool changed = run->weights->any_input, rounded = run->act_rule.most > 0;
     const uint64_t n_pad = (widest + EL_ACT_BLOCK - 1) / EL_ACT_BLOCK * EL_ACT_BLOCK;
     act->of = EL_B_COUNT;
     act->changed = take(a, changed ? n : 0, widest, sizeof(float));
+    act->rounded = take(a, rounded ? n : 0, widest, sizeof(float));
     act->q8 = take(a, n, n_pad, 1);
     act->scale = take(a, n, n_pad / EL_ACT_BLOCK, sizeof(float));
     act->sum = take(a, n, n_pad / 16, sizeof(int16_t));
@@ -118,8 +120,8 @@ static void lay_out(struct arena *a, struct el_session *s)
     take_rows(a, run, EL_B_UP_SHEXP, n, hp->n_ff_shexp);
     take_rows(a, run, EL_B_ROUTER_SHEXP, hp->n_ff_shexp ? n : 0, 1);
     take_rows(a, run, EL_B_LOGITS, s->by_layer && n > EL_HEAD_ROWS ? EL_HEAD_ROWS : n, hp->n_vocab);
-    take_activation(a, &run->act, n_ff_rows, widest, run->weights->any_input);
-    take_activation(a, &run->expert_act, hp->n_experts ? n_ff_rows : 0, hp->n_embd, run->weights->any_input);
+    take_activation(a, &run->act, n_ff_rows, widest, run);
+    take_activation(a, &run->expert_act, hp->n_experts ? n_ff_rows : 0, hp->n_embd, run);
     run->routing.n_most = n_ff_rows;
     run->routing.entry = take(a, n, hp->n_experts_used, sizeof(uint32_t));
     run->routing.start = take(a, (uint64_t)hp->n_experts + 1, 1, sizeof(uint32_t));
@@ -184,6 +186,10 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     if (opts->n_batch > MAX_BATCH)
         return el_fail(err, EL_E_USAGE, "batches of %u rows, at most %d", opts->n_batch, MAX_BATCH);
     const uint64_t most_rows = (uint64_t)dims.n_ctx * dims.n_seqs;
+    if (opts->act_bits != 0 && (opts->act_bits < 2 || opts->act_bits > 8))
+        return el_fail(err, EL_E_USAGE, "activations of %u bits, allowed are 2 to 8", opts->act_bits);
+    if (opts->act_bits == 0 && opts->act_by_token)
+        return el_fail(err, EL_E_USAGE, "activations by token need a number of bits");
     s->n_batch = opts->n_batch ? opts->n_batch : DEFAULT_BATCH;
     if (s->n_batch > most_rows)
         s->n_batch = (uint32_t)most_rows;
@@ -200,6 +206,8 @@ static enum el_status open_session(struct el_session *s, const struct el_session
         s->run.kernels = &s->kernels;
     }
     s->run.kv = &s->kv;
+    s->run.act_rule.most = opts->act_bits ? (1u << (opts->act_bits - 1)) - 1 : 0;
+    s->run.act_rule.by_row = opts->act_by_token;
     EL_TRY(el_pool_open(opts->n_threads, &s->run.pool, err));
     EL_TRY(el_kv_open(&s->kv, &dims, k_type, v_type, err));
     EL_TRY(make_arena(s, err));
@@ -209,6 +217,7 @@ static enum el_status open_session(struct el_session *s, const struct el_session
     factors = factors ? factors : el_weight_at(&m->weights, is_long ? EL_R_ROPE_LONG : EL_R_ROPE_SHORT, 0);
     s->kv.level = m->kernels->level;
     s->kv.way = (is_long ? EL_KV_LONG_ROPE : 0u) | (m->f32_activations ? EL_KV_F32_ACTS : 0u);
+    s->kv.unlike_others = opts->act_bits != 0;
     if (factors && factors->n_out != m->hp.n_rot / 2)
         factors = NULL; /* another part of each head is rotated than the model says ("partial_rotary" is off) */
     if (m->hp.n_rot)

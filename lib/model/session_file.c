@@ -104,11 +104,18 @@ static enum el_status write_all(struct writer *w, const struct el_kv *kv, uint32
     return el_outfile_commit(w->out, err);
 }
 
+static enum el_status check_kind(const struct el_kv *kv, struct el_err *err)
+{
+    return kv->unlike_others ? el_fail(err, EL_E_UNSUPPORTED, "a session with rounded activations is neither saved nor loaded")
+                             : EL_OK;
+}
+
 enum el_status el_session_save(struct el_session *session, uint32_t seq, const int32_t *ids, size_t n_ids, const char *model_hash,
                                const char *path, struct el_err *err)
 {
     const struct el_kv *const kv = el_session_kv(session);
     EL_TRY(check_hash(model_hash, err));
+    EL_TRY(check_kind(kv, err));
     if (n_ids > el_session_n_past(session, seq))
         return el_fail(err, EL_E_USAGE, "%zu tokens to save, the sequence holds %u", n_ids, el_session_n_past(session, seq));
     struct writer w = {.out = NULL};
@@ -255,6 +262,7 @@ enum el_status el_session_load(struct el_session *session, uint32_t seq, const c
     struct el_file f;
     char what[300];
     *n_loaded = 0;
+    EL_TRY(check_kind(el_session_kv(session), err));
     EL_TRY(el_file_open(&f, path, err));
     const uint8_t *base = NULL;
     (void)snprintf(what, sizeof what, "'%.290s'", path);
