@@ -9,11 +9,12 @@
 struct quantize_args {
     struct opt_list tensor_types, overrides;
     const char *output_type, *embedding_type, *method, *stats, *tokenizer, *cpu;
-    double damping;
+    double damping, alpha;
     unsigned nan, order;
     uint64_t rounds;
     uint64_t n_threads;
-    bool no_cross, keep_tied, online_rotation, pure, leave_output, allow_requantize, keep_split, dry_run, force, json, verbose;
+    bool no_cross, input_scales, keep_tied, online_rotation, pure, leave_output, allow_requantize, keep_split, dry_run, force,
+        json, verbose;
 };
 
 static const struct opt quantize_opts[] = {
@@ -41,6 +42,11 @@ static const struct opt quantize_opts[] = {
     {OPT_UINT, NULL, "rounds", "N", "hqq, adaround: iterations (20, 500)", offsetof(struct quantize_args, rounds), 1, 1e6, NULL},
     {OPT_FLAG, NULL, "no-cross", NULL, "gptq: the statistics' differences between quantized and unquantized inputs do not count",
      offsetof(struct quantize_args, no_cross), 0, 0, NULL},
+    {OPT_FLOAT, NULL, "alpha", "A", "smoothquant: how much of the activations' range the weights take, above 0 to 1 (0.5)",
+     offsetof(struct quantize_args, alpha), 1e-6, 1, NULL},
+    {OPT_FLAG, NULL, "input-scales", NULL,
+     "awq, smoothquant: keep scales in the file where nothing can be divided by them; llama.cpp does not run that",
+     offsetof(struct quantize_args, input_scales), 0, 0, NULL},
     {OPT_FLAG, NULL, "keep-tied", NULL, "quarot: refuse a model whose embedding is its output too, and would be two matrices",
      offsetof(struct quantize_args, keep_tied), 0, 0, NULL},
     {OPT_FLAG, NULL, "online-rotation", NULL,
@@ -90,6 +96,8 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
                          .order = orders[a->order],
                          .rounds = (uint32_t)a->rounds,
                          .no_cross = a->no_cross,
+                         .alpha = a->alpha,
+                         .input_scales = a->input_scales,
                          .keep_tied = a->keep_tied,
                          .online_rotation = a->online_rotation},
                  .pure = a->pure,

@@ -386,6 +386,8 @@ struct el_method_opts {
     const char *order; /* gptq: "group" (blocks and columns by importance; default), "act" (columns), "none" */
     uint32_t rounds;   /* hqq, adaround: iterations; 0: 20, 500 */
     bool no_cross;     /* gptq: leaves alone what the statistics know of the quantized model's inputs */
+    double alpha;      /* smoothquant: how much of the range of activations the weights take, above 0 to 1; 0: 0.5 */
+    bool input_scales; /* awq, smoothquant: an input that nothing before it can be divided by keeps its scales in the file */
     bool keep_tied;    /* folds: EL_E_UNSUPPORTED where the embedding, serving as output, would need a copy that differs */
     bool online_rotation; /* quarot: rotates what the last matrix of an MLP reads as well, which the running model must do */
 };

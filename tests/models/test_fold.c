@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/threads.h"
 #include "edgellm.h"
 #include "models/mem_source.h"
 #include "quant/fold.h"
@@ -312,8 +313,8 @@ static void check_stats(const char *variant, bool rotate)
     (void)gain_all(fold, false, 11);
     if (rotate)
         CHECK_OK(quarot(fold, &opts, &err), err);
-    struct el_source *const seen_file = calibrated(source, path), *const folded_file =
-                                                                      calibrated(el_fold_source(fold), folded_path);
+    struct el_source *const seen_file = calibrated(source, path);
+    struct el_source *const folded_file = calibrated(el_fold_source(fold), folded_path);
     struct el_stats *seen = NULL, *of_folded = NULL;
     REQUIRE_OK(el_stats_open(seen_file, &seen, &err), err);
     REQUIRE_OK(el_stats_open(folded_file, &of_folded, &err), err);
@@ -340,4 +341,90 @@ TEST(fold, statistics_are_those_of_the_folded_model)
     check_stats("mixtral", true);
     check_stats("qwen2moe", true);
     check_stats("stablelm", true);
+}
+
+/* ---- methods that scale ---- */
+
+/* What a method decides for a model all of whose matrices become G3_32, with so many threads: a fold that is the caller's. */
+static struct el_fold *decided(const char *method, struct el_source *source, struct el_source *stats_file, bool input_scales,
+                               unsigned n_threads)
+{
+    const struct el_method_opts opts = {.input_scales = input_scales};
+    const struct el_fold_method *const m = el_fold_method_by_name(method);
+    struct el_fold *const fold = open_fold(source);
+    struct el_err err = {.text = ""};
+    struct el_stats *stats = NULL;
+    struct el_pool *pool = NULL;
+    CHECK_OK(m->mark(fold, &opts, &err), err);
+    el_fold_bind(fold, source);
+    const struct el_source *const folded = el_fold_source(fold);
+    struct el_enc *const enc = calloc(folded->n_tensors, sizeof *enc);
+    for (size_t i = 0; i < folded->n_tensors; i++)
+        if (folded->tensors[i].n_rows > 1 && !strstr(folded->tensors[i].name, "norm"))
+            CHECK_OK(el_enc_parse("G3_32", &enc[i], &err), err);
+    CHECK_OK(el_stats_open(stats_file, &stats, &err), err);
+    CHECK_OK(el_pool_open(n_threads, &pool, &err), err);
+    const struct el_fold_task task = {fold, stats, enc, &opts, pool};
+    CHECK_OK(el_fold_decide(fold, m, &task, &err), err);
+    el_pool_close(pool);
+    el_stats_close(stats);
+    free(enc);
+    return fold;
+}
+
+/* Elements of matrices that differ between two folded models of one base. */
+static size_t n_other(struct el_fold *a, struct el_fold *b)
+{
+    const struct el_source *const x = el_fold_source(a), *const y = el_fold_source(b);
+    size_t n = 0;
+    for (size_t i = 0; i < x->n_tensors && i < y->n_tensors; i++) {
+        const struct el_tensor *const t = &x->tensors[i];
+        const size_t nbytes = (size_t)(t->n_rows * t->n_in) * sizeof(float);
+        float *const p = malloc(nbytes), *const q = malloc(nbytes);
+        uint8_t *p_parts[EL_MAX_PARTS] = {(uint8_t *)p}, *q_parts[EL_MAX_PARTS] = {(uint8_t *)q};
+        struct el_err err = {.text = ""};
+        CHECK_OK(el_source_read_parts(el_fold_source(a), t, &t->order, 0, t->n_rows, p_parts, &err), err);
+        CHECK_OK(el_source_read_parts(el_fold_source(b), &y->tensors[i], &t->order, 0, t->n_rows, q_parts, &err), err);
+        n += memcmp(p, q, nbytes) != 0;
+        free(p);
+        free(q);
+    }
+    return n;
+}
+
+/* Inputs that no link feeds: of families whose MLP has a nonlinearity alone between its matrices. */
+static bool has_bare_inputs(struct el_fold *fold)
+{
+    for (size_t i = 0; el_fold_place_at(fold, i); i++)
+        if (el_fold_place_at(fold, i)->input && el_fold_is_marked(fold, el_fold_place_at(fold, i), EL_FOLD_GAIN))
+            return true;
+    return false;
+}
+
+TEST(fold, methods_that_scale_leave_the_logits)
+{
+    static const char *const methods[] = {"awq", "smoothquant"};
+    unsigned n_with_inputs = 0;
+    for (size_t i = 0; variant_at(i); i++) {
+        struct el_source *const source = mem_source_random(variant_at(i), i % 2, 6);
+        char path[256];
+        (void)snprintf(path, sizeof path, "%s", test_tmp("scales.stats"));
+        struct el_source *const stats = calibrated(source, path);
+        for (int m = 0; m < 2; m++) {
+            struct el_fold *const fold = decided(methods[m], source, stats, false, 2);
+            check_logits(variant_at(i), source, fold);
+            CHECK(!has_bare_inputs(fold));
+            struct el_fold *const again = decided(methods[m], source, stats, false, 1);
+            CHECK_EQ_INT(n_other(fold, again), 0);
+            struct el_fold *const inputs = decided(methods[m], source, stats, true, 2);
+            check_logits(variant_at(i), source, inputs);
+            n_with_inputs += has_bare_inputs(inputs);
+            el_fold_close(fold);
+            el_fold_close(again);
+            el_fold_close(inputs);
+        }
+        el_source_close(stats);
+        el_source_close(source);
+    }
+    CHECK(n_with_inputs >= 4);
 }
