@@ -157,7 +157,7 @@ example: $(B)/example
 $(B)/tools/%: tests/tools/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< -lm
-tools: $(B)/tools/make_model $(B)/tools/supervise
+tools: $(B)/tools/make_model $(B)/tools/plant_outliers $(B)/tools/supervise
 	@mkdir -p build/tools && cp $^ build/tools/
 
 -include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(PLAIN_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(B)/%.d)
@@ -186,7 +186,7 @@ plain: $(B)/plain-tests
 replay: $(FUZZ_BIN)
 	@for t in $(FUZZ_BIN); do n=$${t##*/replay_fuzz_}; $$t tests/fuzz/corpus/$$n || exit 1; done
 
-cli: all
+cli: all tools
 	EDGELLM=$${EDGELLM:-./edgellm} tests/cli/run.sh
 
 faults: all tools
