@@ -21,8 +21,8 @@
 #include "quant/channels.h"
 #include "quant/scales.h"
 
-enum { MIN_ROWS = 128 };
-static const double MOST_WEIGHTS = 1 << 20, MOST_PRODUCTS = 1e11;
+enum { MIN_ROWS = 32 };
+static const double MOST_WEIGHTS = 1 << 17, MOST_PRODUCTS = 1e11;
 
 static enum el_status mark(struct el_fold *fold, const struct el_method_opts *opts, struct el_err *err)
 {

@@ -37,3 +37,8 @@ done
 el calibrate -q --merge --output-format gguf -o i.gguf s.gguf
 for m in awq smoothquant; do rc 2 "$EDGELLM" quantize --method $m --stats i.gguf --force "$M" o.gguf Q3_K; done
 q --method clip --stats i.gguf
+# Without sums of products by the diagonal alone.
+el calibrate -q --chunks 4 --no-hessian -o n.gguf "$M"
+q --method awq --stats n.gguf
+differ o.gguf awq.gguf
+el verify o.gguf
