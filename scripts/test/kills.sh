@@ -16,8 +16,8 @@ while [ "$kills" -lt "$n" ]; do
     # On average a quarter of the whole, so that several of them are needed.
     at=$((took * RANDOM / 65536 + 1)) rc=0
     runs=$((runs + 1))
-    timeout -s KILL "$((at / 1000)).$(printf %03d $((at % 1000)))" \
-        "$E" quantize -q --resume --stats "$stats" "$@" "$model" "$dir/killed.gguf" "$type" 2> /dev/null || rc=$?
+    { timeout -s KILL "$((at / 1000)).$(printf %03d $((at % 1000)))" \
+        "$E" quantize -q --resume --stats "$stats" "$@" "$model" "$dir/killed.gguf" "$type"; } 2> /dev/null || rc=$?
     case $rc in
     0) cmp "$dir/whole.gguf" "$dir/killed.gguf" && rm "$dir/killed.gguf" ;;
     137) kills=$((kills + 1)) ;;

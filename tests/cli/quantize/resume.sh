@@ -9,7 +9,7 @@ killed() { # DELAYS -- ARGUMENTS..., the output before TYPE: until it ends or th
     while [ "$1" != -- ]; do delays+=("$1"); shift; done
     shift
     for k in "${delays[@]}"; do
-        timeout -s KILL "$k" "$EDGELLM" quantize -q --resume "$@" 2> /dev/null && return 0
+        { timeout -s KILL "$k" "$EDGELLM" quantize -q --resume "$@"; } 2> /dev/null && return 0
     done
     el quantize -q --resume "$@"
 }

@@ -25,3 +25,7 @@ el quantize --quiet --force --pure --method mse "$M" m.gguf Q4_K
 differ h.gguf m.gguf
 rc 2 "$EDGELLM" quantize --force --method gptq "$M" o.gguf Q3_K
 has err "needs statistics"
+el calibrate -q -c 256 --chunks 4 --quantized "$Q" --cross -o c.gguf "$M"
+el quantize -q --stats c.gguf --method gptq "$M" c1.gguf Q4_0
+el quantize -q --stats c.gguf --method gptq --no-cross "$M" c2.gguf Q4_0
+differ c1.gguf c2.gguf
