@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/command.h"
 #include "cmd/model_io.h"
@@ -7,14 +8,13 @@
 #include "cmd/util.h"
 
 struct quantize_args {
-    struct opt_list tensor_types, overrides;
-    const char *output_type, *embedding_type, *method, *stats, *tokenizer, *cpu;
+    struct opt_list tensor_types, methods, skips, overrides;
+    const char *output_type, *embedding_type, *stats, *report, *tokenizer, *cpu;
     double damping, alpha;
     unsigned nan, order;
-    uint64_t rounds;
-    uint64_t n_threads;
-    bool no_cross, input_scales, keep_tied, online_rotation, pure, leave_output, allow_requantize, keep_split, dry_run, force,
-        json, verbose;
+    uint64_t rounds, max_mem, n_threads;
+    bool no_cross, input_scales, keep_tied, online_rotation, resume, pure, leave_output, allow_requantize, keep_split, dry_run,
+        force, json, verbose;
 };
 
 static const struct opt quantize_opts[] = {
@@ -31,8 +31,12 @@ static const struct opt quantize_opts[] = {
      0, NULL},
     {OPT_FLAG, NULL, "allow-requantize", NULL, "accept tensors that are quantized already; this loses much",
      offsetof(struct quantize_args, allow_requantize), 0, 0, NULL},
-    {OPT_STR, NULL, "method", "NAME", "how the codes are chosen, A+B after changing the model by A (see 'edgellm --list')",
-     offsetof(struct quantize_args, method), 0, 0, NULL},
+    {OPT_LIST, NULL, "skip", "REGEX", "leave the tensors whose name matches as they are; may be repeated",
+     offsetof(struct quantize_args, skips), 0, 0, NULL},
+    {OPT_LIST, NULL, "method", "[REGEX=]NAME",
+     "how the codes are chosen, A+B after changing the model by A (see 'edgellm --list'), with REGEX in the tensors whose name matches; "
+     "may be repeated",
+     offsetof(struct quantize_args, methods), 0, 0, NULL},
     {OPT_STR, NULL, "stats|imatrix", "FILE", "statistics of the inputs (see 'edgellm calibrate'), or an importance matrix",
      offsetof(struct quantize_args, stats), 0, 0, NULL},
     {OPT_FLOAT, NULL, "damping", "PART", "gptq, adaround: added to the Hessian's diagonal, as part of its mean (0.01)",
@@ -52,6 +56,12 @@ static const struct opt quantize_opts[] = {
     {OPT_FLAG, NULL, "online-rotation", NULL,
      "quarot: rotate what the last matrix of an MLP reads while the model runs; llama.cpp does not run that",
      offsetof(struct quantize_args, online_rotation), 0, 0, NULL},
+    {OPT_NBYTES, NULL, "max-mem", "SIZE", "memory to get by with; fewer threads work where it is scarce",
+     offsetof(struct quantize_args, max_mem), 1, 0, NULL},
+    {OPT_FLAG, NULL, "resume", NULL, "keep what is done in OUT.part, and go on from it where there is one",
+     offsetof(struct quantize_args, resume), 0, 0, NULL},
+    {OPT_STR, NULL, "report", "FILE", "a line of JSON for every tensor: what was done, and what it lost",
+     offsetof(struct quantize_args, report), 0, 0, NULL},
     {OPT_FLAG, NULL, "keep-split", NULL, "write the output in the same shards as the input",
      offsetof(struct quantize_args, keep_split), 0, 0, NULL},
     {OPT_CHOICE, NULL, "nan", "WHAT", "a NaN or infinite weight is an error (error), or becomes zero",
@@ -64,10 +74,25 @@ static const struct opt quantize_opts[] = {
     OPT_THREADS(struct quantize_args),
     OPT_CPU(struct quantize_args),
     OPT_JSON(struct quantize_args),
-    {OPT_FLAG, "v", "verbose", NULL, "one line per tensor on standard error", offsetof(struct quantize_args, verbose), 0, 0,
-     NULL},
+    {OPT_FLAG, "v", "verbose", NULL, "one line per tensor on standard error, as on a terminal",
+     offsetof(struct quantize_args, verbose), 0, 0, NULL},
     OPT_END,
 };
+
+/* "REGEX=NAME" is for some tensors, "NAME" for all others: the last one counts. Returns the former; free() them. */
+static const char **split_methods(const struct opt_list *all, size_t *n, const char **name)
+{
+    const char **const some = xcalloc(all->n, sizeof *some);
+    *n = 0;
+    *name = NULL;
+    for (size_t i = 0; i < all->n; i++) {
+        if (strchr(all->v[i], '='))
+            some[(*n)++] = all->v[i];
+        else
+            *name = all->v[i];
+    }
+    return some;
+}
 
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
@@ -80,29 +105,41 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
     static const char *const orders[] = {"group", "act", "none"};
     char *const folder = model_io_folder(q.in);
     char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), q.type);
+    const char *method;
+    size_t n_tensor_methods;
+    const char **const tensor_methods = split_methods(&a->methods, &n_tensor_methods, &method);
     const struct pack_job job = {
         .in = folder ? folder : q.in,
         .out = out,
         .tokenizer = a->tokenizer,
         .overrides = &a->overrides,
         .stats = a->stats,
-        .plan = {.type = q.type,
-                 .output_type = a->output_type,
-                 .embedding_type = a->embedding_type,
-                 .tensor_types = a->tensor_types.v,
-                 .n_tensor_types = a->tensor_types.n,
-                 .method = a->method,
-                 .how = {.damping = a->damping,
-                         .order = orders[a->order],
-                         .rounds = (uint32_t)a->rounds,
-                         .no_cross = a->no_cross,
-                         .alpha = a->alpha,
-                         .input_scales = a->input_scales,
-                         .keep_tied = a->keep_tied,
-                         .online_rotation = a->online_rotation},
-                 .pure = a->pure,
-                 .leave_output = a->leave_output,
-                 .allow_requantize = a->allow_requantize},
+        .report = a->report,
+        .max_nbytes = a->max_mem,
+        .resume = a->resume,
+        .live = true,
+        .plan =
+            {.type = q.type,
+             .output_type = a->output_type,
+             .embedding_type = a->embedding_type,
+             .tensor_types = a->tensor_types.v,
+             .n_tensor_types = a->tensor_types.n,
+             .method = method,
+             .tensor_methods = tensor_methods,
+             .n_tensor_methods = n_tensor_methods,
+             .skips = a->skips.v,
+             .n_skips = a->skips.n,
+             .how = {.damping = a->damping,
+                      .order = orders[a->order],
+                      .rounds = (uint32_t)a->rounds,
+                      .no_cross = a->no_cross,
+                      .alpha = a->alpha,
+                      .input_scales = a->input_scales,
+                      .keep_tied = a->keep_tied,
+                      .online_rotation = a->online_rotation},
+             .pure = a->pure,
+             .leave_output = a->leave_output,
+             .allow_requantize = a->allow_requantize},
         .sink = {.format = "gguf", .split_as_source = a->keep_split, .overwrite = a->force},
         .n_threads = opts_threads(q.n_threads == UINT64_MAX ? a->n_threads : q.n_threads),
         .nan_to_zero = a->nan == 1,
@@ -111,6 +148,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .verbose = a->verbose,
     };
     const enum el_status status = pack_io_run(&job, err);
+    free(tensor_methods);
     free(out);
     free(folder);
     return status;

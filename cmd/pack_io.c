@@ -1,76 +1,24 @@
 #include "cmd/pack_io.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd/json_out.h"
+#include "cmd/pack_report.h"
 #include "cmd/progress.h"
 #include "cmd/text_out.h"
 #include "cmd/totals.h"
 #include "cmd/util.h"
 
-struct row_result {
-    double sum_w2, sum_err2, sum_out2, damping;
-    uint64_t n_nonfinite;
-    bool done;
-};
-
 struct pack_state {
     const struct pack_job *job;
     const struct el_plan *plan;
-    struct row_result *rows;
     size_t n_rows;
-    struct progress progress;
+    struct pack_report report;
 };
-
-/* Square root of error energy over energy: 0 is exact, 1 is everything lost. */
-static double relative_error(const struct row_result *r)
-{
-    return r->sum_w2 > 0 ? sqrt(r->sum_err2 / r->sum_w2) : 0.0;
-}
-
-static void format_shape(const struct el_tensor_info *t, char out[96])
-{
-    size_t n = 0;
-    out[0] = '\0';
-    for (uint32_t d = 0; d < t->n_dims && n < 96; d++)
-        n += (size_t)snprintf(out + n, 96 - n, "%s%llu", d ? " x " : "", (unsigned long long)t->dims[d]);
-}
-
-static void add_row(struct table *t, const struct el_plan_row *row, const struct row_result *result)
-{
-    char shape[96], before[32], after[32];
-    format_shape(&row->from, shape);
-    table_add_text(t, row->from.name, 64);
-    table_add(t, "%s", shape);
-    table_add(t, "%s -> %s", row->from.encoding, row->to);
-    table_add(t, "%s", row->method);
-    table_add(t, "%s", text_nbytes(row->from.nbytes, before));
-    table_add(t, "%s", text_nbytes(row->nbytes, after));
-    if (result && result->done)
-        table_add(t, "%.3e", relative_error(result));
-    else
-        table_add(t, "-");
-    table_add_text(t, row->fallback ? row->fallback : "", 100);
-}
-
-static void print_table(const struct pack_state *s, FILE *f)
-{
-    static const char *const head[] = {"tensor", "shape", "encoding", "method", "before", "after", "error", ""};
-    struct table t;
-    table_init(&t, "lrllrrrl");
-    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
-        table_add(&t, "%s", head[i]);
-    for (size_t i = 0; i < s->n_rows; i++) {
-        const struct el_plan_row row = el_plan_row(s->plan, i);
-        add_row(&t, &row, &s->rows[i]);
-    }
-    table_print(&t, f);
-    table_free(&t);
-}
 
 static void print_fallbacks(const struct pack_state *s)
 {
@@ -143,34 +91,6 @@ static void print_files(const struct pack_state *s, const struct el_sink *sink, 
     free(folder);
 }
 
-static void json_row(struct json_out *j, const struct el_plan_row *row, const struct row_result *result)
-{
-    json_object(j);
-    json_kstr(j, "name", row->from.name);
-    json_key(j, "shape");
-    json_array(j, true);
-    for (uint32_t d = 0; d < row->from.n_dims; d++)
-        json_uint(j, row->from.dims[d]);
-    json_end_array(j);
-    json_kstr(j, "from", row->from.encoding);
-    json_kstr(j, "to", row->to);
-    json_kstr(j, "method", row->method);
-    json_kuint(j, "nbytes_before", row->from.nbytes);
-    json_kuint(j, "nbytes_after", row->nbytes);
-    json_kstr(j, "fallback", row->fallback);
-    if (result->done) {
-        json_knum(j, "sum_w2", result->sum_w2);
-        json_knum(j, "sum_err2", result->sum_err2);
-        json_knum(j, "relative_error", relative_error(result));
-        if (!isnan(result->sum_out2))
-            json_knum(j, "output_error", result->sum_out2);
-        if (result->damping > 0.0)
-            json_knum(j, "damping", result->damping);
-        json_kuint(j, "n_nonfinite", result->n_nonfinite);
-    }
-    json_end_object(j);
-}
-
 static void print_json(const struct pack_state *s, const struct el_sink *sink)
 {
     struct json_out j;
@@ -201,49 +121,62 @@ static void print_json(const struct pack_state *s, const struct el_sink *sink)
     json_knum(&j, "bits_per_weight_after", totals_bpw(after.all.n_elems, after.all.nbytes));
     json_key(&j, "tensors");
     json_array(&j, false);
-    for (size_t i = 0; i < s->n_rows; i++) {
-        const struct el_plan_row row = el_plan_row(s->plan, i);
-        json_row(&j, &row, &s->rows[i]);
-    }
+    for (size_t i = 0; i < s->n_rows; i++)
+        pack_report_json(&s->report, &j, i, false);
     json_end_array(&j);
     json_end_object(&j);
     json_finish(&j);
 }
 
-static void on_report(void *user, const struct el_pack_report *r)
-{
-    struct pack_state *const s = user;
-    if (r->row < s->n_rows)
-        s->rows[r->row] = (struct row_result){r->sum_w2, r->sum_err2, r->sum_out2, r->damping, r->n_nonfinite, true};
-}
-
 static void warn_nonfinite(const struct pack_state *s)
 {
     for (size_t i = 0; i < s->n_rows; i++) {
-        if (!s->rows[i].n_nonfinite)
+        if (!s->report.rows[i].told.n_nonfinite)
             continue;
         const struct el_plan_row row = el_plan_row(s->plan, i);
         char *const name = text_line(row.from.name, strlen(row.from.name), 0);
         (void)fprintf(stderr, "edgellm: warning: tensor '%s': %llu NaN or infinite weights became zero\n", name,
-                      (unsigned long long)s->rows[i].n_nonfinite);
+                      (unsigned long long)s->report.rows[i].told.n_nonfinite);
         free(name);
     }
 }
 
-static enum el_status write_output(struct pack_state *s, struct el_source *source, struct el_sink *sink, struct el_err *err)
+/* state: NULL, or the path of the file in which what is done is kept. */
+static enum el_status write_output(struct pack_state *s, struct el_source *source, struct el_sink *sink, const char *state,
+                                   struct el_err *err)
 {
     const struct el_pack_opts opts = {
         .n_threads = s->job->n_threads,
+        .max_nbytes = s->job->max_nbytes,
         .nan_to_zero = s->job->nan_to_zero,
+        .state_path = state,
         .progress = progress_step,
-        .progress_user = &s->progress,
-        .report = on_report,
-        .report_user = s,
+        .progress_user = &s->report.progress,
+        .report = pack_report_add,
+        .report_user = &s->report,
     };
-    progress_init(&s->progress, "B");
+    if (s->job->report)
+        CMD_TRY(pack_report_open(&s->report, s->job->report, s->job->sink.overwrite || s->job->resume, err));
+    if (s->job->verbose || (s->job->live && isatty(2) == 1 && !progress_is_quiet()))
+        pack_report_live(&s->report);
+    progress_init(&s->report.progress, "B");
     const enum el_status status = el_pack(source, s->plan, sink, &opts, err);
-    progress_end(&s->progress);
-    return status == EL_OK ? el_sink_commit(sink, err) : status;
+    progress_end(&s->report.progress);
+    CMD_TRY(status);
+    CMD_TRY(pack_report_close(&s->report, err));
+    return el_sink_commit(sink, err);
+}
+
+/* Opens what has been written and compares it with the plan. */
+static enum el_status check_written(const struct pack_state *s, const struct el_sink *sink, struct el_err *err)
+{
+    struct el_source *written = NULL;
+    if (strcmp(s->job->sink.format, "gguf") != 0)
+        return EL_OK;
+    CMD_TRY(el_source_open(el_sink_file(sink, 0), NULL, &written, err));
+    const enum el_status status = el_plan_check(s->plan, written, err);
+    el_source_close(written);
+    return status;
 }
 
 /* A plan; when only --allow-requantize was missing, the error says so. */
@@ -306,6 +239,7 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
     struct el_source *source = NULL, *stats = NULL;
     struct el_plan *plan = NULL;
     struct el_sink *sink = NULL;
+    char *state = NULL;
     struct pack_state s = {.job = job};
     const struct el_source_opts opts = {.tokenizer = job->tokenizer};
     enum el_status status = EL_OK;
@@ -329,19 +263,23 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
         status = cmd_fail(err, EL_E_UNSUPPORTED, "'%s' has no weights to quantize", job->in);
         goto out;
     }
-    s.rows = xcalloc(s.n_rows, sizeof *s.rows);
+    pack_report_init(&s.report, plan);
     print_fallbacks(&s);
     if (job->dry_run) {
         CMD_TRY_OUT(check_output(job, err));
     } else {
         CMD_TRY_OUT(el_sink_open(job->out, &job->sink, &sink, err));
-        CMD_TRY_OUT(write_output(&s, source, sink, err));
+        state = job->resume ? xasprintf("%s.part", job->out) : NULL;
+        CMD_TRY_OUT(write_output(&s, source, sink, state, err));
+        if (state)
+            (void)unlink(state);
+        CMD_TRY_OUT(check_written(&s, sink, err));
         warn_nonfinite(&s);
     }
     if (job->json)
         print_json(&s, sink);
-    if (job->verbose || (job->dry_run && !job->json))
-        print_table(&s, job->dry_run && !job->json ? stdout : stderr);
+    if (job->dry_run && (job->verbose || !job->json))
+        pack_report_print(&s.report, job->json ? stderr : stdout);
     if (!job->json && !progress_is_quiet())
         print_summary(&s, job->dry_run ? stdout : stderr);
     if (!job->json && !progress_is_quiet() && sink)
@@ -351,6 +289,7 @@ out:
     el_plan_free(plan);
     el_source_close(source);
     el_source_close(stats);
-    free(s.rows);
+    pack_report_free(&s.report);
+    free(state);
     return status;
 }

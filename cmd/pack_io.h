@@ -12,12 +12,17 @@ struct pack_job {
     struct el_plan_opts plan;
     struct el_sink_opts sink;
     unsigned n_threads;
+    const char *report;  /* NULL, or a file for lines of JSON */
+    uint64_t max_nbytes; /* of memory; 0: no limit */
+    bool resume;         /* the state is kept in OUT.part */
     bool nan_to_zero, dry_run, json, verbose;
+    bool live; /* rows of the table appear on a terminal as tensors are done; with verbose always */
 };
 
 /*
- * Carries the job out. Fallbacks are always printed on standard error; with verbose one row per tensor goes there too. A dry run
- * prints the table on standard output and writes nothing. json: one object on standard output at the end.
+ * Carries the job out, and compares a GGUF file that was written with the plan. Fallbacks are always printed on standard error;
+ * with verbose one row per tensor goes there too, as it is done. A dry run prints the table on standard output and writes
+ * nothing. json: one object on standard output at the end.
  */
 enum el_status pack_io_run(const struct pack_job *job, struct el_err *err);
 

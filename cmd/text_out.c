@@ -205,7 +205,7 @@ static bool rest_is_empty(const struct table *t, size_t i)
     return true;
 }
 
-void table_print(const struct table *t, FILE *f)
+size_t *table_widths(const struct table *t)
 {
     size_t *const width = xcalloc(t->n_cols, sizeof *width);
     for (size_t i = 0; i < t->n_cells; i++) {
@@ -213,10 +213,15 @@ void table_print(const struct table *t, FILE *f)
         if (w > width[i % t->n_cols])
             width[i % t->n_cols] = w;
     }
-    for (size_t i = 0; i < t->n_cells; i++) {
-        const size_t col = i % t->n_cols;
+    return width;
+}
+
+void table_print_rows(const struct table *t, size_t row0, size_t n_rows, const size_t *width, FILE *f)
+{
+    for (size_t i = row0 * t->n_cols; i < (row0 + n_rows) * t->n_cols; i++) {
+        const size_t col = i % t->n_cols, own = text_width(t->cells[i]);
         const bool last = col + 1 == t->n_cols || (t->align[col + 1] == 'l' && rest_is_empty(t, i + 1));
-        const size_t pad = width[col] - text_width(t->cells[i]);
+        const size_t pad = width[col] > own ? width[col] - own : 0;
         if (t->align[col] == 'r')
             (void)fprintf(f, "%*s%s", (int)pad, "", t->cells[i]);
         else
@@ -225,6 +230,12 @@ void table_print(const struct table *t, FILE *f)
         if (last)
             i += t->n_cols - 1 - col;
     }
+}
+
+void table_print(const struct table *t, FILE *f)
+{
+    size_t *const width = table_widths(t);
+    table_print_rows(t, 0, t->n_cells / t->n_cols, width, f);
     free(width);
 }
 

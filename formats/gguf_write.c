@@ -33,8 +33,16 @@ struct shard {
     bool committed;
 };
 
+/* Where an array of numbers of the metadata lies in the first file. */
+struct array_place {
+    char *key;
+    uint64_t offset, nbytes;
+};
+
 struct gguf_sink {
     struct shard *shards;
+    struct array_place *arrays;
+    size_t n_arrays;
     uint32_t n_shards;
     uint32_t alignment;
     uint64_t header_nbytes[2];    /* of the first and of another shard of several, without their tensors' lines */
@@ -359,9 +367,25 @@ static void add_tensor_parts(struct el_buf *b, const struct el_tensor *t, const 
     }
 }
 
+/* Notes where the elements of value k lie that was just added, if it is an array of numbers. */
+static void note_array(struct gguf_sink *g, const struct el_meta *meta, size_t k, struct el_buf *b)
+{
+    const uint64_t nbytes = el_meta_n_elems(meta, k) * el_meta_type_nbytes(el_meta_elem_type(meta, k));
+    if (el_meta_type(meta, k) != EL_META_ARR || nbytes == 0)
+        return;
+    struct array_place *const more = el_realloc_array(g->arrays, g->n_arrays + 1, sizeof *more);
+    char *const key = el_strdup(el_meta_key(meta, k));
+    if (more)
+        g->arrays = more;
+    if (more && key)
+        g->arrays[g->n_arrays++] = (struct array_place){key, b->nbytes - nbytes, nbytes};
+    else
+        el_free(key);
+    b->failed = b->failed || !more || !key;
+}
+
 /* Header of one shard; padded when data follows. */
-static void build_header(const struct el_sink *s, const struct gguf_sink *g, const struct el_meta *meta, uint32_t i,
-                         struct el_buf *b)
+static void build_header(const struct el_sink *s, struct gguf_sink *g, const struct el_meta *meta, uint32_t i, struct el_buf *b)
 {
     const struct shard *const sh = &g->shards[i];
     uint64_t n_kv = el_meta_count(g->extra), n_parts = 0, end;
@@ -376,8 +400,10 @@ static void build_header(const struct el_sink *s, const struct gguf_sink *g, con
     el_buf_add_u64(b, n_parts);
     el_buf_add_u64(b, n_kv);
     for (size_t k = 0; i == 0 && k < el_meta_count(meta); k++) {
-        if (!is_container_key(el_meta_key(meta, k)))
-            add_value(b, meta, k);
+        if (is_container_key(el_meta_key(meta, k)))
+            continue;
+        add_value(b, meta, k);
+        note_array(g, meta, k, b);
     }
     if (i > 0 && alignment_at != SIZE_MAX)
         add_value(b, meta, alignment_at);
@@ -552,6 +578,20 @@ static enum el_status sink_write(struct el_sink *s, size_t t, uint32_t part, uin
     return EL_OK;
 }
 
+static enum el_status sink_set_array(struct el_sink *s, const char *key, const void *data, uint64_t nbytes, struct el_err *err)
+{
+    struct gguf_sink *const g = s->priv;
+    for (size_t i = 0; i < g->n_arrays; i++) {
+        if (strcmp(g->arrays[i].key, key) != 0)
+            continue;
+        if (g->arrays[i].nbytes != nbytes)
+            return el_fail(err, EL_E_USAGE, "'%s': metadata '%s': %llu bytes, must stay %llu", s->path, key,
+                           (unsigned long long)nbytes, (unsigned long long)g->arrays[i].nbytes);
+        return el_outfile_write(g->shards[0].out, g->arrays[i].offset, data, nbytes, err);
+    }
+    return nbytes == 0 ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': metadata has no array of numbers '%s'", s->path, key);
+}
+
 /* The folder of the shards, or -1. Their names follow the last slash of their paths. */
 static int open_folder(const struct gguf_sink *g)
 {
@@ -669,6 +709,9 @@ static void sink_close(struct el_sink *s)
             el_outfile_close(g->shards[i].out);
         el_free(g->shards[i].path);
     }
+    for (size_t i = 0; i < g->n_arrays; i++)
+        el_free(g->arrays[i].key);
+    el_free(g->arrays);
     el_free(g->shards);
     el_free(g->places);
     el_meta_free(g->extra);
@@ -684,7 +727,12 @@ static const char *sink_file(const struct el_sink *s, size_t i)
 
 enum el_status el_gguf_create(struct el_sink *s, struct el_err *err)
 {
-    static const struct el_sink_ops ops = {sink_begin, sink_write, sink_commit, sink_close, sink_file};
+    static const struct el_sink_ops ops = {.begin = sink_begin,
+                                           .write = sink_write,
+                                           .set_array = sink_set_array,
+                                           .commit = sink_commit,
+                                           .close = sink_close,
+                                           .file = sink_file};
     s->ops = &ops;
     s->priv = el_calloc_array(1, sizeof(struct gguf_sink));
     return s->priv ? EL_OK : no_memory(s, err);

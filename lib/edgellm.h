@@ -399,6 +399,10 @@ struct el_plan_opts {
     const char *const *tensor_types; /* "REGEX=TYPE", the first that matches the name wins; may be NULL when n is 0 */
     size_t n_tensor_types;
     const char *method;            /* NULL: the default; else a name of el_method_name_at */
+    const char *const *tensor_methods; /* "REGEX=NAME", likewise: the method of tensors that are quantized */
+    size_t n_tensor_methods;
+    const char *const *skips; /* "REGEX": tensors that stay as they are, whatever else is said of them */
+    size_t n_skips;
     struct el_method_opts how;
     struct el_source *stats;       /* NULL, or statistics of the inputs (el_calibrate); stays open as long as the plan */
     bool pure;                     /* every matrix the same type, no mix rules */
@@ -412,6 +416,11 @@ struct el_plan_opts {
 EL_API EL_MUST_CHECK enum el_status el_plan_make(const struct el_source *source, const struct el_plan_opts *opts,
                                                  struct el_plan **plan, struct el_err *err);
 EL_API void el_plan_free(struct el_plan *plan);
+/*
+ * Is a file that was written what the plan says: the same tensors in these encodings? EL_E_FORMAT names the first that is not.
+ */
+EL_API EL_MUST_CHECK enum el_status el_plan_check(const struct el_plan *plan, const struct el_source *written,
+                                                  struct el_err *err);
 
 struct el_plan_row {
     struct el_tensor_info from;
@@ -428,15 +437,24 @@ struct el_pack_report {
     size_t row;          /* of the plan */
     double sum_w2;       /* sum of w^2 over the tensor, float64 */
     double sum_err2;     /* sum of (w - w')^2 */
-    double sum_out2;     /* mean over tokens of |(W - W') x|^2; NaN: the method does not know */
-    double damping;      /* that was added to the Hessian, as part of its mean diagonal; 0: none */
+    double sum_out2;     /* mean over tokens of |(W - W') x|^2; NaN: the method does not know it */
+    double sum_y2;       /* mean over tokens of |W x|^2, of the rows that sum_out2 is of; NaN: likewise */
+    double damping;      /* the most that was added to a Hessian, as part of its mean diagonal; 0: none */
     uint64_t n_nonfinite;
+    const char *fallback; /* NULL, or what the plan could not know: parts that a weaker method made, and why. During the call */
+    bool resumed;         /* by the run that this one goes on from */
 };
 typedef void el_pack_report_fn(void *user, const struct el_pack_report *report);
 
 struct el_pack_opts {
     unsigned n_threads; /* 0: all cores */
+    uint64_t max_nbytes; /* of memory, to which the number of threads is cut; 0: no limit. EL_E_USAGE: one is too many */
     bool nan_to_zero;   /* else a NaN or Inf weight is EL_E_FORMAT naming tensor and index */
+    /*
+     * NULL, or a file in which to keep what is done: a later call with it goes on from there, to the same bytes. As large as the
+     * output; the caller removes it after the commit. EL_E_USAGE: it is of another packing, and the message says of what.
+     */
+    const char *state_path;
     el_progress_fn *progress;
     void *progress_user;
     el_pack_report_fn *report;

@@ -241,6 +241,20 @@ static void descend(struct strip *s)
     }
 }
 
+/* x H x^T without what was added to H; error and product are no more needed. */
+static double energy(struct strip *s)
+{
+    double sum = 0.0, x2 = 0.0;
+    for (size_t i = 0; i < s->n; i++)
+        s->error[i] = (double)s->job->x[i];
+    multiply(s);
+    for (size_t i = 0; i < s->n; i++) {
+        sum += s->error[i] * s->product[i];
+        x2 += s->error[i] * s->error[i];
+    }
+    return sum - s->a->lambda * x2;
+}
+
 static void finish(struct strip *s)
 {
     const struct adaround *const a = s->a;
@@ -256,11 +270,13 @@ static void finish(struct strip *s)
                                   a->n_in, s->job->parts_out);
     el_quant_measure(s->job);
     s->job->sum_out2 = loss - a->lambda * err2;
+    s->job->sum_y2 = energy(s);
 }
+
+enum { ARRAYS = 7 }; /* of doubles, in a strip */
 
 static enum el_status quantize(struct el_quant_job *job, struct el_err *err)
 {
-    enum { ARRAYS = 7 };
     const struct adaround *const a = job->shared;
     struct strip s = {.a = a, .job = job, .n = (size_t)(job->n_rows * a->n_in), .width = el_grid_width(&a->enc, a->n_in)};
     enum el_status status = EL_OK;
@@ -291,6 +307,22 @@ out:
     return status;
 }
 
+static uint64_t open_nbytes(const struct el_enc *enc, uint64_t n_in, bool cross, unsigned n_threads)
+{
+    (void)enc;
+    (void)cross;
+    (void)n_threads;
+    return n_in * n_in * sizeof(double) + n_in * sizeof(float);
+}
+
+static uint64_t strip_nbytes(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in)
+{
+    const uint64_t width = el_grid_width(enc, n_in);
+    return n_rows * (n_in * (ARRAYS * sizeof(double) + 2 * sizeof(int16_t)) + sizeof(double) +
+                     (n_in + width - 1) / width * sizeof(struct el_grid_block)) +
+           n_in * EL_F64_PANEL * sizeof(double);
+}
+
 const struct el_method el_method_adaround = {
     .name = "adaround",
     .about = "up or down for every weight, by gradient through the Hessian (needs statistics)",
@@ -301,4 +333,6 @@ const struct el_method el_method_adaround = {
     .open = adaround_open,
     .close = adaround_close,
     .quantize = quantize,
+    .open_nbytes = open_nbytes,
+    .strip_nbytes = strip_nbytes,
 };

@@ -9,9 +9,9 @@
 #include "base/sha256.h"
 #include "model/laid_file.h"
 #include "model/stream.h"
-#include "quant/calib_state.h"
 #include "quant/collect.h"
 #include "quant/residual.h"
+#include "quant/run_state.h"
 #include "quant/stats_file.h"
 
 static const double USUAL_MASSIVE = 20;
@@ -28,7 +28,7 @@ struct calibration {
     struct el_inputs inputs;
     struct el_collect *collect;
     struct el_residual *residual;
-    struct el_calib_state *state;
+    struct el_run_state *state;
     struct el_stats_writer *writer;
     bool *skip;            /* [n_tokens] */
     const bool *skip_rows; /* of the batch that runs */
@@ -37,6 +37,9 @@ struct calibration {
 };
 
 /* ---- what a state belongs to ---- */
+
+#define ANOTHER "of another model, text, option or CPU level"
+static const struct el_run_kind state_kind = {"edgellm-calib-1\n", "calibration", {ANOTHER, ANOTHER, ANOTHER, ANOTHER}};
 
 static void add_string(struct el_sha256 *sha, const char *s)
 {
@@ -126,7 +129,7 @@ static void skip_first(struct calibration *c)
 /* Which tokens do not count in this layer. */
 static enum el_status find_skipped(struct calibration *c, struct el_err *err)
 {
-    const struct el_lane from = el_calib_state_from(c->state, 0);
+    const struct el_lane from = el_run_state_from(c->state, 0);
     skip_first(c);
     for (size_t b = 0; c->opts->skip_massive && b < el_stream_n_batches(c->stream); b++) {
         const float *before, *after;
@@ -142,8 +145,8 @@ static enum el_status find_skipped(struct calibration *c, struct el_err *err)
 /* One look at all batches; keep: what comes out goes on to the next layer. */
 static enum el_status run_pass(struct calibration *c, bool first, bool keep, struct el_err *err)
 {
-    const struct el_lane from = el_calib_state_from(c->state, 0), to = el_calib_state_to(c->state, 0);
-    const struct el_lane from1 = el_calib_state_from(c->state, 1), to1 = el_calib_state_to(c->state, 1);
+    const struct el_lane from = el_run_state_from(c->state, 0), to = el_run_state_to(c->state, 0);
+    const struct el_lane from1 = el_run_state_from(c->state, 1), to1 = el_run_state_to(c->state, 1);
     for (size_t b = 0; b < el_stream_n_batches(c->stream); b++) {
         const float *before, *after;
         set_batch(c, b);
@@ -209,7 +212,7 @@ static enum el_status run_layer(struct calibration *c, uint32_t layer, struct el
     }
     if (!c->opts->quantized)
         return report_layer(c, layer, err);
-    const struct el_lane from = el_calib_state_from(c->state, 0), to = el_calib_state_to(c->state, 0);
+    const struct el_lane from = el_run_state_from(c->state, 0), to = el_run_state_to(c->state, 0);
     EL_TRY(el_stream_load(c->stream, EL_FROM_QUANTIZED, layer, err));
     for (size_t b = 0; b < el_stream_n_batches(c->stream); b++) {
         EL_TRY(el_stream_block(c->stream, b, &from, &to, NULL, NULL, NULL, NULL, err));
@@ -220,7 +223,7 @@ static enum el_status run_layer(struct calibration *c, uint32_t layer, struct el
 
 static enum el_status run_head(struct calibration *c, struct el_err *err)
 {
-    const struct el_lane from = el_calib_state_from(c->state, 0);
+    const struct el_lane from = el_run_state_from(c->state, 0);
     uint32_t n_passes;
     skip_first(c);
     EL_TRY(el_collect_layer(c->collect, EL_INPUTS_HEAD, &n_passes, err));
@@ -233,6 +236,13 @@ static enum el_status run_head(struct calibration *c, struct el_err *err)
 }
 
 /* ---- all ---- */
+
+static enum el_status write_again(void *user, uint64_t tensor, uint64_t offset, const void *data, uint64_t nbytes,
+                                  struct el_err *err)
+{
+    const struct calibration *const c = user;
+    return el_run_replay_write(c->state, c->sink, tensor, 0, offset, data, nbytes, err);
+}
 
 static enum el_status open_all(struct calibration *c, int64_t *layers_done, struct el_err *err)
 {
@@ -253,8 +263,8 @@ static enum el_status open_all(struct calibration *c, int64_t *layers_done, stru
         return el_fail(err, EL_E_MEMORY, "out of memory for a calibration");
     if (o->state_path)
         EL_TRY(make_key(c, key, err));
-    EL_TRY(el_calib_state_open(o->state_path, c->sink->path, key, o->cross ? 2 : 1, el_lane_nbytes(c->stream), &c->state,
-                               layers_done, err));
+    EL_TRY(el_run_state_open(o->state_path, c->sink->path, &state_kind, key, o->cross ? 2 : 1, el_lane_nbytes(c->stream),
+                             &c->state, layers_done, err));
     const struct el_stats_about about = {.datasets = c->text->names,
                                          .sha256 = c->text->sha256,
                                          .n_datasets = c->text->n_names,
@@ -264,7 +274,7 @@ static enum el_status open_all(struct calibration *c, int64_t *layers_done, stru
                                          .protocol = c->text->protocol,
                                          .quantized = o->quantized != NULL};
     c->sink->source = c->source; /* it must not be replaced */
-    return el_stats_writer_open(c->sink, &c->inputs, &about, model->hp.n_layers, !o->no_hessian, o->cross, el_calib_state_tee,
+    return el_stats_writer_open(c->sink, &c->inputs, &about, model->hp.n_layers, !o->no_hessian, o->cross, el_run_state_tee,
                                 c->state, &c->writer, err);
 }
 
@@ -273,18 +283,18 @@ static enum el_status run_all(struct calibration *c, int64_t layers_done, struct
     const uint32_t n_layers = el_stream_model(c->stream)->hp.n_layers;
     const uint64_t per_layer = el_stream_n_batches(c->stream) * (1u + c->opts->skip_massive + (c->opts->quantized != NULL));
     if (layers_done < 0) {
-        const struct el_lane to[EL_CALIB_LANES] = {el_calib_state_to(c->state, 0), el_calib_state_to(c->state, 1)};
+        const struct el_lane to[EL_RUN_LANES] = {el_run_state_to(c->state, 0), el_run_state_to(c->state, 1)};
         EL_TRY(el_stream_embed(c->stream, c->opts->quantized ? EL_FROM_QUANTIZED : EL_FROM_MODEL, &to[0], err));
         if (c->opts->cross)
             EL_TRY(el_stream_embed(c->stream, EL_FROM_MODEL, &to[1], err));
-        EL_TRY(el_calib_state_commit(c->state, 0, err));
+        EL_TRY(el_run_state_commit(c->state, 0, err));
         layers_done = 0;
     }
-    EL_TRY(el_calib_state_replay(c->state, c->sink, err));
+    EL_TRY(el_run_state_replay(c->state, write_again, c, err));
     c->total = ((uint64_t)n_layers - (uint64_t)layers_done) * per_layer;
     for (uint32_t l = (uint32_t)layers_done; l < n_layers; l++) {
         EL_TRY(run_layer(c, l, err));
-        EL_TRY(el_calib_state_commit(c->state, l + 1, err));
+        EL_TRY(el_run_state_commit(c->state, l + 1, err));
     }
     return c->opts->process_output ? run_head(c, err) : EL_OK;
 }
@@ -302,7 +312,7 @@ enum el_status el_calibrate(struct el_source *source, const struct el_calibrate_
     if (status == EL_OK)
         status = run_all(&c, layers_done, err);
     el_stats_writer_close(c.writer);
-    el_calib_state_close(c.state);
+    el_run_state_close(c.state);
     el_residual_close(c.residual);
     el_collect_close(c.collect);
     el_inputs_release(&c.inputs);

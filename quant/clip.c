@@ -235,6 +235,20 @@ static enum el_status quantize(struct el_quant_job *job, struct el_err *err)
     return EL_OK;
 }
 
+static uint64_t open_nbytes(const struct el_enc *enc, uint64_t n_in, bool cross, unsigned n_threads)
+{
+    (void)cross;
+    (void)n_threads;
+    return ((n_in + el_grid_width(enc, n_in)) * el_grid_width(enc, n_in) + EL_STATS_TILE * n_in) * sizeof(double);
+}
+
+static uint64_t strip_nbytes(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in)
+{
+    (void)n_rows;
+    const uint64_t width = el_grid_width(enc, n_in);
+    return TILE * MAX_TRIES * (sizeof(struct el_grid_block) + 2 * width * sizeof(double)) + width * EL_F64_PANEL * sizeof(double);
+}
+
 const struct el_method el_method_clip = {
     .name = "clip",
     .about = "each block's range cut off where the outputs lose least (needs statistics)",
@@ -242,6 +256,8 @@ const struct el_method el_method_clip = {
     .needs_importance = true,
     .min_rows = 4 * TILE,
     .supports = el_quant_supports_grids,
+    .open_nbytes = open_nbytes,
+    .strip_nbytes = strip_nbytes,
     .open = clip_open,
     .close = clip_close,
     .quantize = quantize,

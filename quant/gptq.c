@@ -254,6 +254,7 @@ static enum el_status quantize(struct el_quant_job *job, struct el_err *err)
     for (size_t k = 0; k < rows * (size_t)g->h.n; k++)
         err2 += s.error[k] * s.error[k];
     job->sum_out2 = s.loss - g->h.lambda * err2;
+    job->sum_y2 = el_solve_energy(&g->h, job->x, job->n_rows, s.error, s.panel);
 out:
     el_free(target);
     el_free(s.error);
@@ -266,6 +267,20 @@ out:
     return status;
 }
 
+static uint64_t open_nbytes(const struct el_enc *enc, uint64_t n_in, bool cross, unsigned n_threads)
+{
+    (void)enc;
+    return el_solve_nbytes(n_in, cross, n_threads) + n_in * sizeof(float);
+}
+
+static uint64_t strip_nbytes(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in)
+{
+    const uint64_t width = el_grid_width(enc, n_in), n = el_ldl_padded(n_in), fit_n = width > MAX_CHUNK ? width : MAX_CHUNK;
+    return n_rows * ((n_in + n + MAX_CHUNK) * sizeof(double) + fit_n * sizeof(float) + n_in * sizeof(int16_t) +
+                     (n_in + width - 1) / width * sizeof(struct el_grid_block)) +
+           (n * EL_F64_PANEL + MAX_CHUNK) * sizeof(double);
+}
+
 const struct el_method el_method_gptq = {
     .name = "gptq",
     .about = "later columns make up for the errors of earlier ones (needs statistics)",
@@ -276,4 +291,6 @@ const struct el_method el_method_gptq = {
     .open = gptq_open,
     .close = gptq_close,
     .quantize = quantize,
+    .open_nbytes = open_nbytes,
+    .strip_nbytes = strip_nbytes,
 };

@@ -63,7 +63,7 @@ enum el_status el_quant_encode(struct el_quant_job *job, enum el_effort effort, 
     if (!job->enc.e->parts(&job->enc, job->n_rows, job->n_in, parts, &n_parts))
         return el_fail(err, EL_E_USAGE, "rows of %llu elements do not fit %s", (unsigned long long)job->n_in, job->enc.e->name);
     job->enc.e->encode(&job->enc, job->x, job->importance, job->n_rows, job->n_in, effort, job->parts_out);
-    job->sum_out2 = NAN;
+    job->sum_out2 = job->sum_y2 = NAN;
     el_quant_measure(job);
     return EL_OK;
 }

@@ -38,6 +38,7 @@ struct el_quant_job {
     const struct el_method_opts *opts;
     double sum_w2, sum_err2; /* results: sums in row order, float64 */
     double sum_out2;         /* mean over tokens of the squared error of the outputs, summed over rows: tr(dW H dW^T) / n; NaN */
+    double sum_y2;           /* the same of the outputs themselves, tr(W H W^T) / n; NaN */
 };
 
 struct el_method {
@@ -51,6 +52,12 @@ struct el_method {
     enum el_status (*open)(struct el_quant_columns *columns, void **shared, struct el_err *err);
     void (*close)(void *shared);
     enum el_status (*quantize)(struct el_quant_job *job, struct el_err *err);
+    /*
+     * Bytes on the heap at the most, for a budget: while open runs and of what it leaves (cross: its columns have one), and
+     * while quantize runs. NULL: none worth counting.
+     */
+    uint64_t (*open_nbytes)(const struct el_enc *enc, uint64_t n_in, bool cross, unsigned n_threads);
+    uint64_t (*strip_nbytes)(const struct el_enc *enc, uint64_t n_rows, uint64_t n_in);
 };
 
 /* One object per line of quantizers.def, in quant/<id>.c. */

@@ -1,8 +1,7 @@
 /*
  * Packing: source -> strips of rows -> decode, check, encode -> sink.
  *
- * The unit of work is a strip: as many rows as make about STRIP_ELEMS numbers, which depends on the shape alone. Strips of all
- * tensors form one sequence; a wave of them is worked on by all threads, each of which reads, encodes and writes its own, then
+ * The unit of work is a strip of rows (quant/strips.h). Strips of all tensors form one sequence; a wave of them is worked on by all threads, each of which reads, encodes and writes its own, then
  * accounted for in order by the caller's thread. So bytes, sums and the first error do not depend on the number of threads, and
  * memory is a few buffers per thread.
  */
@@ -13,22 +12,22 @@
 #include "base/mem.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
+#include "model/laid_file.h"
 #include "quant/measure.h"
+#include "quant/pack_log.h"
 #include "quant/plan.h"
 #include "quant/slice.h"
+#include "quant/strips.h"
+#include "quant/tally.h"
 
-enum {
-    STRIP_ELEMS = 128 << 10, /* 256 KiB of f16: large enough for the calls that read and write it */
-    PIECE_ELEMS = 16 << 10,  /* 64 KiB of f32: decoded, encoded and measured while they are in the core's own cache */
-    WAVE_PER_THREAD = 32,    /* a wave ends when its last strip does: few ends */
-};
+enum { WAVE_PER_THREAD = 32 /* a wave ends when its last strip does: few ends */ };
 
 struct strip {
     size_t tensor;
     uint64_t row0, n_rows;
     enum el_status status;
     struct el_err err;
-    double sum_w2, sum_err2, sum_out2;
+    double sum_w2, sum_err2, sum_out2, sum_y2;
     uint64_t n_nonfinite;
 };
 
@@ -50,45 +49,12 @@ struct pack {
     struct strip *wave;
     size_t wave_cap;
     struct el_slice slice; /* of the wave's strips, where they need one */
+    struct el_report report;
+    bool has_report;         /* the sink can take it */
+    struct el_pack_log *log; /* NULL: no state is kept */
+    char output_key[65];
     uint64_t done, total; /* bytes of the source's tensors */
 };
-
-/* Rows that one opening of the method is for: the tensor's, or one expert's. */
-static uint64_t slice_rows(const struct el_tensor *t, const struct el_plan_entry *entry)
-{
-    return el_slice_wanted(entry) && entry->stats->n_experts > 0 ? t->n_rows / entry->stats->n_experts : t->n_rows;
-}
-
-/* Rows of the tensor that make about `elems` numbers; all of them where the method wants to see them together. */
-static uint64_t rows_of(const struct el_tensor *t, const struct el_plan_entry *entry, uint64_t elems)
-{
-    const bool by_rows = !entry->method || entry->method->by_rows;
-    if (entry->method && entry->method->min_rows > 0)
-        return entry->method->min_rows < slice_rows(t, entry) ? entry->method->min_rows : slice_rows(t, entry);
-    const uint64_t rows = t->n_in ? elems / t->n_in : t->n_rows;
-    return !by_rows ? t->n_rows : rows == 0 ? 1 : rows < t->n_rows ? rows : t->n_rows;
-}
-
-static uint64_t strip_rows(const struct el_tensor *t, const struct el_plan_entry *entry)
-{
-    return rows_of(t, entry, STRIP_ELEMS);
-}
-
-/*
- * Points each part of an [n_rows, n_in] strip into one buffer; returns the bytes used. Lengths were checked when the plan was
- * made.
- */
-static uint64_t lay_parts(const struct el_part_shape *parts, uint32_t n_parts, uint64_t n_rows, uint8_t *buf,
-                          uint8_t *out[EL_MAX_PARTS])
-{
-    uint64_t at = 0;
-    for (uint32_t p = 0; p < EL_MAX_PARTS; p++) {
-        out[p] = p < n_parts && buf ? buf + at : NULL;
-        if (p < n_parts)
-            at += parts[p].row_nbytes ? parts[p].row_nbytes * n_rows : parts[p].nbytes;
-    }
-    return at;
-}
 
 /* ---- a strip, in any thread ---- */
 
@@ -102,8 +68,11 @@ static enum el_status write_parts(const struct pack *pk, const struct strip *s, 
         if (part->row_nbytes == 0 && s->row0 > 0)
             continue;
         const uint64_t nbytes = part->row_nbytes ? part->row_nbytes * s->n_rows : part->nbytes;
-        if (nbytes > 0)
-            EL_TRY(pk->sink->ops->write(pk->sink, s->tensor, p, part->row_nbytes * s->row0, data[p], nbytes, err));
+        if (nbytes == 0)
+            continue;
+        if (pk->log)
+            EL_TRY(el_pack_log_write(pk->log, s->tensor, p, part->row_nbytes * s->row0, data[p], nbytes, err));
+        EL_TRY(pk->sink->ops->write(pk->sink, s->tensor, p, part->row_nbytes * s->row0, data[p], nbytes, err));
     }
     return EL_OK;
 }
@@ -134,7 +103,8 @@ static enum el_status encode_rows(const struct pack *pk, struct strip *s, const 
                                .importance = pk->slice.importance,
                                .shared = pk->slice.shared,
                                .opts = &pk->plan->how,
-                               .sum_out2 = NAN};
+                               .sum_out2 = NAN,
+                               .sum_y2 = NAN};
     const struct el_method *const method = pk->slice.entry ? pk->slice.method : entry->method;
     for (uint32_t p = 0; p < t->n_parts; p++)
         job.parts_out[p] = out[p] + at * t->parts[p].row_nbytes;
@@ -146,6 +116,7 @@ static enum el_status encode_rows(const struct pack *pk, struct strip *s, const 
     s->sum_w2 += job.sum_w2;
     s->sum_err2 += job.sum_err2;
     s->sum_out2 += job.sum_out2;
+    s->sum_y2 += job.sum_y2;
     return EL_OK;
 }
 
@@ -181,7 +152,7 @@ static enum el_status run_strip(const struct pack *pk, struct strip *s, const st
     uint8_t *parts[EL_MAX_PARTS];
     if (s->n_rows == 0 || from->n_in == 0)
         return EL_OK;
-    (void)lay_parts(from->parts, from->n_parts, s->n_rows, w->in, parts);
+    (void)el_lay_parts(from->parts, from->n_parts, s->n_rows, w->in, parts);
     EL_TRY(el_source_read_parts(pk->source, from, &pk->sink->tensors[s->tensor].order, s->row0, s->n_rows, parts, err));
 
     struct el_matrix m = {.enc = from->enc, .n_rows = s->n_rows, .n_in = from->n_in};
@@ -191,8 +162,8 @@ static enum el_status run_strip(const struct pack *pk, struct strip *s, const st
     }
     uint8_t *out[EL_MAX_PARTS];
     const struct el_tensor *const to = &pk->sink->tensors[s->tensor];
-    (void)lay_parts(to->parts, to->n_parts, s->n_rows, entry->copy ? w->in : w->out, out);
-    const uint64_t piece = rows_of(from, entry, PIECE_ELEMS);
+    (void)el_lay_parts(to->parts, to->n_parts, s->n_rows, entry->copy ? w->in : w->out, out);
+    const uint64_t piece = el_piece_rows(from, entry);
     for (uint64_t at = 0, n; at < s->n_rows; at += n) {
         n = s->n_rows - at < piece ? s->n_rows - at : piece;
         decode_rows(&m, at, n, w->x);
@@ -230,28 +201,16 @@ static enum el_status out_of_memory(struct el_err *err)
 
 static enum el_status make_workers(struct pack *pk, struct el_err *err)
 {
-    uint64_t in = 0, out = 0, elems = 0, n_in = 0;
-    for (size_t i = 0; i < pk->plan->n; i++) {
-        const struct el_tensor *const from = &pk->source->tensors[i], *const to = &pk->sink->tensors[i];
-        const uint64_t rows = strip_rows(from, &pk->plan->entries[i]);
-        uint8_t *unused[EL_MAX_PARTS];
-        const uint64_t in_i = lay_parts(from->parts, from->n_parts, rows, NULL, unused);
-        const uint64_t out_i = lay_parts(to->parts, to->n_parts, rows, NULL, unused);
-        in = in_i > in ? in_i : in;
-        out = out_i > out ? out_i : out;
-        const uint64_t piece = rows_of(from, &pk->plan->entries[i], PIECE_ELEMS) * from->n_in;
-        elems = piece > elems ? piece : elems;
-        n_in = from->n_in > n_in ? from->n_in : n_in;
-    }
+    const struct el_strip_nbytes b = el_strip_buffers(pk->source, pk->plan);
     pk->workers = el_calloc_array(pk->n_workers, sizeof *pk->workers);
-    if (!pk->workers || in > SIZE_MAX || out > SIZE_MAX || elems > SIZE_MAX)
+    if (!pk->workers || b.in > SIZE_MAX || b.out > SIZE_MAX || b.x > SIZE_MAX)
         return out_of_memory(err);
     for (unsigned i = 0; i < pk->n_workers; i++) {
         struct worker *const w = &pk->workers[i];
-        w->in = el_alloc((size_t)in);
-        w->out = el_alloc((size_t)out);
-        w->x = el_alloc_array((size_t)elems, sizeof *w->x);
-        w->row = el_alloc_array((size_t)n_in, sizeof *w->row);
+        w->in = el_alloc((size_t)b.in);
+        w->out = el_alloc((size_t)b.out);
+        w->x = el_alloc((size_t)b.x);
+        w->row = el_alloc((size_t)b.row);
         if (!w->in || !w->out || !w->x || !w->row)
             return out_of_memory(err);
     }
@@ -271,6 +230,8 @@ static void free_pack(struct pack *pk)
     el_free(pk->workers);
     el_free(pk->wave);
     el_slice_close(&pk->slice);
+    el_report_release(&pk->report);
+    el_pack_log_close(pk->log);
     el_pool_close(pk->pool);
 }
 
@@ -304,8 +265,13 @@ static enum el_status begin_sink(struct pack *pk, struct el_err *err)
         }
     }
     EL_TRY_OUT(el_plan_store(plan, meta, err));
+    pk->has_report = plan->store && !plan->keep_meta && pk->sink->ops->set_array;
+    if (pk->has_report)
+        EL_TRY_OUT(el_report_declare(&pk->report, meta, err));
     pk->sink->source = pk->base;
-    status = pk->sink->ops->begin(pk->sink, meta, tensors, plan->n, err);
+    EL_TRY_OUT(pk->sink->ops->begin(pk->sink, meta, tensors, plan->n, err));
+    if (pk->opts->state_path)
+        status = el_pack_key_output(meta, tensors, plan->n, plan, pk->opts->nan_to_zero, pk->output_key, err);
 out:
     el_meta_free(meta);
     el_free(tensors);
@@ -314,32 +280,18 @@ out:
 
 /* ---- the loop ---- */
 
-/* Where the sequence of strips stands, and the sums of the tensor that is being accounted for. */
-struct place {
-    size_t tensor;
-    uint64_t row;
-};
-
-static void report_tensor(const struct pack *pk, struct el_pack_report *sums, size_t tensor)
-{
-    sums->row = tensor;
-    if (pk->opts->report)
-        pk->opts->report(pk->opts->report_user, sums);
-    *sums = (struct el_pack_report){.row = 0};
-}
-
 /* How many rows the next strip may have: not beyond its slice. */
-static uint64_t next_rows(const struct pack *pk, const struct place *next)
+static uint64_t next_rows(const struct pack *pk, const struct el_pack_place *next)
 {
     const struct el_tensor *const t = &pk->source->tensors[next->tensor];
     const struct el_plan_entry *const entry = &pk->plan->entries[next->tensor];
-    const uint64_t slice = slice_rows(t, entry), rows = strip_rows(t, entry);
+    const uint64_t slice = el_slice_rows(t, entry), rows = el_strip_rows(t, entry);
     const uint64_t left = slice > 0 ? slice - next->row % slice : 0;
     return left < rows ? left : rows;
 }
 
 /* Opens the slice that the next wave is of. */
-static enum el_status open_slice(struct pack *pk, const struct place *next, struct el_err *err)
+static enum el_status open_slice(struct pack *pk, const struct el_pack_place *next, struct el_err *err)
 {
     if (next->tensor == pk->plan->n)
         return EL_OK;
@@ -349,32 +301,65 @@ static enum el_status open_slice(struct pack *pk, const struct place *next, stru
         el_slice_close(&pk->slice);
         return EL_OK;
     }
-    const uint32_t expert = (uint32_t)(next->row / slice_rows(t, entry));
+    const uint32_t expert = (uint32_t)(next->row / el_slice_rows(t, entry));
     const enum el_status status = el_slice_open(&pk->slice, pk->plan, entry, expert, t->n_in, pk->pool, err);
     return status == EL_OK ? EL_OK : el_fail_prefix(err, status, "tensor '%s'", t->name);
 }
 
-static size_t fill_wave(struct pack *pk, struct place *next)
+static size_t fill_wave(struct pack *pk, struct el_pack_place *next)
 {
     size_t n = 0;
     while (n < pk->wave_cap && next->tensor < pk->plan->n) {
         const struct el_tensor *const t = &pk->source->tensors[next->tensor];
         const struct el_plan_entry *const entry = &pk->plan->entries[next->tensor];
         /* A slice is a wave of its own, or several. */
-        if (n > 0 && el_slice_wanted(entry) && next->row % slice_rows(t, entry) == 0)
+        if (n > 0 && el_slice_wanted(entry) && next->row % el_slice_rows(t, entry) == 0)
             break;
         if (n > 0 && !el_slice_wanted(entry) && el_slice_wanted(&pk->plan->entries[pk->wave[0].tensor]))
             break;
         pk->wave[n++] = (struct strip){.tensor = next->tensor, .row0 = next->row, .n_rows = next_rows(pk, next)};
         next->row += pk->wave[n - 1].n_rows;
-        if (next->row == t->n_rows)
-            *next = (struct place){next->tensor + 1, 0};
+        if (next->row == t->n_rows) {
+            next->tensor++;
+            next->row = 0;
+        }
     }
     return n;
 }
 
+static void tell(struct pack *pk, const struct el_tally *tally, size_t tensor, bool resumed)
+{
+    if (pk->has_report)
+        el_report_add(&pk->report, tensor, tally);
+    el_tally_report(tally, tensor, resumed, pk->opts->report, pk->opts->report_user);
+}
+
+static void add_strip(const struct pack *pk, const struct strip *s, struct el_tally *tally)
+{
+    const struct el_tensor *const t = &pk->source->tensors[s->tensor];
+    const struct el_plan_entry *const entry = &pk->plan->entries[s->tensor];
+    tally->sum_w2 += s->sum_w2;
+    tally->sum_err2 += s->sum_err2;
+    tally->n_nonfinite += s->n_nonfinite;
+    tally->n_parts = el_slice_wanted(entry) ? entry->stats->n_experts : 1;
+    if (!isnan(s->sum_out2)) {
+        tally->sum_out2 += s->sum_out2;
+        tally->sum_y2 += s->sum_y2;
+        tally->n_known++;
+    }
+    if (!pk->slice.entry)
+        return;
+    tally->damping = pk->slice.damping > tally->damping ? pk->slice.damping : tally->damping;
+    if (pk->slice.weaker && s->row0 % el_slice_rows(t, entry) == 0) {
+        if (tally->n_weaker++ == 0) {
+            tally->why = (uint32_t)pk->slice.weaker;
+            tally->first_weaker = pk->slice.expert;
+        }
+    }
+}
+
 /* Adds a wave up in order: sums, reports, progress, and the first error. */
-static enum el_status account(struct pack *pk, size_t n, struct el_pack_report *sums, struct el_err *err)
+static enum el_status account(struct pack *pk, size_t n, struct el_tally *tally, struct el_err *err)
 {
     for (size_t i = 0; i < n; i++) {
         const struct strip *const s = &pk->wave[i];
@@ -384,33 +369,65 @@ static enum el_status account(struct pack *pk, size_t n, struct el_pack_report *
             return s->status;
         }
         const struct el_tensor *const t = &pk->source->tensors[s->tensor];
-        sums->sum_w2 += s->sum_w2;
-        sums->sum_err2 += s->sum_err2;
-        sums->sum_out2 += s->sum_out2;
-        sums->damping = pk->slice.entry ? pk->slice.damping : 0.0;
-        sums->n_nonfinite += s->n_nonfinite;
         uint8_t *unused[EL_MAX_PARTS];
-        pk->done += lay_parts(t->parts, t->n_parts, s->n_rows, NULL, unused);
-        if (s->row0 + s->n_rows == t->n_rows)
-            report_tensor(pk, sums, s->tensor);
+        add_strip(pk, s, tally);
+        pk->done += el_lay_parts(t->parts, t->n_parts, s->n_rows, NULL, unused);
+        if (s->row0 + s->n_rows == t->n_rows) {
+            if (pk->log)
+                EL_TRY(el_pack_log_tensor(pk->log, s->tensor, tally, err));
+            tell(pk, tally, s->tensor, false);
+            memset(tally, 0, sizeof *tally);
+        }
     }
     if (pk->opts->progress && n > 0)
         pk->opts->progress(pk->opts->progress_user, pk->source->tensors[pk->wave[n - 1].tensor].name, pk->done, pk->total);
     return EL_OK;
 }
 
+static void tell_resumed(void *user, uint64_t tensor, const struct el_tally *tally)
+{
+    tell(user, tally, (size_t)tensor, true);
+}
+
+/* Opens the state, if one is kept, and goes to where it ends. */
+static enum el_status resume(struct pack *pk, struct el_pack_place *next, struct el_err *err)
+{
+    struct el_pack_key key = {.statistics = ""};
+    bool resumed;
+    if (!pk->opts->state_path)
+        return EL_OK;
+    EL_TRY(el_source_fingerprint(pk->base, key.model, err));
+    if (pk->plan->stats_source)
+        EL_TRY(el_source_fingerprint(pk->plan->stats_source, key.statistics, err));
+    memcpy(key.output, pk->output_key, sizeof key.output);
+    EL_TRY(el_pack_log_open(pk->opts->state_path, &key, &pk->log, &resumed, err));
+    if (!resumed)
+        return EL_OK;
+    EL_TRY(el_pack_log_replay(pk->log, pk->sink, next, tell_resumed, pk, err));
+    for (size_t i = 0; i < pk->plan->n && i <= next->tensor; i++) {
+        const struct el_tensor *const t = &pk->source->tensors[i];
+        uint8_t *unused[EL_MAX_PARTS];
+        pk->done += el_lay_parts(t->parts, t->n_parts, i < next->tensor ? t->n_rows : next->row, NULL, unused);
+    }
+    return EL_OK;
+}
+
 static enum el_status run_all(struct pack *pk, struct el_err *err)
 {
-    struct place next = {0, 0};
-    struct el_pack_report sums = {.row = 0};
+    struct el_pack_place next;
+    memset(&next, 0, sizeof next); /* it is kept as it lies */
+    EL_TRY(resume(pk, &next, err));
     for (;;) {
         EL_TRY(open_slice(pk, &next, err));
         const size_t n = fill_wave(pk, &next);
         if (n == 0)
-            return EL_OK;
+            break;
         el_pool_run(pk->pool, n, 1, run_strips, pk);
-        EL_TRY(account(pk, n, &sums, err));
+        EL_TRY(account(pk, n, &next.tally, err));
+        if (pk->log)
+            EL_TRY(el_pack_log_commit(pk->log, &next, err));
     }
+    return pk->has_report ? el_report_write(&pk->report, pk->sink, err) : EL_OK;
 }
 
 static enum el_status check_plan(const struct pack *pk, struct el_err *err)
@@ -431,12 +448,15 @@ enum el_status el_pack(struct el_source *source, const struct el_plan *plan, str
     struct pack pk = {.base = source, .source = source, .plan = plan, .sink = sink, .opts = opts ? opts : &defaults};
     enum el_status status = EL_OK;
     EL_TRY(check_plan(&pk, err));
-    EL_TRY_OUT(el_pool_open(pk.opts->n_threads, &pk.pool, err));
+    unsigned n_threads = pk.opts->n_threads;
+    EL_TRY(el_strip_threads(plan->source, plan, pk.opts->max_nbytes, &n_threads, err));
+    EL_TRY_OUT(el_pool_open(n_threads, &pk.pool, err));
     pk.n_workers = el_pool_n(pk.pool);
     if (plan->fold) {
         EL_TRY_OUT(el_plan_decide(plan, source, pk.pool, err));
         pk.source = el_fold_source(plan->fold);
     }
+    EL_TRY_OUT(el_report_open(&pk.report, plan, err));
     EL_TRY_OUT(begin_sink(&pk, err));
     EL_TRY_OUT(make_workers(&pk, err));
     status = run_all(&pk, err);

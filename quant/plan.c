@@ -8,14 +8,9 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "quant/mixes.h"
-#include "text/regex.h"
-
-/* One --tensor-type. */
-struct override {
-    struct el_regex *re;
-    struct el_enc enc;
-    bool used; /* found in a name, be it behind another one */
-};
+#include "quant/patterns.h"
+#include "quant/slice.h"
+#include "quant/tally.h"
 
 /* Options, parsed. */
 struct wanted {
@@ -24,9 +19,9 @@ struct wanted {
     char mix_encoding[32];           /* what mix.encoding points to then */
     struct el_enc base;              /* most matrices */
     struct el_enc output, embedding; /* e NULL: not given */
-    struct override *overrides;
-    size_t n_overrides;
-    struct el_regex_run *run;
+    struct el_patterns types, methods, skips;
+    struct el_enc *type_enc;                  /* of types */
+    const struct el_method **pattern_methods; /* of methods */
     const struct el_method *method;
     const struct el_stats *stats;
     const struct el_fold *fold; /* NULL: the weights are quantized as they are */
@@ -52,26 +47,6 @@ static enum el_status parse_option(const char *option, const char *name, struct 
     if (el_enc_parse(name, enc, err) != EL_OK)
         return el_fail_prefix(err, EL_E_USAGE, "%s", option);
     return EL_OK;
-}
-
-/* The pattern is searched for anywhere in the name, in any case: llama-quantize folds it to lower case, which names are in. */
-static enum el_status parse_override(const char *text, struct override *out, struct el_err *err)
-{
-    const char *const eq = strrchr(text, '=');
-    if (!eq || eq == text)
-        return el_fail(err, EL_E_USAGE, "tensor type '%s': must be REGEX=TYPE", text);
-    EL_TRY(parse_option("tensor type", eq + 1, &out->enc, err));
-    struct el_buf pattern;
-    el_buf_init(&pattern);
-    el_buf_addf(&pattern, "(?i:%.*s)", (int)(eq - text), text);
-    enum el_status status = EL_OK;
-    if (pattern.failed)
-        status = el_fail(err, EL_E_MEMORY, "tensor type: out of memory");
-    else
-        status = el_regex_open(pattern.data, pattern.nbytes, &out->re, err);
-    el_buf_release(&pattern);
-    return status == EL_OK || status == EL_E_MEMORY ? status
-                                                    : el_fail(err, EL_E_USAGE, "tensor type '%s': not a valid pattern", text);
 }
 
 static enum el_status parse_type(const char *type, struct wanted *w, struct el_err *err)
@@ -113,8 +88,11 @@ static enum el_status parse_type(const char *type, struct wanted *w, struct el_e
 static enum el_status check_together(const struct wanted *w, struct el_err *err)
 {
     const struct el_plan_opts *const o = w->opts;
-    if (w->copy && (o->output_type || o->embedding_type || o->n_tensor_types > 0 || o->pure || o->leave_output || o->method))
-        return el_fail(err, EL_E_USAGE, "COPY changes no tensor: it takes no types, no method, neither pure nor leave-output");
+    if (w->copy && (o->output_type || o->embedding_type || o->n_tensor_types > 0 || o->pure || o->leave_output || o->method ||
+                    o->n_tensor_methods > 0 || o->n_skips > 0))
+        return el_fail(err, EL_E_USAGE,
+                       "COPY changes no tensor: it takes no types, no method, no skip, neither pure nor "
+                       "leave-output");
     if (o->for_convert && !w->copy && !is_float(&w->base))
         return el_fail(err, EL_E_USAGE, "type '%s': a conversion writes F32, F16 or BF16", o->type);
     if (o->method && !w->fold && is_float(&w->base) && !o->output_type && !o->embedding_type && o->n_tensor_types == 0)
@@ -124,11 +102,32 @@ static enum el_status check_together(const struct wanted *w, struct el_err *err)
     return EL_OK;
 }
 
-static enum el_status check_method(const struct wanted *w, struct el_err *err)
+/* The method of this name, if what it needs is there. */
+static enum el_status check_needs(const struct wanted *w, const struct el_method *method, struct el_err *err)
 {
-    const struct el_method_opts *const how = &w->opts->how;
-    if (!w->stats && (w->method->needs_hessian || w->method->needs_importance))
-        return el_fail(err, EL_E_USAGE, "method '%s' needs statistics of the inputs", w->method->name);
+    if (!w->stats && (method->needs_hessian || method->needs_importance))
+        return el_fail(err, EL_E_USAGE, "method '%s' needs statistics of the inputs", method->name);
+    return EL_OK;
+}
+
+/* A method of some tensors: what changes the model changes all of it, and is not among them. */
+static enum el_status find_method(const struct wanted *w, const char *name, const struct el_method **method, struct el_err *err)
+{
+    *method = el_method_by_name(name);
+    if (!*method) {
+        struct el_buf known;
+        el_buf_init(&known);
+        for (size_t i = 0; el_method_at(i); i++)
+            el_buf_addf(&known, "%s%s", i ? ", " : "", el_method_at(i)->name);
+        const enum el_status status = el_fail(err, EL_E_USAGE, "unknown method '%.64s', known are %s", name, known.data);
+        el_buf_release(&known);
+        return status;
+    }
+    return check_needs(w, *method, err);
+}
+
+static enum el_status check_how(const struct el_method_opts *how, struct el_err *err)
+{
     if (!(how->damping >= 0.0 && how->damping <= 1e6))
         return el_fail(err, EL_E_USAGE, "damping %g: must be from 0 to 1e6", how->damping);
     if (how->order && strcmp(how->order, "group") != 0 && strcmp(how->order, "act") != 0 && strcmp(how->order, "none") != 0)
@@ -143,10 +142,29 @@ static enum el_status parse_method(struct wanted *w, struct el_plan *plan, struc
     if (!o->method)
         return EL_OK;
     EL_TRY(el_plan_parse_method(o->method, plan, &w->method, err));
+    EL_TRY(check_needs(w, w->method, err));
     for (size_t i = 0; i < plan->n_folds; i++)
         if (!w->stats && (plan->folds[i]->needs_importance || plan->folds[i]->needs_abs))
             return el_fail(err, EL_E_USAGE, "method '%s' needs statistics of the inputs", plan->folds[i]->name);
     return plan->n_folds > 0 ? el_plan_mark(plan, &o->how, err) : EL_OK;
+}
+
+/* --tensor-type, --method REGEX=NAME and --skip. */
+static enum el_status parse_patterns(struct wanted *w, struct el_err *err)
+{
+    const struct el_plan_opts *const o = w->opts;
+    EL_TRY(el_patterns_open(&w->types, "tensor type", "REGEX=TYPE", o->tensor_types, o->n_tensor_types, err));
+    EL_TRY(el_patterns_open(&w->methods, "method", "REGEX=NAME", o->tensor_methods, o->n_tensor_methods, err));
+    EL_TRY(el_patterns_open(&w->skips, "skip", NULL, o->skips, o->n_skips, err));
+    w->type_enc = el_calloc_array(w->types.n, sizeof *w->type_enc);
+    w->pattern_methods = el_calloc_array(w->methods.n, sizeof *w->pattern_methods);
+    if (!w->type_enc || !w->pattern_methods)
+        return el_fail(err, EL_E_MEMORY, "plan: out of memory");
+    for (size_t i = 0; i < w->types.n; i++)
+        EL_TRY(parse_option("tensor type", w->types.v[i].value, &w->type_enc[i], err));
+    for (size_t i = 0; i < w->methods.n; i++)
+        EL_TRY(find_method(w, w->methods.v[i].value, &w->pattern_methods[i], err));
+    return EL_OK;
 }
 
 static enum el_status parse_options(struct wanted *w, struct el_plan *plan, struct el_err *err)
@@ -158,25 +176,17 @@ static enum el_status parse_options(struct wanted *w, struct el_plan *plan, stru
     EL_TRY(parse_method(w, plan, err));
     w->fold = plan->fold;
     EL_TRY(check_together(w, err));
-    EL_TRY(check_method(w, err));
-    if (o->n_tensor_types == 0)
-        return EL_OK;
-    EL_TRY(el_regex_run_open(&w->run, err));
-    w->overrides = el_calloc_array(o->n_tensor_types, sizeof *w->overrides);
-    if (!w->overrides)
-        return el_fail(err, EL_E_MEMORY, "tensor types: out of memory");
-    w->n_overrides = o->n_tensor_types;
-    for (size_t i = 0; i < o->n_tensor_types; i++)
-        EL_TRY(parse_override(o->tensor_types[i], &w->overrides[i], err));
-    return EL_OK;
+    EL_TRY(check_how(&o->how, err));
+    return parse_patterns(w, err);
 }
 
 static void free_wanted(struct wanted *w)
 {
-    for (size_t i = 0; i < w->n_overrides; i++)
-        el_regex_close(w->overrides[i].re);
-    el_free(w->overrides);
-    el_regex_run_close(w->run);
+    el_patterns_close(&w->types);
+    el_patterns_close(&w->methods);
+    el_patterns_close(&w->skips);
+    el_free(w->type_enc);
+    el_free(w->pattern_methods);
 }
 
 /* ---- one tensor ---- */
@@ -231,25 +241,65 @@ static uint32_t n_experts_of(const struct el_tensor *t)
     return t->n_dims >= 3 ? (uint32_t)t->dims[t->n_dims - 3] : 1;
 }
 
-/* Names the experts that saw no token: they are searched without importance. */
-static enum el_status find_unseen(const struct wanted *w, const struct el_stats_matrix *m, struct el_plan_entry *entry,
-                                  struct el_err *err)
+/* Experts (or the one matrix) that saw too few tokens for something. */
+struct few {
+    uint32_t n, first;
+    double n_tokens; /* of the first */
+};
+
+static void add_few(struct few *few, uint32_t expert, double n_tokens)
 {
-    uint32_t n_unseen = 0, first = 0;
+    if (few->n++ == 0) {
+        few->first = expert;
+        few->n_tokens = n_tokens;
+    }
+}
+
+/* Says what becomes of them. least: tokens that are enough. */
+static enum el_status tell_few(const struct few *few, uint32_t n_experts, double least, const char *method,
+                               struct el_plan_entry *entry, struct el_err *err)
+{
+    char who[96] = "", why[192];
+    if (few->n == 0)
+        return EL_OK;
+    if (n_experts > 1)
+        (void)snprintf(who, sizeof who, "%u of %u experts, the first is %u: ", few->n, n_experts, few->first);
+    if (few->n_tokens == 0.0)
+        (void)snprintf(why, sizeof why, "%sno token: %s", who, method);
+    else
+        (void)snprintf(why, sizeof why, "%s%.0f token%s, fewer than %.0f: %s", who, few->n_tokens,
+                       few->n_tokens == 1.0 ? "" : "s", least, method);
+    return add_fallback(entry, why, err);
+}
+
+/* What the method becomes in experts that saw few tokens, or none. */
+static enum el_status find_few(const struct wanted *w, const struct el_stats_matrix *m, struct el_plan_entry *entry,
+                               struct el_err *err)
+{
+    struct few few = {.n = 0}, unseen = {.n = 0};
+    const double least = el_slice_least(entry->method, m->n_in);
     for (uint32_t e = 0; e < m->n_experts; e++) {
         double n;
-        EL_TRY(el_stats_count(w->stats, m, e, &n, err));
-        first = n_unseen == 0 && n == 0.0 ? e : first;
-        n_unseen += n == 0.0;
+        const enum el_status status = el_stats_count(w->stats, m, e, &n, err);
+        if (status == EL_E_FORMAT) {
+            entry->method = el_method_at(0);
+            entry->stats = NULL;
+            return add_fallback(entry, el_weaker_text(EL_WEAKER_SUMS), err);
+        }
+        EL_TRY(status);
+        if (n == 0.0)
+            add_few(&unseen, e, n);
+        else if (n < least)
+            add_few(&few, e, n);
     }
-    if (n_unseen == 0)
-        return EL_OK;
-    char why[96];
-    if (m->n_experts == 1)
-        (void)snprintf(why, sizeof why, "no token in the statistics: search");
-    else
-        (void)snprintf(why, sizeof why, "%u of %u experts, the first is %u, saw no token: search", n_unseen, m->n_experts, first);
-    return add_fallback(entry, why, err);
+    if (m->n_experts == 1 && few.n > 0)
+        entry->method = el_method_by_name("imatrix");
+    if (m->n_experts == 1 && unseen.n > 0) {
+        entry->method = el_method_at(0);
+        entry->stats = NULL;
+    }
+    EL_TRY(tell_few(&few, m->n_experts, least, "imatrix", entry, err));
+    return tell_few(&unseen, m->n_experts, least, el_method_at(0)->name, entry, err);
 }
 
 /* What the statistics have for a method that needs them; else a weaker method. */
@@ -272,39 +322,23 @@ static enum el_status find_stats(const struct wanted *w, const struct el_tensor 
     if (!(m->has & EL_STATS_HESSIAN) && el_fold_rotates_input(w->fold, t->name))
         return el_fail(err, EL_E_USAGE, "tensor '%s': what it reads is rotated, and the statistics have no sums of products",
                        t->name);
-    return find_unseen(w, m, entry, err);
-}
-
-/* The first --tensor-type whose pattern is found in the name. */
-static enum el_status find_override(const struct wanted *w, const char *name, const struct override **found, struct el_err *err)
-{
-    *found = NULL;
-    for (size_t i = 0; i < w->n_overrides; i++) {
-        size_t begin, end;
-        bool hit = false;
-        if (el_regex_find(w->overrides[i].re, w->run, name, strlen(name), 0, &begin, &end, &hit, err) != EL_OK)
-            return el_fail(err, EL_E_USAGE, "tensor type '%s': too much backtracking on '%s'", w->opts->tensor_types[i], name);
-        if (hit && !*found)
-            *found = &w->overrides[i];
-        w->overrides[i].used |= hit;
-    }
-    return EL_OK;
+    return find_few(w, m, entry, err);
 }
 
 /* The encoding of a matrix that is to be quantized (or, by convert, converted). */
-static enum el_status choose_matrix(const struct wanted *w, struct progress *p, const struct el_tensor *t,
-                                    struct el_plan_entry *entry, struct el_err *err)
+static enum el_status choose_matrix(struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
+                                    struct el_err *err)
 {
     const enum el_category category = el_mix_category(t->name);
     const bool as_output = category == EL_CAT_OUTPUT || (category == EL_CAT_TOKEN_EMBD && p->model.tied);
-    const struct override *found;
-    EL_TRY(find_override(w, t->name, &found, err));
+    const struct el_pattern *found;
+    EL_TRY(el_patterns_find(&w->types, t->name, &found, err));
     if (category == EL_CAT_TOKEN_EMBD && w->embedding.e) {
         entry->to = w->embedding;
     } else if (category == EL_CAT_OUTPUT && w->output.e) {
         entry->to = w->output;
     } else if (found) {
-        entry->to = found->enc;
+        entry->to = w->type_enc[found - w->types.v];
     } else if (as_output && w->output.e) {
         entry->to = w->output;
     } else if (w->opts->pure || w->opts->for_convert || is_float(&w->base)) {
@@ -324,10 +358,40 @@ static const struct el_tensor *base_tensor(const struct el_plan *plan, const str
     return i == SIZE_MAX ? t : &plan->base->tensors[i];
 }
 
-static enum el_status choose(const struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
+/* A method for an encoding that the one asked for does not make: a mix has chosen it, or the rows' length. */
+static enum el_status find_maker(const struct wanted *w, struct el_plan_entry *entry, struct el_err *err)
+{
+    char why[96];
+    const char *const asked = entry->method->name;
+    if (el_enc_equal(&entry->to, &w->base))
+        return el_fail(err, EL_E_USAGE, "method '%s' does not make '%s'", asked, entry->to_name);
+    entry->method = w->stats ? el_method_by_name("imatrix") : el_method_at(0);
+    (void)snprintf(why, sizeof why, "%s does not make %s: %s", asked, entry->to_name, entry->method->name);
+    return add_fallback(entry, why, err);
+}
+
+/* How the codes are chosen, and what is known of the inputs. */
+static enum el_status choose_method(struct wanted *w, const struct el_tensor *t, struct el_plan_entry *entry, struct el_err *err)
+{
+    const struct el_pattern *found;
+    entry->method = NULL;
+    if (entry->copy || is_float(&entry->to))
+        return EL_OK;
+    EL_TRY(el_patterns_find(&w->methods, t->name, &found, err));
+    entry->method = found ? w->pattern_methods[found - w->methods.v] : w->method;
+    if (!entry->method->supports(&entry->to))
+        EL_TRY(find_maker(w, entry, err));
+    return entry->method->needs_hessian || entry->method->needs_importance ? find_stats(w, t, entry, err) : EL_OK;
+}
+
+static enum el_status choose(struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
                              struct el_err *err)
 {
-    const bool left = w->opts->leave_output && strcmp(t->name, "output.weight") == 0;
+    const struct el_pattern *skipped, *beaten;
+    EL_TRY(el_patterns_find(&w->skips, t->name, &skipped, err));
+    if (skipped && el_mix_quantizes(t->name, t->n_rows)) /* a type that it wins over was not given in vain */
+        EL_TRY(el_patterns_find(&w->types, t->name, &beaten, err));
+    const bool left = skipped || (w->opts->leave_output && strcmp(t->name, "output.weight") == 0);
     entry->to = t->enc;
     if (w->copy && w->opts->vectors_f32 && is_float(&t->enc) && !el_mix_quantizes(t->name, t->n_rows)) {
         entry->to = el_enc_f32();
@@ -338,16 +402,12 @@ static enum el_status choose(const struct wanted *w, struct progress *p, const s
             entry->to = el_enc_f32(); /* vectors and small tables: what every program reads them as */
     }
     entry->copy = el_enc_equal(&entry->to, &t->enc);
-    entry->method = entry->copy || is_float(&entry->to) ? NULL : w->method;
     if (p->plan->fold && strcmp(base_tensor(p->plan, t)->name, t->name) != 0)
         EL_TRY(add_fallback(entry, "it was the embedding, and is no longer the same", err));
     el_enc_name(&entry->to, entry->to_name);
     if (!entry->copy)
         EL_TRY(el_enc_check_encode(&entry->to, err));
-    if (entry->method && !entry->method->supports(&entry->to))
-        return el_fail(err, EL_E_USAGE, "method '%s' does not make '%s'", entry->method->name, entry->to_name);
-    if (entry->method && (entry->method->needs_hessian || entry->method->needs_importance))
-        EL_TRY(find_stats(w, t, entry, err));
+    EL_TRY(choose_method(w, t, entry, err));
     const struct el_tensor *const was = base_tensor(p->plan, t);
     if ((!entry->copy || was->enc.e != t->enc.e) && !is_float(&was->enc) && !w->opts->allow_requantize && !w->opts->for_convert)
         return el_fail(err, EL_E_USAGE, "tensor '%s' is already quantized (%s): requantizing loses quality and must be allowed",
@@ -372,7 +432,7 @@ static int compare_named(const void *a, const void *b)
     return el_mix_before(y->name, x->name) ? 1 : 0;
 }
 
-static enum el_status choose_all(const struct wanted *w, struct el_plan *plan, struct el_err *err)
+static enum el_status choose_all(struct wanted *w, struct el_plan *plan, struct el_err *err)
 {
     const struct el_source *const source = plan->source;
     struct progress p = {.model = el_mix_model_read(source->meta), .plan = plan};
@@ -410,7 +470,7 @@ enum el_status el_plan_make(const struct el_source *source, const struct el_plan
     if (opts->stats)
         EL_TRY_OUT(el_stats_open(opts->stats, &plan->stats, err));
     w.stats = plan->stats;
-    plan->stats_meta = opts->stats ? opts->stats->meta : NULL;
+    plan->stats_source = opts->stats;
     plan->how = opts->how;
     plan->base = source;
     EL_TRY_OUT(parse_options(&w, plan, err));
@@ -421,9 +481,9 @@ enum el_status el_plan_make(const struct el_source *source, const struct el_plan
     }
     plan->n = plan->source->n_tensors;
     EL_TRY_OUT(choose_all(&w, plan, err));
-    for (size_t i = 0; i < w.n_overrides; i++)
-        if (!w.overrides[i].used)
-            el_warn("tensor type '%s' matches no tensor that is quantized", opts->tensor_types[i]);
+    el_patterns_warn(&w.types, "that is quantized");
+    el_patterns_warn(&w.methods, "that is quantized");
+    el_patterns_warn(&w.skips, "");
     plan->ftype = w.copy ? -1 : w.mix.ftype;
     (void)snprintf(plan->order, sizeof plan->order, "%s", opts->how.order ? opts->how.order : "");
     plan->how.order = opts->how.order ? plan->order : NULL;
@@ -483,6 +543,23 @@ struct el_plan_row el_plan_row(const struct el_plan *plan, size_t i)
     };
 }
 
+enum el_status el_plan_check(const struct el_plan *plan, const struct el_source *written, struct el_err *err)
+{
+    if (written->n_tensors != plan->n)
+        return el_fail(err, EL_E_FORMAT, "'%s': %zu tensors, the plan has %zu", written->path, written->n_tensors, plan->n);
+    for (size_t i = 0; i < plan->n; i++) {
+        const char *const name = plan->source->tensors[i].name;
+        /* Sinks keep the order, so the first guess is right. */
+        const size_t at = strcmp(written->tensors[i].name, name) == 0 ? i : el_source_find(written, name);
+        if (at == SIZE_MAX)
+            return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s' of the plan is missing", written->path, name);
+        if (!el_enc_equal(&written->tensors[at].enc, &plan->entries[i].to))
+            return el_fail(err, EL_E_FORMAT, "'%s': tensor '%s': is %s, the plan says %s", written->path, name,
+                           written->tensors[at].enc_name, plan->entries[i].to_name);
+    }
+    return EL_OK;
+}
+
 static enum el_status store_rows(const struct el_plan *plan, struct el_meta *meta, struct el_err *err)
 {
     struct el_buf text;
@@ -539,11 +616,13 @@ enum el_status el_plan_store(const struct el_plan *plan, struct el_meta *meta, s
     else
         el_meta_remove(meta, "general.file_type");
     EL_TRY(el_meta_set_u32(meta, "general.quantization_version", 2, err));
-    const size_t data = plan->stats_meta ? el_meta_find(plan->stats_meta, "edgellm.stats.data_sha256") : SIZE_MAX;
+    const struct el_meta *const stats_meta = plan->stats_source ? plan->stats_source->meta : NULL;
+    const size_t data = stats_meta ? el_meta_find(stats_meta, "edgellm.stats.data_sha256") : SIZE_MAX;
     if (data != SIZE_MAX) /* so that eval can refuse the calibration text */
-        EL_TRY(el_meta_set_from(meta, "edgellm.calibration.sha256", plan->stats_meta, data, err));
+        EL_TRY(el_meta_set_from(meta, "edgellm.calibration.sha256", stats_meta, data, err));
     if (plan->fold)
         EL_TRY(el_fold_store(plan->fold, meta, err));
+    el_report_remove(meta);
     if (plan->store)
         return store_rows(plan, meta, err);
     el_meta_remove(meta, "edgellm.plan");

@@ -28,9 +28,9 @@ struct el_plan {
     size_t n_folds;
     struct el_plan_entry *entries;
     size_t n;
-    struct el_stats *stats;           /* owned; NULL: none */
-    const struct el_meta *stats_meta; /* of their file; borrowed */
-    char order[8];                    /* how.order points here */
+    struct el_stats *stats;         /* owned; NULL: none */
+    struct el_source *stats_source; /* their file; borrowed */
+    char order[8];                  /* how.order points here */
     struct el_method_opts how;
     int32_t ftype;  /* general.file_type to write; -1: remove it */
     bool keep_meta; /* COPY: metadata stays as it is */

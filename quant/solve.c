@@ -16,6 +16,11 @@ static enum el_status no_memory(struct el_err *err)
     return el_fail(err, EL_E_MEMORY, "out of memory for a matrix of inputs");
 }
 
+static enum el_status no_squares(struct el_err *err)
+{
+    return el_fail(err, EL_E_FORMAT, "the statistics' sums of products are no sums of squares, however damped");
+}
+
 /* ---- order ---- */
 
 /* What columns are sorted by: the mean of their block, of their sub-block, their own; of equals the later column comes first. */
@@ -126,7 +131,7 @@ static enum el_status factor(const struct el_quant_columns *c, double mean, doub
     }
     el_free(panel);
     if (status == EL_OK && !done)
-        return el_fail(err, EL_E_FORMAT, "the statistics' sums of products are no sums of squares, however damped");
+        return no_squares(err);
     return status;
 }
 
@@ -186,6 +191,34 @@ void el_solve_target(const struct el_solve *s, const float *x, uint64_t n_rows, 
     }
 }
 
+/* x L D L^T x^T = sum_j D_j (x L)_j^2, blocks of columns of x L one after the other. */
+double el_solve_energy(const struct el_solve *s, const float *x, uint64_t n_rows, double *y, double *panel)
+{
+    double part[EL_LDL_BLOCK], sum = 0.0, x2 = 0.0;
+    for (uint64_t r = 0; r < n_rows; r++)
+        for (uint64_t i = 0; i < s->n; i++)
+            y[r * s->n + i] = i < s->n_in ? (double)x[r * s->n_in + s->column[i]] : 0.0;
+    for (uint64_t j0 = 0; j0 < s->n; j0 += EL_LDL_BLOCK) {
+        const uint64_t j1 = j0 + EL_LDL_BLOCK;
+        /* Columns before j0 have become x L; here those of the block do, in place. */
+        for (uint64_t r = 0; r < n_rows; r++) {
+            const double *const row = y + r * s->n + j0;
+            memcpy(part, row, sizeof part);
+            for (uint64_t i = 1; i < EL_LDL_BLOCK; i++)
+                el_f64_axpy(part, row[i], s->l + (j0 + i) * s->n + j0, i);
+            for (uint64_t i = 0; i < EL_LDL_BLOCK; i++)
+                x2 += row[i] * row[i];
+            memcpy(y + r * s->n + j0, part, sizeof part);
+        }
+        if (j1 < s->n)
+            el_f64_matmul(y + j0, s->n, y + j1, s->n, s->l + j1 * s->n + j0, s->n, n_rows, EL_LDL_BLOCK, s->n - j1, panel);
+        for (uint64_t r = 0; r < n_rows; r++)
+            for (uint64_t j = j0; j < j1; j++)
+                sum += s->d[j] * y[r * s->n + j] * y[r * s->n + j];
+    }
+    return sum - s->lambda * x2;
+}
+
 /* ---- */
 
 enum el_status el_solve_matrix(const struct el_quant_columns *c, double damping, double **h, double *lambda, struct el_err *err)
@@ -204,8 +237,15 @@ enum el_status el_solve_matrix(const struct el_quant_columns *c, double damping,
     }
     for (size_t k = 0; k < n * n; k++)
         out[k] /= c->n_tokens;
-    for (size_t i = 0; i < n; i++)
+    bool squares = true;
+    for (size_t i = 0; i < n; i++) {
+        squares = squares && out[i * n + i] >= 0.0;
         mean += out[i * n + i] / (double)n;
+    }
+    if (!squares) {
+        el_free(out);
+        return no_squares(err);
+    }
     *lambda = mean > 0.0 ? damping * mean : 1.0;
     for (size_t i = 0; i < n; i++)
         out[i * n + i] += *lambda;
@@ -242,6 +282,13 @@ out:
     if (status != EL_OK)
         el_solve_release(s);
     return status;
+}
+
+uint64_t el_solve_nbytes(uint64_t n_in, bool cross, unsigned n_threads)
+{
+    const uint64_t n = el_ldl_padded(n_in);
+    const uint64_t kept = n * n + n + (cross ? n_in * n_in : 0), scratch = ROWS * n_in + n_in + n * EL_LDL_BLOCK;
+    return (kept + scratch + (cross ? n_threads * n : 0)) * sizeof(double) + n_in * (2 * sizeof(uint32_t) + sizeof(struct key));
 }
 
 void el_solve_release(struct el_solve *s)

@@ -27,6 +27,8 @@ struct el_solve {
 enum el_status el_solve_open(const struct el_quant_columns *columns, enum el_solve_order order, uint32_t width, uint32_t sub_n,
                              struct el_solve *s, struct el_err *err);
 void el_solve_release(struct el_solve *s);
+/* Bytes on the heap at the most while el_solve_open runs. */
+uint64_t el_solve_nbytes(uint64_t n_in, bool cross, unsigned n_threads);
 
 /*
  * *h = H / n_tokens + damping * (mean of its diagonal) I, [n_in, n_in] in the order of the matrix; el_free() it. *lambda: what
@@ -37,5 +39,11 @@ enum el_status el_solve_matrix(const struct el_quant_columns *columns, double da
 
 /* out [n_rows, n_in] = x, or x + x C H^-1. panel: scratch [n, EL_F64_PANEL]. */
 void el_solve_target(const struct el_solve *s, const float *x, uint64_t n_rows, double *out, double *panel);
+
+/*
+ * sum over rows of x H x^T / n_tokens, undamped, for x [n_rows, n_in] in the order of the matrix. y: scratch [n_rows, n], panel:
+ * scratch [n, EL_F64_PANEL].
+ */
+double el_solve_energy(const struct el_solve *s, const float *x, uint64_t n_rows, double *y, double *panel);
 
 #endif

@@ -116,6 +116,11 @@ struct el_sink_ops {
     /* Bytes of part `part` of tensor index t at offset. Thread-safe; ranges do not overlap. */
     enum el_status (*write)(struct el_sink *s, size_t t, uint32_t part, uint64_t offset, const void *data, uint64_t nbytes,
                             struct el_err *err);
+    /*
+     * Replaces the elements of an array of numbers that stood in begin's metadata: nbytes bytes, as long as it was there. May be
+     * NULL: the metadata of this format cannot change after begin.
+     */
+    enum el_status (*set_array)(struct el_sink *s, const char *key, const void *data, uint64_t nbytes, struct el_err *err);
     enum el_status (*commit)(struct el_sink *s, struct el_err *err);
     void (*close)(struct el_sink *s);
     /* File i of the weights: its path, or its name in the folder `path`; NULL past the end. May be NULL: the file is `path`. */

@@ -34,6 +34,20 @@ static void on_progress(void *user, const char *what, uint64_t done, uint64_t to
         el_interrupt();
 }
 
+/* All but the text: nothing here is weaker than planned. NaN equals NaN. */
+static bool same_reports(const struct seen *a, const struct seen *b)
+{
+    bool same = a->n_reports == b->n_reports;
+    for (size_t i = 0; same && i < a->n_reports; i++) {
+        const struct el_pack_report *const x = &a->reports[i], *const y = &b->reports[i];
+        const double left[] = {x->sum_w2, x->sum_err2, x->sum_out2, x->sum_y2, x->damping};
+        const double right[] = {y->sum_w2, y->sum_err2, y->sum_out2, y->sum_y2, y->damping};
+        same = x->row == y->row && memcmp(left, right, sizeof left) == 0 && x->n_nonfinite == y->n_nonfinite && !x->fallback &&
+               !y->fallback;
+    }
+    return same;
+}
+
 static struct el_source *model(void)
 {
     struct el_source *const s = mock_source("llama", 1, 4, 4, 0);
@@ -86,7 +100,7 @@ TEST(pack, bytes_and_sums_do_not_depend_on_threads)
             struct seen many = {.done = 0};
             struct el_sink *const other = mock_sink();
             REQUIRE_OK(pack(s, &(struct el_plan_opts){.type = types[k]}, threads[j], false, other, &many, &err), err);
-            CHECK(memcmp(one.reports, many.reports, sizeof one.reports) == 0);
+            CHECK(same_reports(&one, &many));
             for (size_t t = 0; t < s->n_tensors; t++) {
                 for (uint32_t p = 0; p < first->tensors[t].n_parts; p++)
                     CHECK(memcmp(mock_sink_part(first, t, p), mock_sink_part(other, t, p), first->tensors[t].parts[p].nbytes) ==

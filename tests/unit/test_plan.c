@@ -433,6 +433,7 @@ TEST(plan, requantizing_must_be_allowed)
 
 TEST(plan, what_is_refused)
 {
+    static const char *const magic[] = {"attn=magic"}, *const gptq[] = {"attn=gptq"}, *const nothing[] = {""};
     static const char *const no_eq[] = {"attn"}, *const no_regex[] = {"=Q4_0"}, *const bad_type[] = {"a=Q9"},
                              *const bad_regex[] = {"(=F16"};
     const struct {
@@ -443,7 +444,8 @@ TEST(plan, what_is_refused)
         {{.type = "99"}, "unknown type '99'"},
         {{.type = "Q4_0", .output_type = "x"}, "output type: unknown encoding 'x'"},
         {{.type = "Q4_0", .embedding_type = "Q4_K_M"}, "embedding type: unknown encoding"},
-        {{.type = "Q4_0", .method = "magic"}, "unknown method 'magic', known are search, imatrix, rtn, mse, hqq, gptq, adaround"},
+        {{.type = "Q4_0", .method = "magic"}, "unknown method 'magic', known are search, imatrix, rtn, mse, hqq, clip, gptq, adaround, and before one of them "
+         "with a '+' quarot, awq, smoothquant"},
         {{.type = "Q4_0", .method = "gptq"}, "method 'gptq' needs statistics"},
         {{.type = "Q4_0", .how = {.damping = -1.0}}, "damping -1: must be from 0"},
         {{.type = "Q4_0", .how = {.order = "odd"}}, "order 'odd': must be group, act or none"},
@@ -452,6 +454,12 @@ TEST(plan, what_is_refused)
         {{.type = "Q4_0", .tensor_types = no_regex, .n_tensor_types = 1}, "must be REGEX=TYPE"},
         {{.type = "Q4_0", .tensor_types = bad_type, .n_tensor_types = 1}, "tensor type: unknown encoding 'Q9'"},
         {{.type = "Q4_0", .tensor_types = bad_regex, .n_tensor_types = 1}, "tensor type '(=F16': not a valid pattern"},
+        {{.type = "Q4_0", .tensor_methods = no_eq, .n_tensor_methods = 1}, "method 'attn': must be REGEX=NAME"},
+        {{.type = "Q4_0", .tensor_methods = magic, .n_tensor_methods = 1}, "unknown method 'magic'"},
+        {{.type = "Q4_0", .tensor_methods = gptq, .n_tensor_methods = 1}, "method 'gptq' needs statistics"},
+        {{.type = "Q4_0", .skips = bad_regex, .n_skips = 1}, "skip '(=F16': not a valid pattern"},
+        {{.type = "Q4_0", .skips = nothing, .n_skips = 1}, "skip '': must be a pattern"},
+        {{.type = "COPY", .skips = no_eq, .n_skips = 1}, "COPY changes no tensor"},
         {{.type = "COPY", .pure = true}, "COPY changes no tensor"},
         {{.type = "Q4_0", .for_convert = true}, "a conversion writes F32, F16 or BF16"},
         {{.type = "Q4_0", .leave_output = true, .output_type = "F16"}, "the output is to be left"},
@@ -513,4 +521,48 @@ TEST(plan, tables)
     for (size_t i = 0; i < 4; i++)
         CHECK(!el_mix_quantizes(never[i], 100));
     CHECK(el_mix_quantizes("blk.0.attn_q.weight", 2) && !el_mix_quantizes("blk.0.attn_q.weight", 1));
+}
+
+TEST(plan, methods_and_skips_by_pattern)
+{
+    static const char *const methods[] = {"ATTN_Q=rtn", "attn=hqq"}, *const skips[] = {"attn_v", "blk.0.attn_norm"};
+    struct el_source *const s = llama(1, 1, 1, 0, false, 256);
+    struct el_plan *const plan = plan_of(
+        s, &(struct el_plan_opts){
+               .type = "Q4_0", .method = "mse", .tensor_methods = methods, .n_tensor_methods = 2, .skips = skips, .n_skips = 2});
+    REQUIRE(plan != NULL);
+    static const char *const want[][2] = {{"blk.0.attn_q.weight", "rtn"},      {"blk.0.attn_k.weight", "hqq"},
+                                          {"blk.0.attn_output.weight", "hqq"}, {"blk.0.attn_v.weight", "copy"},
+                                          {"blk.0.ffn_down.weight", "mse"},    {"blk.0.attn_norm.weight", "copy"}};
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++)
+        CHECK_EQ_STR(el_plan_row(plan, el_source_find(s, want[i][0])).method, want[i][1]);
+    CHECK_EQ_STR(type_of(plan, "blk.0.attn_v.weight"), "F32");
+    el_plan_free(plan);
+    el_source_close(s);
+}
+
+/* A plan against what was written: other types, tensors that are missing. */
+TEST(plan, is_compared_with_what_was_written)
+{
+    struct el_source *const s = llama(1, 1, 1, 0, false, 256), *const written = mock_source("llama", 1, 1, 1, 0);
+    struct el_plan *const plan = plan_of(s, &(struct el_plan_opts){.type = "Q4_0", .pure = true});
+    struct el_err err = {0};
+    REQUIRE(plan != NULL);
+    CHECK_EQ_INT(el_plan_check(plan, s, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "tensor 'token_embd.weight': is F32, the plan says Q4_0"));
+    CHECK_EQ_INT(el_plan_check(plan, written, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "0 tensors, the plan has 9"));
+    for (size_t i = s->n_tensors; i-- > 0;) /* in another order */
+        mock_add(written, s->tensors[i].name, s->tensors[i].n_dims > 1 ? s->tensors[i].dims[0] : 0, s->tensors[i].n_in,
+                 el_plan_row(plan, i).to);
+    CHECK_OK(el_plan_check(plan, written, &err), err);
+    char last[64];
+    snprintf(last, sizeof last, "%s", written->tensors[0].name);
+    el_free((void *)(uintptr_t)written->tensors[0].name);
+    written->tensors[0].name = written->tensors[0].file_name = el_strdup("other");
+    CHECK_EQ_INT(el_plan_check(plan, written, &err), EL_E_FORMAT);
+    CHECK(strstr(err.text, "of the plan is missing") && strstr(err.text, last));
+    el_plan_free(plan);
+    el_source_close(written);
+    el_source_close(s);
 }

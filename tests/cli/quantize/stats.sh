@@ -25,9 +25,7 @@ el quantize --quiet --force --pure --method mse "$M" m.gguf Q4_K
 differ h.gguf m.gguf
 rc 2 "$EDGELLM" quantize --force --method gptq "$M" o.gguf Q3_K
 has err "needs statistics"
-# What a quantized model's inputs lack of the unquantized one's is made up for, unless told not to.
-el quantize --quiet --force --pure "$M" q.gguf Q2_K
-el calibrate -q --chunks 2 --cross --quantized q.gguf -o x.gguf "$M"
-el quantize --quiet --force --pure --stats x.gguf --method gptq "$M" o.gguf Q3_K
-el quantize --quiet --force --pure --stats x.gguf --method gptq --no-cross "$M" p.gguf Q3_K
-differ o.gguf p.gguf
+el calibrate -q -c 256 --chunks 4 --quantized "$Q" --cross -o c.gguf "$M"
+el quantize -q --stats c.gguf --method gptq "$M" c1.gguf Q4_0
+el quantize -q --stats c.gguf --method gptq --no-cross "$M" c2.gguf Q4_0
+differ c1.gguf c2.gguf
