@@ -1,6 +1,6 @@
 /*
  * MSE: clipping by a grid. Scales from the extremes of a block, with the extremes shrunk by steps of 1 %, down to a half (down to
- * a fifth where a block has few levels); the one that loses least is taken, by sum |w - q|^2.5, which weighs outliers a little more
+ * a fifth where a block has few levels); the one that loses least is taken, by sum |w - q|^2.5, which weighs outliers more
  * than squares do. llm-compressor's observer has 2.4: 2.5 is a square times a square root, the same bits with every C library.
  */
 #include <math.h>
@@ -58,6 +58,6 @@ const struct el_method el_method_mse = {
     .name = "mse",
     .about = "scales from clipped extremes, by a grid of clips",
     .by_rows = true,
-    .supports = el_quant_supports_grids,
+    .supports = el_quant_supports_scalars,
     .quantize = quantize,
 };

@@ -9,28 +9,33 @@
 
 enum el_solve_order {
     EL_ORDER_NONE,
-    EL_ORDER_GROUP, /* blocks by their mean E x^2, falling; in them sub-blocks, in these columns, likewise */
-    EL_ORDER_ACT,   /* columns by E x^2, falling */
+    EL_ORDER_GROUP, /* blocks by their mean E x^2, falling; in them sub-blocks, in these units, in these columns, likewise */
+    EL_ORDER_ACT,   /* units by their mean E x^2, falling, in these columns likewise */
+};
+
+/* Columns of a block, a sub-block, and of those that share a code (1: none do). */
+struct el_solve_widths {
+    uint32_t block, sub, unit;
 };
 
 /* H / n_tokens + lambda I = L D L^T, in the reverse of the order of processing: column[n_in - 1] comes first. */
 struct el_solve {
-    uint64_t n_in, n;   /* n: padded (kernels/cholesky.h); entries from n_in on are those of the unit matrix */
-    uint32_t *column;   /* [n_in] */
-    double *l, *d;      /* [n, n], [n] */
-    double *shift;      /* NULL, or [n_in, n_in] in the order of the matrix: C H^-1, what asymmetric calibration adds to W */
-    double damping;     /* as part of the mean diagonal */
+    uint64_t n_in, n; /* n: padded (kernels/cholesky.h); entries from n_in on are those of the unit matrix */
+    uint32_t *column; /* [n_in] */
+    double *l, *d;    /* [n, n], [n] */
+    double *shift;    /* NULL, or [n_in, n_in] in the order of the matrix: C H^-1, what asymmetric calibration adds to W */
+    double damping;   /* as part of the mean diagonal */
     double lambda;
 };
 
 /* EL_E_MEMORY, and what reading the statistics returns. *s is empty after a failure. */
-enum el_status el_solve_open(const struct el_quant_columns *columns, enum el_solve_order order, uint32_t width, uint32_t sub_n,
+enum el_status el_solve_open(const struct el_quant_columns *columns, enum el_solve_order order, struct el_solve_widths widths,
                              struct el_solve *s, struct el_err *err);
 void el_solve_release(struct el_solve *s);
 
 /*
- * *h = H / n_tokens + damping * (mean of its diagonal) I, [n_in, n_in] in the order of the matrix; el_free() it. *lambda: what was
- * added. EL_E_MEMORY, and what reading the statistics returns.
+ * *h = H / n_tokens + damping * (mean of its diagonal) I, [n_in, n_in] in the order of the matrix; el_free() it. *lambda: what
+ * was added. EL_E_MEMORY, and what reading the statistics returns.
  */
 enum el_status el_solve_matrix(const struct el_quant_columns *columns, double damping, double **h, double *lambda,
                                struct el_err *err);

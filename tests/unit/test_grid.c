@@ -5,8 +5,9 @@
 
 enum { N_IN = 512, N_ROWS = 3, MAX_BYTES = 64 << 10 };
 
-static const char *const names[] = {"Q8_0",  "Q4_0",   "Q4_1",   "Q5_0",  "Q5_1", "Q2_K", "Q3_K",  "Q4_K",   "Q5_K",    "Q6_K",   "IQ4_NL",
-                                    "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0", "Q2_0", "Q1_0", "G2_64", "G3_128", "G4_32Z", "G5_ROW", "G8_128Z"};
+static const char *const names[] = {"Q8_0", "Q4_0",  "Q4_1",   "Q5_0",   "Q5_1",   "Q2_K",   "Q3_K",  "Q4_K",
+                                    "Q5_K", "Q6_K",  "IQ4_NL", "IQ4_XS", "MXFP4",  "TQ1_0",  "TQ2_0", "Q2_0",
+                                    "Q1_0", "G2_64", "G3_128", "G4_32Z", "G5_ROW", "G8_128Z"};
 
 struct stored {
     uint8_t bytes[MAX_BYTES];
@@ -38,7 +39,8 @@ static void fill(float *x, uint64_t n, uint64_t *seed)
 }
 
 /* Encodes x by its grid, with every level the nearest; want: the values that the grid promised. */
-static void encode_by_grid(const struct el_enc *enc, const float *x, uint64_t n_in, enum el_effort effort, struct stored *s, float *want)
+static void encode_by_grid(const struct el_enc *enc, const float *x, uint64_t n_in, enum el_effort effort, struct stored *s,
+                           float *want)
 {
     const struct el_grid *const grid = el_grid_of(enc);
     const uint32_t width = el_grid_width(enc, n_in);
