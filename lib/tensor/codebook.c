@@ -56,13 +56,28 @@ static uint32_t half_at(const struct el_codebook *cb, uint32_t entry, uint32_t h
     return (two & 7) << 3 | (two >> 8 & 7);
 }
 
-/* The best entry and its loss; flipped: with one of its signs changed, which costs the least. */
+/*
+ * The best entry and its loss; flipped: with one of its signs changed, which costs the least. Entries with the same second half
+ * stand together: where that half and the best first half lose more than the best entry so far, all of them do.
+ */
 static float best_entry(const struct el_codebook *cb, const struct halves *t, bool flipped, uint32_t *entry)
 {
-    float best = INFINITY;
+    const uint32_t n_first = cb->entry_n == 8 ? 81 : 64, second_mask = cb->entry_n == 8 ? 0xf0f0f0f0u : 0xffff0000u;
+    float best = INFINITY, least = INFINITY;
+    uint32_t second = UINT32_MAX, b = 0;
+    bool skip = false;
+    for (uint32_t k = 0; k < n_first; k++)
+        least = t->loss[0][k] < least ? t->loss[0][k] : least;
     *entry = 0;
     for (uint32_t e = 0; e < cb->n_entries; e++) {
-        const uint32_t a = half_at(cb, cb->entries[e], 0), b = half_at(cb, cb->entries[e], 1);
+        if ((cb->entries[e] & second_mask) != second) {
+            second = cb->entries[e] & second_mask;
+            b = half_at(cb, cb->entries[e], 1);
+            skip = least + t->loss[1][b] >= best;
+        }
+        if (skip)
+            continue;
+        const uint32_t a = half_at(cb, cb->entries[e], 0);
         float loss = t->loss[0][a] + t->loss[1][b];
         if (flipped)
             loss += t->flip[0][a] < t->flip[1][b] ? t->flip[0][a] : t->flip[1][b];
@@ -222,11 +237,12 @@ static float search_sub(const struct el_codebook *cb, const float *x, const floa
     *sums = (struct sums){0.0f, 0.0f, 0.0f};
     *negative = false;
     const bool both = cb->signs == EL_SIGNS_DELTA_SUB;
-    enum { PARTS = sizeof parts / sizeof *parts, ROUNDS = 3 };
+    enum { PARTS = sizeof parts / sizeof *parts, ROUNDS = 3, MANY = 2048 };
+    const uint32_t n_parts = cb->n_entries >= MANY ? 5 : PARTS; /* a trial takes that much longer */
     for (int side = 0; side < (both ? 2 : 1); side++) {
         float here = INFINITY, s = 0.0f;
-        for (uint32_t k = 0; k < PARTS + ROUNDS; k++) {
-            const float trial = k < PARTS ? size * parts[k] / top : s;
+        for (uint32_t k = 0; k < n_parts + ROUNDS; k++) {
+            const float trial = k < n_parts ? size * parts[k] / top : s;
             const struct sums got = choose(cb, x, w, el_fit_inverse(trial), side == 1, level);
             const float fitted = got.vv > 0.0f && got.xv > 0.0f ? got.xv / got.vv : trial, loss = loss_at(&got, fitted);
             if (loss < here) {
@@ -238,7 +254,7 @@ static float search_sub(const struct el_codebook *cb, const float *x, const floa
                     *sums = got;
                     *negative = side == 1;
                 }
-            } else if (k >= PARTS) {
+            } else if (k >= n_parts) {
                 break;
             }
         }
