@@ -13,8 +13,8 @@ struct quantize_args {
     double damping, alpha;
     unsigned nan, order;
     uint64_t rounds, max_mem, n_threads;
-    bool no_cross, input_scales, keep_tied, online_rotation, resume, pure, leave_output, allow_requantize, keep_split, dry_run,
-        force, json, verbose;
+    bool no_cross, no_descent, input_scales, keep_tied, online_rotation, resume, pure, leave_output, allow_requantize, keep_split,
+        dry_run, force, json, verbose;
 };
 
 static const struct opt quantize_opts[] = {
@@ -43,7 +43,10 @@ static const struct opt quantize_opts[] = {
      offsetof(struct quantize_args, damping), 0, 1e6, NULL},
     {OPT_CHOICE, NULL, "order", "WHAT", "gptq: blocks and columns by their inputs (group), columns (act), as they are (none)",
      offsetof(struct quantize_args, order), 0, 0, "group|act|none"},
-    {OPT_UINT, NULL, "rounds", "N", "hqq, adaround: iterations (20, 500)", offsetof(struct quantize_args, rounds), 1, 1e6, NULL},
+    {OPT_UINT, NULL, "rounds", "N", "hqq, adaround, gptq's descent: iterations (20, 500, 3)",
+     offsetof(struct quantize_args, rounds), 1, 1e6, NULL},
+    {OPT_FLAG, NULL, "no-descent", NULL, "gptq: codes and scales stay as they were first rounded",
+     offsetof(struct quantize_args, no_descent), 0, 0, NULL},
     {OPT_FLAG, NULL, "no-cross", NULL, "gptq: the statistics' differences between quantized and unquantized inputs do not count",
      offsetof(struct quantize_args, no_cross), 0, 0, NULL},
     {OPT_FLOAT, NULL, "alpha", "A", "smoothquant: how much of the activations' range the weights take, above 0 to 1 (0.5)",
@@ -132,6 +135,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
              .how = {.damping = a->damping,
                       .order = orders[a->order],
                       .rounds = (uint32_t)a->rounds,
+                      .no_descent = a->no_descent,
                       .no_cross = a->no_cross,
                       .alpha = a->alpha,
                       .input_scales = a->input_scales,

@@ -384,7 +384,8 @@ struct el_plan;
 struct el_method_opts {
     double damping;    /* gptq, adaround: part of the Hessian's mean diagonal that is added to it; 0: 0.01 */
     const char *order; /* gptq: "group" (blocks and columns by importance; default), "act" (columns), "none" */
-    uint32_t rounds;   /* hqq, adaround: iterations; 0: 20, 500 */
+    uint32_t rounds;   /* hqq, adaround, gptq's descent: iterations; 0: 20, 500, 3 */
+    bool no_descent;   /* gptq: codes and scales stay as they were first rounded */
     bool no_cross;     /* gptq: leaves alone what the statistics know of the quantized model's inputs */
     double alpha;      /* smoothquant: how much of the range of activations the weights take, above 0 to 1; 0: 0.5 */
     bool input_scales; /* awq, smoothquant: an input that nothing before it can be divided by keeps its scales in the file */

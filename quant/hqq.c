@@ -114,6 +114,6 @@ const struct el_method el_method_hqq = {
     .name = "hqq",
     .about = "offsets by half-quadratic splitting, no statistics",
     .by_rows = true,
-    .supports = el_quant_supports_grids,
+    .supports = el_quant_supports_scalars,
     .quantize = quantize,
 };

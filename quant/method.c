@@ -77,3 +77,8 @@ bool el_quant_supports_grids(const struct el_enc *enc)
 {
     return el_grid_of(enc) != NULL;
 }
+
+bool el_quant_supports_scalars(const struct el_enc *enc)
+{
+    return el_grid_of(enc) && el_grid_unit(enc) == 1;
+}

@@ -73,6 +73,8 @@ enum el_status el_quant_encode(struct el_quant_job *job, enum el_effort effort, 
 /* A `supports` for methods that can fill any quantized encoding, and for those that need a grid. */
 bool el_quant_supports_all(const struct el_enc *enc);
 bool el_quant_supports_grids(const struct el_enc *enc);
+/* Grids on which every column has a code of its own. */
+bool el_quant_supports_scalars(const struct el_enc *enc);
 /* Fills the sums of a job whose parts are done, from what decodes; sum_out2 stays. */
 void el_quant_measure(struct el_quant_job *job);
 

@@ -9,6 +9,8 @@
 
 /* Numbers of llama.cpp's enum llama_ftype that the rules below name. */
 enum {
+    FTYPE_Q4_0 = 2,
+    FTYPE_Q5_0 = 8,
     FTYPE_Q2_K = 10,
     FTYPE_Q3_K_S = 11,
     FTYPE_Q3_K_M = 12,
@@ -16,9 +18,19 @@ enum {
     FTYPE_Q4_K_S = 14,
     FTYPE_Q4_K_M = 15,
     FTYPE_Q5_K_M = 17,
+    FTYPE_IQ2_XXS = 19,
+    FTYPE_IQ2_XS = 20,
     FTYPE_Q2_K_S = 21,
+    FTYPE_IQ3_XS = 22,
+    FTYPE_IQ3_XXS = 23,
+    FTYPE_IQ1_S = 24,
     FTYPE_IQ4_NL = 25,
+    FTYPE_IQ3_S = 26,
+    FTYPE_IQ3_M = 27,
+    FTYPE_IQ2_S = 28,
+    FTYPE_IQ2_M = 29,
     FTYPE_IQ4_XS = 30,
+    FTYPE_IQ1_M = 31,
     FTYPE_TQ1_0 = 36,
     FTYPE_TQ2_0 = 37,
     FTYPE_MXFP4_MOE = 38,
@@ -86,6 +98,10 @@ enum el_category el_mix_category(const char *tensor)
         return EL_CAT_ATTN_OUT;
     if (has(tensor, "ffn_down"))
         return EL_CAT_FFN_DOWN;
+    if (has(tensor, "attn_q.weight"))
+        return EL_CAT_ATTN_Q;
+    if (has(tensor, "ffn_gate") || has(tensor, "ffn_up"))
+        return EL_CAT_FFN_GATE_UP;
     return EL_CAT_OTHER;
 }
 
@@ -178,6 +194,10 @@ static const char *choose_attn_v(const struct el_mix *mix, const struct el_mix_m
     case FTYPE_Q5_K_M: type = more_bits(index, model->n_attn_v) ? "Q6_K" : type; break;
     case FTYPE_IQ4_NL:
     case FTYPE_IQ4_XS: type = much_shared ? "Q5_K" : type; break;
+    case FTYPE_IQ3_XXS: type = much_shared ? "Q4_K" : model->has_importance ? type : "IQ3_S"; break;
+    case FTYPE_IQ3_XS:
+    case FTYPE_IQ3_S: type = much_shared ? "Q4_K" : type; break;
+    case FTYPE_IQ3_M: type = "Q4_K"; break;
     default: break;
     }
     /* Eight query heads share one value head there: small matrices that much depends on. */
@@ -191,11 +211,15 @@ static const char *choose_attn_out(const struct el_mix *mix, const struct el_mix
     const bool eight = model->n_experts == 8;
     switch (mix->ftype) {
     case FTYPE_Q2_K: return eight ? "Q5_K" : "Q3_K";
+    case FTYPE_IQ3_XXS: return eight ? "Q5_K" : "IQ3_S";
+    case FTYPE_IQ3_M:
     case FTYPE_Q3_K_M: return eight ? "Q5_K" : "Q4_K";
     case FTYPE_Q3_K_L: return eight ? mix->encoding : "Q5_K";
     case FTYPE_Q3_K_S:
     case FTYPE_Q4_K_S:
     case FTYPE_Q4_K_M:
+    case FTYPE_IQ3_XS:
+    case FTYPE_IQ3_S:
     case FTYPE_IQ4_NL:
     case FTYPE_IQ4_XS: return eight ? "Q5_K" : mix->encoding;
     default: return mix->encoding;
@@ -214,11 +238,56 @@ static const char *choose_ffn_down(const struct el_mix *mix, const struct el_mix
     case FTYPE_Q3_K_L: return "Q5_K";
     case FTYPE_Q4_K_M:
     case FTYPE_Q5_K_M: return more_bits(layer, n_layers) ? "Q6_K" : mix->encoding;
-    case FTYPE_Q4_K_S:
+    case FTYPE_Q4_K_S: return layer < n_layers / 8 ? "Q5_K" : mix->encoding;
     case FTYPE_IQ4_NL:
-    case FTYPE_IQ4_XS: return layer < n_layers / 8 ? "Q5_K" : mix->encoding;
+    case FTYPE_IQ4_XS: return layer < n_layers / 8 && !model->has_importance ? "Q5_K" : mix->encoding;
+    case FTYPE_Q4_0: return layer < n_layers / 8 && model->has_importance ? "Q4_1" : mix->encoding;
+    case FTYPE_Q5_0: return layer < n_layers / 8 && model->has_importance ? "Q5_1" : mix->encoding;
+    case FTYPE_IQ3_XXS: return model->has_importance ? mix->encoding : layer < n_layers / 8 ? "Q4_K" : "Q3_K";
+    case FTYPE_IQ3_M:
+        return layer < n_layers / 8 || (model->n_experts == 8 && more_bits(layer, n_layers)) ? "Q4_K" : mix->encoding;
     default: return mix->encoding;
     }
+}
+
+/* The mixes of about two bits and less: 1 for those whose sensitive matrices get Q2_K, 2 for IQ3_S, 0 for all other mixes. */
+static int two_bits(const struct el_mix *mix)
+{
+    switch (mix->ftype) {
+    case FTYPE_IQ2_XXS:
+    case FTYPE_IQ2_XS:
+    case FTYPE_IQ1_S:
+    case FTYPE_IQ1_M: return 1;
+    case FTYPE_IQ2_S:
+    case FTYPE_IQ2_M: return 2;
+    default: return 0;
+    }
+}
+
+static const char *choose_two_bits(const struct el_mix *mix, const struct el_mix_model *model, struct el_mix_state *state,
+                                   enum el_category category)
+{
+    const char *const more = two_bits(mix) == 2 ? "IQ3_S" : "Q2_K";
+    const bool one_bit = mix->ftype == FTYPE_IQ1_S || mix->ftype == FTYPE_IQ1_M;
+    switch (category) {
+    case EL_CAT_TOKEN_EMBD: return more;
+    case EL_CAT_ATTN_V: return model->heads_per_kv >= 4 || model->n_experts >= 4 ? "Q4_K" : more;
+    case EL_CAT_ATTN_K: return model->n_experts == 8 ? "Q4_K" : mix->encoding;
+    case EL_CAT_FFN_DOWN: return state->n_ffn_down++ < model->n_layers / 8 ? more : mix->encoding;
+    case EL_CAT_ATTN_OUT:
+        return model->n_experts == 8 ? "Q5_K" : one_bit ? "IQ2_XXS" : two_bits(mix) == 2 ? "IQ3_S" : mix->encoding;
+    default: return mix->encoding;
+    }
+}
+
+/* The two mixes of about three bits that give q and k, and gate and up in the middle, less than the rest. */
+static const char *choose_less(const struct el_mix *mix, const struct el_mix_model *model, const char *tensor,
+                               enum el_category category)
+{
+    const int64_t layer = el_mix_layer(tensor), n = model->n_layers;
+    if (category != EL_CAT_FFN_GATE_UP)
+        return mix->ftype == FTYPE_IQ3_XS ? "IQ3_XXS" : mix->ftype == FTYPE_IQ3_XXS ? "IQ2_S" : mix->encoding;
+    return mix->ftype == FTYPE_IQ3_XS && layer >= n / 8 && layer < 7 * n / 8 ? "IQ3_XXS" : mix->encoding;
 }
 
 const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *model, struct el_mix_state *state,
@@ -229,11 +298,17 @@ const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *m
     if (mix->ftype == FTYPE_MXFP4_MOE)
         return !as_output && t->is_stack ? mix->encoding : "Q8_0";
     if (as_output)
-        return t->n_in % block_n != 0 || is(mix->encoding, "Q8_0") ? "Q8_0" : "Q6_K";
+        return t->n_in % block_n != 0 || is(mix->encoding, "Q8_0") ? "Q8_0"
+               : two_bits(mix) > 0 || mix->ftype == FTYPE_IQ3_XXS  ? "Q5_K"
+                                                                   : "Q6_K";
+    if (two_bits(mix) > 0)
+        return choose_two_bits(mix, model, state, category);
     switch (category) {
-    case EL_CAT_TOKEN_EMBD: return is_ternary(mix) ? "Q4_K" : mix->encoding;
+    case EL_CAT_TOKEN_EMBD: return is_ternary(mix) ? "Q4_K" : mix->ftype == FTYPE_IQ3_XXS ? "IQ3_S" : mix->encoding;
     case EL_CAT_ATTN_V: return choose_attn_v(mix, model, state->n_attn_v++);
-    case EL_CAT_ATTN_K: return model->n_experts == 8 ? "Q8_0" : mix->encoding;
+    case EL_CAT_ATTN_K: return model->n_experts == 8 ? "Q8_0" : choose_less(mix, model, t->name, category);
+    case EL_CAT_ATTN_Q:
+    case EL_CAT_FFN_GATE_UP: return choose_less(mix, model, t->name, category);
     case EL_CAT_ATTN_OUT: return choose_attn_out(mix, model);
     case EL_CAT_FFN_DOWN: return choose_ffn_down(mix, model, t->name, state->n_ffn_down++);
     default: return mix->encoding;

@@ -27,6 +27,8 @@ enum el_category {
     EL_CAT_ATTN_K,
     EL_CAT_ATTN_OUT,
     EL_CAT_FFN_DOWN,
+    EL_CAT_ATTN_Q,
+    EL_CAT_FFN_GATE_UP,
     EL_CAT_OTHER,
 };
 enum el_category el_mix_category(const char *tensor);
@@ -41,9 +43,10 @@ struct el_mix_model {
     uint32_t heads_per_kv; /* query heads that share a key and value head */
     bool is_70b;           /* llama.cpp's size class: el_arch's class_70b_layers */
     bool tied;             /* no output.weight */
+    bool has_importance;   /* statistics of the inputs are there: llama-quantize's --imatrix */
     uint32_t n_attn_v;     /* tensors of EL_CAT_ATTN_V */
 };
-/* Fills all but n_attn_v and tied from metadata; what is missing or of a wrong type counts as 0. */
+/* Fills all but n_attn_v, tied and has_importance from metadata; what is missing or of a wrong type counts as 0. */
 struct el_mix_model el_mix_model_read(const struct el_meta *meta);
 
 /* Tensors seen so far, in the order of el_mix_before. Starts as zeros. */
@@ -61,7 +64,7 @@ struct el_mix_tensor {
 };
 /*
  * Name of the encoding for one tensor. block_n: the block of the mix's encoding. Call it once per tensor that no option decides,
- * in order. The rules are those that llama-quantize has without an importance matrix.
+ * in order.
  */
 const char *el_mix_choose(const struct el_mix *mix, const struct el_mix_model *model, struct el_mix_state *state,
                           const struct el_mix_tensor *t, uint32_t block_n);

@@ -59,6 +59,6 @@ const struct el_method el_method_mse = {
     .name = "mse",
     .about = "scales from clipped extremes, by a grid of clips",
     .by_rows = true,
-    .supports = el_quant_supports_grids,
+    .supports = el_quant_supports_scalars,
     .quantize = quantize,
 };

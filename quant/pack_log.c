@@ -157,9 +157,9 @@ enum el_status el_pack_key_output(const struct el_meta *meta, const struct el_te
         add_value(sha, meta, i);
     for (size_t i = 0; i < n; i++)
         add_tensor(sha, &tensors[i], &plan->entries[i]);
-    const int nbytes = snprintf(text, sizeof text, "%a %s %u %d %d %a %d %d %d", how->damping, how->order ? how->order : "",
+    const int nbytes = snprintf(text, sizeof text, "%a %s %u %d %d %a %d %d %d %d", how->damping, how->order ? how->order : "",
                                 how->rounds, how->no_cross, nan_to_zero, how->alpha, how->input_scales, how->keep_tied,
-                                how->online_rotation);
+                                how->online_rotation, how->no_descent);
     el_sha256_add(sha, text, (size_t)nbytes + 1);
     el_sha256_close(sha, hex);
     return EL_OK;

@@ -437,6 +437,7 @@ static enum el_status choose_all(struct wanted *w, struct el_plan *plan, struct 
     const struct el_source *const source = plan->source;
     struct progress p = {.model = el_mix_model_read(source->meta), .plan = plan};
     p.model.tied = true;
+    p.model.has_importance = w->stats != NULL;
     struct named *const order = el_alloc_array(plan->n, sizeof *order);
     if (!order)
         return el_fail(err, EL_E_MEMORY, "plan: out of memory");

@@ -23,17 +23,18 @@ static enum el_status no_squares(struct el_err *err)
 
 /* ---- order ---- */
 
-/* What columns are sorted by: the mean of their block, of their sub-block, their own; of equals the later column comes first. */
+/* What columns are sorted by: the mean of their block, sub-block, unit, their own; of equals the later column comes first. */
+enum { KEYS = 4 };
 struct key {
-    double mean[3];
-    uint32_t at[3]; /* which block, sub-block, column */
+    double mean[KEYS];
+    uint32_t at[KEYS]; /* which block, sub-block, unit, column */
 };
 
 /* Ascending: what comes first in processing lies last. */
 static int compare_keys(const void *a, const void *b)
 {
     const struct key *const x = a, *const y = b;
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < KEYS; k++) {
         if (x->mean[k] != y->mean[k])
             return x->mean[k] < y->mean[k] ? -1 : 1;
         if (x->at[k] != y->at[k])
@@ -51,7 +52,7 @@ static double mean_of(const double *diagonal, uint64_t first, uint64_t n, uint64
     return sum / (double)(end - first);
 }
 
-static enum el_status choose_order(const double *diagonal, enum el_solve_order order, uint32_t width, uint32_t sub_n,
+static enum el_status choose_order(const double *diagonal, enum el_solve_order order, struct el_solve_widths widths,
                                    struct el_solve *s, struct el_err *err)
 {
     struct key *const keys = el_calloc_array((size_t)s->n_in, sizeof *keys);
@@ -59,20 +60,23 @@ static enum el_status choose_order(const double *diagonal, enum el_solve_order o
         return no_memory(err);
     for (uint32_t i = 0; i < s->n_in; i++) {
         struct key *const key = &keys[i];
-        key->at[2] = i;
+        key->at[3] = i;
         if (order == EL_ORDER_NONE)
             continue;
-        key->mean[2] = diagonal[i];
+        const uint32_t block = i / widths.block * widths.block, sub = block + (i - block) / widths.sub * widths.sub;
+        key->mean[3] = diagonal[i];
+        key->at[2] = i / widths.unit;
+        key->mean[2] = mean_of(diagonal, (uint64_t)key->at[2] * widths.unit, widths.unit, s->n_in);
         if (order == EL_ORDER_ACT)
             continue;
-        key->at[0] = i / width;
-        key->at[1] = i % width / sub_n;
-        key->mean[0] = mean_of(diagonal, (uint64_t)key->at[0] * width, width, s->n_in);
-        key->mean[1] = mean_of(diagonal, (uint64_t)key->at[0] * width + (uint64_t)key->at[1] * sub_n, sub_n, s->n_in);
+        key->at[0] = block;
+        key->at[1] = sub;
+        key->mean[0] = mean_of(diagonal, block, widths.block, s->n_in);
+        key->mean[1] = mean_of(diagonal, sub, widths.sub, s->n_in);
     }
     qsort(keys, (size_t)s->n_in, sizeof *keys, compare_keys);
     for (uint64_t i = 0; i < s->n_in; i++)
-        s->column[i] = keys[i].at[2];
+        s->column[i] = keys[i].at[3];
     el_free(keys);
     return EL_OK;
 }
@@ -253,7 +257,7 @@ enum el_status el_solve_matrix(const struct el_quant_columns *c, double damping,
     return EL_OK;
 }
 
-enum el_status el_solve_open(const struct el_quant_columns *c, enum el_solve_order order, uint32_t width, uint32_t sub_n,
+enum el_status el_solve_open(const struct el_quant_columns *c, enum el_solve_order order, struct el_solve_widths widths,
                              struct el_solve *s, struct el_err *err)
 {
     const size_t n_in = (size_t)c->n_in;
@@ -269,7 +273,7 @@ enum el_status el_solve_open(const struct el_quant_columns *c, enum el_solve_ord
         goto out;
     }
     EL_TRY_OUT(read_diagonal(c, rows, diagonal, err));
-    EL_TRY_OUT(choose_order(diagonal, order, width, sub_n, s, err));
+    EL_TRY_OUT(choose_order(diagonal, order, widths, s, err));
     for (uint32_t i = 0; i < c->n_in; i++)
         rank[s->column[i]] = i;
     EL_TRY_OUT(factor(c, mean_of(diagonal, 0, c->n_in, c->n_in), rows, rank, s, err));

@@ -9,8 +9,13 @@
 
 enum el_solve_order {
     EL_ORDER_NONE,
-    EL_ORDER_GROUP, /* blocks by their mean E x^2, falling; in them sub-blocks, in these columns, likewise */
-    EL_ORDER_ACT,   /* columns by E x^2, falling */
+    EL_ORDER_GROUP, /* blocks by their mean E x^2, falling; in them sub-blocks, in these units, in these columns, likewise */
+    EL_ORDER_ACT,   /* units by their mean E x^2, falling, in these columns likewise */
+};
+
+/* Columns of a block, a sub-block, and of those that share a code (1: none do). */
+struct el_solve_widths {
+    uint32_t block, sub, unit;
 };
 
 /* H / n_tokens + lambda I = L D L^T, in the reverse of the order of processing: column[n_in - 1] comes first. */
@@ -24,7 +29,7 @@ struct el_solve {
 };
 
 /* EL_E_MEMORY, and what reading the statistics returns. *s is empty after a failure. */
-enum el_status el_solve_open(const struct el_quant_columns *columns, enum el_solve_order order, uint32_t width, uint32_t sub_n,
+enum el_status el_solve_open(const struct el_quant_columns *columns, enum el_solve_order order, struct el_solve_widths widths,
                              struct el_solve *s, struct el_err *err);
 void el_solve_release(struct el_solve *s);
 /* Bytes on the heap at the most while el_solve_open runs. */

@@ -31,6 +31,12 @@ static inline void el_store_u16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)(v >> 8);
 }
 
+static inline void el_store_u32(uint8_t *p, uint32_t v)
+{
+    el_store_u16(p, (uint16_t)v);
+    el_store_u16(p + 2, (uint16_t)(v >> 16));
+}
+
 static inline float el_load_f16(const uint8_t *p)
 {
     return el_f16_to_f32(el_load_u16(p));

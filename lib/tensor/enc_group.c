@@ -283,6 +283,25 @@ static void grid_set(const struct el_enc *enc, const float *step, const float *m
     grid_block(enc, fit, n, b);
 }
 
+/* The zero point is the only integer; the scale moves by parts. */
+static bool grid_vary(const struct el_enc *enc, uint32_t sub, int step, int min, struct el_grid_block *b)
+{
+    const int zero = b->scale[0] + min;
+    struct group_fit fit = {.scale = el_fit_f16(el_f16_to_f32(b->d) * (1.0f + 0.03f * (float)step)), .zero = zero};
+    (void)sub;
+    if ((min != 0 && !enc->zeros) || zero < 0 || zero >= 1 << enc->bits)
+        return false;
+    grid_block(enc, fit, b->n, b);
+    return true;
+}
+
+static void grid_share(const struct el_enc *enc, float step_by, float min_by, struct el_grid_block *b)
+{
+    const struct group_fit fit = {.scale = el_fit_f16(el_f16_to_f32(b->d) * step_by), .zero = b->scale[0]};
+    (void)min_by;
+    grid_block(enc, fit, b->n, b);
+}
+
 static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
                        uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
 {
@@ -303,6 +322,8 @@ static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, 
 static const struct el_grid grid = {
     .fit = grid_fit,
     .set = grid_set,
+    .vary = grid_vary,
+    .share = grid_share,
     .store = grid_store,
 };
 

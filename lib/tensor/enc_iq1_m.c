@@ -4,6 +4,7 @@
  * and in bits 12 to 15 of the four numbers the nibbles of the half-precision d, lowest first. w = d (2 scale + 1) (entry +
  * delta), delta 1/8 or -1/8.
  */
+#include "tensor/codebook.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -46,16 +47,57 @@ static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t 
     return n_bad;
 }
 
+static const struct el_codebook codebook = {
+    .entries = el_iq1_grid,
+    .n_entries = 2048,
+    .entry_n = 8,
+    .unit_n = 8,
+    .sub_n = 16,
+    .top = 7,
+    .unit = 0.125f,
+    .digit = {-8, 0, 8},
+    .signs = EL_SIGNS_DELTA,
+};
+
+static void pack(const struct el_grid_block *b, const int16_t *level, uint8_t *block)
+{
+    struct block_iq1_m *const out = (struct block_iq1_m *)block;
+    memset(out, 0, sizeof *out);
+    for (uint32_t k = 0; k < EL_QK_K / 8; k++, level += 8) {
+        const uint32_t entry = el_codebook_entry(&codebook, level), negative = (level[0] & 7) == 7;
+        out->low[k] = (uint8_t)entry;
+        out->high[k / 2] |= (uint8_t)((entry >> 8 | negative << 3) << (k % 2 * 4));
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t scales = (uint32_t)(b->d >> (4 * i) & 15) << 12;
+        for (uint32_t j = 0; j < 4; j++)
+            scales |= (uint32_t)b->scale[4 * i + j] << (3 * j);
+        el_store_u16(out->scales[i], (uint16_t)scales);
+    }
+}
+
+static const struct el_grid grid = EL_CODEBOOK_GRID(codebook, pack, 16, 8);
+
+static void encode_block(const float *x, const float *w, enum el_effort effort, void *block)
+{
+    struct el_grid_block b;
+    int16_t level[EL_QK_K];
+    el_codebook_fit(&codebook, x, w, effort, &b, level);
+    pack(&b, level, block);
+}
+
 const struct el_encoding el_encoding_iq1_m = {
     .name = "IQ1_M",
-    .about = "1.75 bits: super-blocks of 256, codebook of 2048 entries (read only)",
+    .about = "1.75 bits: super-blocks of 256, codebook of 2048 entries",
     .ggml_type = 29,
     .block_n = EL_QK_K,
     .block_nbytes = sizeof(struct block_iq1_m),
     .fallback = "IQ4_NL",
-    .no_encode = EL_IQ_NO_ENCODE,
     .parts = el_enc_block_parts,
     .decode = el_enc_block_decode,
+    .encode = el_enc_block_encode,
     .n_bad_scales = n_bad_scales,
     .decode_block = decode_block,
+    .encode_block = encode_block,
+    .grid = &grid,
 };

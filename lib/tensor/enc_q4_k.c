@@ -82,6 +82,12 @@ static void grid_refit(const struct el_enc *enc, const float *x, const float *w,
     el_grid_affine_refit(&kind, x, w, sub, b);
 }
 
+static bool grid_vary(const struct el_enc *enc, uint32_t sub, int step, int min, struct el_grid_block *b)
+{
+    (void)enc;
+    return el_grid_affine_vary(&kind, sub, step, min, b);
+}
+
 static void grid_store(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row,
                        uint64_t column, uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS])
 {
@@ -96,6 +102,8 @@ static const struct el_grid grid = {
     .fit = grid_fit,
     .set = grid_set,
     .refit = grid_refit,
+    .vary = grid_vary,
+    .share = el_grid_super_share,
     .store = grid_store,
 };
 

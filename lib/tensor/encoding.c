@@ -106,8 +106,8 @@ enum el_status el_enc_check_encode(const struct el_enc *enc, struct el_err *err)
         return EL_OK;
     char name[32];
     el_enc_name(enc, name);
-    return el_fail(err, EL_E_UNSUPPORTED, "%s can be read but not made: %s", name,
-                   enc->e->encode ? "its scales or its order of columns come from another program" : enc->e->no_encode);
+    return el_fail(err, EL_E_UNSUPPORTED,
+                   "%s can be read but not made: its scales or its order of columns come from another program", name);
 }
 
 bool el_enc_equal(const struct el_enc *a, const struct el_enc *b)

@@ -63,7 +63,6 @@ struct el_encoding {
     uint32_t block_n;      /* n_in must be a multiple of it (1: any) */
     uint32_t block_nbytes; /* sizeof the block; 0 with EL_ENC_PARAMS */
     const char *fallback;  /* what a row that block_n does not divide gets instead; NULL: Q8_0 */
-    const char *no_encode; /* why encode is NULL, for messages: "its encoder needs ..." */
 
     /* With EL_ENC_PARAMS, else NULL: its names for messages; a name to parameters (false: not one of mine); and back. */
     const char *usage;
@@ -81,7 +80,7 @@ struct el_encoding {
     /*
      * Encodes x [n_rows, n_in] f32, all finite, into parts_out[p] (row-led parts: n_rows * row_nbytes bytes from the first row
      * on). importance [n_in] f32 >= 0, or NULL: the encoding's own weighting. Pure; the bytes do not depend on CPU level or
-     * compiler. NULL: this encoding can be read and not made (no_encode says why).
+     * compiler. NULL: this encoding can be read and not made.
      */
     void (*encode)(const struct el_enc *enc, const float *x, const float *importance, uint64_t n_rows, uint64_t n_in,
                    enum el_effort effort, uint8_t *const parts_out[EL_MAX_PARTS]);

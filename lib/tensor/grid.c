@@ -24,6 +24,11 @@ uint32_t el_grid_sub_width(const struct el_enc *enc, uint64_t n_in)
     return enc->e->grid->sub_n ? enc->e->grid->sub_n : el_grid_width(enc, n_in);
 }
 
+uint32_t el_grid_unit(const struct el_enc *enc)
+{
+    return enc->e->grid->unit_n ? enc->e->grid->unit_n : 1;
+}
+
 bool el_grid_has_min(const struct el_enc *enc)
 {
     return enc->e->grid->mins || enc->zeros;
@@ -168,13 +173,20 @@ static void affine_block(const struct el_super_affine_kind *kind, const struct e
 void el_grid_affine_fit(const struct el_super_affine_kind *kind, const float *x, const float *w, uint32_t n_rows,
                         enum el_effort effort, struct el_grid_block *b)
 {
-    for (uint32_t r = 0; r < n_rows; r++) {
-        struct el_super_affine fit;
+    const float *w_of[EL_ENC_TILE];
+    struct el_super_affine fit[EL_ENC_TILE];
+    for (uint32_t k = 0; k < EL_ENC_TILE; k++)
+        w_of[k] = w;
+    for (uint32_t r = 0; r < n_rows; r += EL_ENC_TILE) {
+        const uint32_t n = n_rows - r < EL_ENC_TILE ? n_rows - r : EL_ENC_TILE;
+        const float *const at = x + (uint64_t)r * EL_SUPER_N;
         if (effort == EL_ENCODE_SEARCH)
-            el_super_affine_search(kind, x + (uint64_t)r * EL_SUPER_N, w ? &w : NULL, 1, &fit);
-        else
-            el_super_affine_nearest(kind, x + (uint64_t)r * EL_SUPER_N, &fit);
-        affine_block(kind, &fit, &b[r]);
+            el_super_affine_search(kind, at, w ? w_of : NULL, n, fit);
+        for (uint32_t k = 0; k < n; k++) {
+            if (effort != EL_ENCODE_SEARCH)
+                el_super_affine_nearest(kind, at + (uint64_t)k * EL_SUPER_N, &fit[k]);
+            affine_block(kind, &fit[k], &b[r + k]);
+        }
     }
 }
 
@@ -255,6 +267,26 @@ void el_grid_affine_refit(const struct el_super_affine_kind *kind, const float *
     *b = best;
 }
 
+bool el_grid_affine_vary(const struct el_super_affine_kind *kind, uint32_t sub, int step, int min, struct el_grid_block *b)
+{
+    const int scale = b->scale[sub] + step, smin = b->smin[sub] + min;
+    if (scale < 0 || smin < 0 || (float)scale > kind->top || (float)smin > kind->top)
+        return false;
+    b->scale[sub] = (int16_t)scale;
+    b->smin[sub] = (uint8_t)smin;
+    affine_sub(b, sub);
+    return true;
+}
+
+void el_grid_super_share(const struct el_enc *enc, float step_by, float min_by, struct el_grid_block *b)
+{
+    (void)enc;
+    b->d = el_fit_f16(el_f16_to_f32(b->d) * step_by);
+    b->dmin = el_fit_f16(el_f16_to_f32(b->dmin) * min_by);
+    for (uint32_t j = 0; j < b->n / b->sub_n; j++)
+        affine_sub(b, j);
+}
+
 void el_grid_affine_get(const struct el_grid_block *b, const int16_t *level, struct el_super_affine *out)
 {
     out->d = b->d;
@@ -292,13 +324,20 @@ static void scale_block(const struct el_super_scale_kind *kind, const struct el_
 void el_grid_scale_fit(const struct el_super_scale_kind *kind, const float *x, const float *w, uint32_t n_rows,
                        enum el_effort effort, struct el_grid_block *b)
 {
-    for (uint32_t r = 0; r < n_rows; r++) {
-        struct el_super_scale fit;
+    const float *w_of[EL_ENC_TILE];
+    struct el_super_scale fit[EL_ENC_TILE];
+    for (uint32_t k = 0; k < EL_ENC_TILE; k++)
+        w_of[k] = w;
+    for (uint32_t r = 0; r < n_rows; r += EL_ENC_TILE) {
+        const uint32_t n = n_rows - r < EL_ENC_TILE ? n_rows - r : EL_ENC_TILE;
+        const float *const at = x + (uint64_t)r * EL_SUPER_N;
         if (effort == EL_ENCODE_SEARCH)
-            el_super_scale_search(kind, x + (uint64_t)r * EL_SUPER_N, w ? &w : NULL, 1, &fit);
-        else
-            el_super_scale_nearest(kind, x + (uint64_t)r * EL_SUPER_N, &fit);
-        scale_block(kind, &fit, &b[r]);
+            el_super_scale_search(kind, at, w ? w_of : NULL, n, fit);
+        for (uint32_t k = 0; k < n; k++) {
+            if (effort != EL_ENCODE_SEARCH)
+                el_super_scale_nearest(kind, at + (uint64_t)k * EL_SUPER_N, &fit[k]);
+            scale_block(kind, &fit[k], &b[r + k]);
+        }
     }
 }
 
@@ -336,6 +375,16 @@ void el_grid_scale_refit(const struct el_super_scale_kind *kind, const float *x,
         }
     }
     *b = best;
+}
+
+bool el_grid_scale_vary(const struct el_super_scale_kind *kind, uint32_t sub, int step, int min, struct el_grid_block *b)
+{
+    const int scale = b->scale[sub] + step;
+    if (min != 0 || (float)scale < kind->scale_lo || (float)scale > kind->scale_hi)
+        return false;
+    b->scale[sub] = (int16_t)scale;
+    scale_sub(b, sub);
+    return true;
 }
 
 void el_grid_scale_get(const struct el_grid_block *b, const int16_t *level, struct el_super_scale *out)

@@ -7,7 +7,8 @@
  *
  *     value(level) = step * level - min        in float32, as decoding computes it, to the bit
  *
- * where level is an integer from lo to hi, or one of a few. What a block stores (half-precision scales, integers of 4 to 8 bits
+ * where level is an integer from lo to hi, or one of a few. Where columns share a code (a unit: tensor/codebook.h), the levels of
+ * a unit come together. What a block stores (half-precision scales, integers of 4 to 8 bits
  * that multiply them) is rounded when the scales are chosen: step and min are what the file will say.
  *
  * Pure functions; any thread. Nothing depends on the CPU level.
@@ -34,8 +35,11 @@ struct el_grid_block {
 };
 
 struct el_grid {
-    uint32_t sub_n; /* columns of a sub-block; 0: those of the block */
-    bool mins;      /* el_grid_has_min, but of the group encoding */
+    uint32_t sub_n;                     /* columns of a sub-block; 0: those of the block */
+    bool mins;                          /* el_grid_has_min, but of the group encoding */
+    uint32_t unit_n;                    /* columns that share a code, and choose their levels together; 0: each its own */
+    const struct el_codebook *codebook; /* NULL, or what the levels of a unit may be, and how a block is written */
+    void (*pack)(const struct el_grid_block *b, const int16_t *level, uint8_t *block);
     /*
      * b[r] = scales of x[r, 0..n) for n_rows blocks that lie in the same columns; w [n] weights >= 0 or NULL. The scales are
      * those of the encoding's own encode by the same effort.
@@ -49,16 +53,30 @@ struct el_grid {
      * than it was for these x. NULL: a sub-block has nothing of its own.
      */
     void (*refit)(const struct el_enc *enc, const float *x, const float *w, uint32_t sub, struct el_grid_block *b);
+    /*
+     * level [unit_n] nearest to x [unit_n], columns of sub-block `sub`, by weights w > 0. NULL without units: el_grid_nearest.
+     */
+    void (*snap)(const struct el_enc *enc, const struct el_grid_block *b, uint32_t sub, const float *x, const float *w,
+                 int16_t *level);
+    /*
+     * The integers of sub-block `sub` up or down by these, what the sub-blocks share as it is; false, and *b spoilt: they would
+     * leave their range, or there is no such integer. NULL: no sub-block has integers of its own.
+     */
+    bool (*vary)(const struct el_enc *enc, uint32_t sub, int step, int min, struct el_grid_block *b);
+    /* What the sub-blocks share times these, as it can be stored; the integers stay. NULL: there is one sub-block, see set. */
+    void (*share)(const struct el_enc *enc, float step_by, float min_by, struct el_grid_block *b);
     /* Writes a block of `row`, from column `column` (a multiple of the width) on, with these levels [b->n], to its place. */
     void (*store)(const struct el_enc *enc, const struct el_grid_block *b, const int16_t *level, uint64_t row, uint64_t column,
                   uint64_t n_in, uint8_t *const parts_out[EL_MAX_PARTS]);
 };
 
-/* NULL: the encoding has none (floats; codebooks, where columns share a code). */
+/* NULL: the encoding has none (floats). */
 const struct el_grid *el_grid_of(const struct el_enc *enc);
 /* Columns of a block in rows of n_in; its sub-blocks' columns, which divide them. */
 uint32_t el_grid_width(const struct el_enc *enc, uint64_t n_in);
 uint32_t el_grid_sub_width(const struct el_enc *enc, uint64_t n_in);
+/* Columns that share a code; 1: none do. */
+uint32_t el_grid_unit(const struct el_enc *enc);
 /* Have its sub-blocks offsets of their own, or do all values lie about 0? */
 bool el_grid_has_min(const struct el_enc *enc);
 
@@ -87,13 +105,17 @@ void el_grid_affine_fit(const struct el_super_affine_kind *kind, const float *x,
 void el_grid_affine_set(const struct el_super_affine_kind *kind, const float *step, const float *min, struct el_grid_block *b);
 void el_grid_affine_refit(const struct el_super_affine_kind *kind, const float *x, const float *w, uint32_t sub,
                           struct el_grid_block *b);
+bool el_grid_affine_vary(const struct el_super_affine_kind *kind, uint32_t sub, int step, int min, struct el_grid_block *b);
 void el_grid_affine_get(const struct el_grid_block *b, const int16_t *level, struct el_super_affine *out);
 void el_grid_scale_fit(const struct el_super_scale_kind *kind, const float *x, const float *w, uint32_t n_rows,
                        enum el_effort effort, struct el_grid_block *b);
 void el_grid_scale_set(const struct el_super_scale_kind *kind, const float *step, struct el_grid_block *b);
 void el_grid_scale_refit(const struct el_super_scale_kind *kind, const float *x, const float *w, uint32_t sub,
                          struct el_grid_block *b);
+bool el_grid_scale_vary(const struct el_super_scale_kind *kind, uint32_t sub, int step, int min, struct el_grid_block *b);
 void el_grid_scale_get(const struct el_grid_block *b, const int16_t *level, struct el_super_scale *out);
+/* The grid's share, of either. */
+void el_grid_super_share(const struct el_enc *enc, float step_by, float min_by, struct el_grid_block *b);
 /* Where the block of `column` begins in a single-part encoding. */
 uint8_t *el_grid_place(const struct el_enc *enc, uint64_t row, uint64_t column, uint64_t n_in,
                        uint8_t *const parts_out[EL_MAX_PARTS]);

@@ -17,9 +17,6 @@ extern const uint32_t el_iq3xxs_grid[256];
 extern const uint32_t el_iq3s_grid[512];
 extern const uint32_t el_iq1_grid[2048];
 
-/* Why encode is NULL where it is. */
-#define EL_IQ_NO_ENCODE "choosing its codebook entries needs importance weights"
-
 /* Eight signs are stored as seven; the eighth makes their number even. */
 static inline uint32_t el_iq_signs(uint32_t seven)
 {

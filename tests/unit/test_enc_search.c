@@ -68,9 +68,10 @@ static void fill(float *x, uint64_t n, uint64_t seed, bool tails)
 }
 
 /* Ternary types are not here: they have one way to be made. */
-static const char *const quantized[] = {"Q8_0",   "Q4_0",   "Q5_0",   "Q4_K",    "Q5_K",   "Q6_K",    "Q4_1",  "Q5_1",  "Q2_K",
-                                        "Q3_K",   "IQ4_NL", "IQ4_XS", "MXFP4",   "Q2_0",   "Q1_0",    "G2_32", "G3_64", "G4_128",
-                                        "G8_ROW", "G2_32Z", "G4_32Z", "G5_128Z", "G6_64Z", "G7_ROWZ", "G8_32Z"};
+static const char *const quantized[] = {"Q8_0",  "Q4_0",   "Q5_0",   "Q4_K",   "Q5_K",    "Q6_K",   "Q4_1",    "Q5_1",
+                                        "Q2_K",  "Q3_K",   "IQ4_NL", "IQ4_XS", "MXFP4",   "Q2_0",   "Q1_0",    "G2_32",
+                                        "G3_64", "G4_128", "IQ1_S",  "IQ1_M",  "IQ2_XXS", "IQ2_XS", "IQ2_S",   "IQ3_XXS",
+                                        "IQ3_S", "G8_ROW", "G2_32Z", "G4_32Z", "G5_128Z", "G6_64Z", "G7_ROWZ", "G8_32Z"};
 enum { N_QUANTIZED = sizeof quantized / sizeof quantized[0], ROWS = 8, COLS = 512 };
 
 /* A new line of encodings.def cannot slip past these tests. */
@@ -221,7 +222,8 @@ TEST(encode, all_positive_and_all_negative_rows)
         for (size_t q = 0; q < N_QUANTIZED; q++) {
             struct encoded e = encode(quantized[q], x, NULL, 2, 256, EL_ENCODE_SEARCH);
             const double relative = error_of(&e, x, NULL) / energy(x, 512);
-            if (!(relative < 0.04))
+            /* Few entries of IQ2_XXS are of eight like digits. */
+            if (!(relative < (strcmp(quantized[q], "IQ2_XXS") == 0 ? 0.11 : 0.04)))
                 test_fail(__FILE__, __LINE__, "%s sign %d: relative error %g", quantized[q], sign, relative);
             free(e.data);
         }

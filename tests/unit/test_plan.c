@@ -250,23 +250,37 @@ TEST(plan, mxfp4_is_for_experts)
     el_source_close(s);
 }
 
-/* What has no encoder is refused by name, as a whole and for one tensor; a copy of it is not. */
-TEST(plan, what_cannot_be_made_is_refused)
+/* What llama-quantize --imatrix gives the mixes with codebooks: 16 layers, 2 query heads to a key head. */
+TEST(plan, mixes_of_codebooks)
 {
-    static const char *const types[] = {"IQ1_S",   "IQ1_M",  "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M",
-                                        "IQ3_XXS", "IQ3_XS", "IQ3_S",   "IQ3_M",  "24",    "iq2_xs"};
-    static const char *const one[] = {"attn_q=IQ3_S"};
-    struct el_source *const s = llama(1, 8, 8, 0, false, 256);
-    struct el_err err = {0};
-    struct el_plan *plan = NULL;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        CHECK_EQ_INT(el_plan_make(s, &(struct el_plan_opts){.type = types[i]}, &plan, &err), EL_E_UNSUPPORTED);
-        CHECK(plan == NULL && strstr(err.text, "type 'IQ") &&
-              strstr(err.text, "can be read but not made: choosing its codebook"));
+    static const struct {
+        const char *type, *most, *q, *v, *out, *down0, *down, *embedding, *output;
+        int ftype;
+    } cases[] = {{"IQ1_S", "IQ1_S", "IQ1_S", "Q2_K", "IQ2_XXS", "Q2_K", "IQ1_S", "Q2_K", "Q5_K", 24},
+                 {"IQ1_M", "IQ1_M", "IQ1_M", "Q2_K", "IQ2_XXS", "Q2_K", "IQ1_M", "Q2_K", "Q5_K", 31},
+                 {"IQ2_XXS", "IQ2_XXS", "IQ2_XXS", "Q2_K", "IQ2_XXS", "Q2_K", "IQ2_XXS", "Q2_K", "Q5_K", 19},
+                 {"iq2_xs", "IQ2_XS", "IQ2_XS", "Q2_K", "IQ2_XS", "Q2_K", "IQ2_XS", "Q2_K", "Q5_K", 20},
+                 {"IQ2_S", "IQ2_XS", "IQ2_XS", "IQ3_S", "IQ3_S", "IQ3_S", "IQ2_XS", "IQ3_S", "Q5_K", 28},
+                 {"IQ2_M", "IQ2_S", "IQ2_S", "IQ3_S", "IQ3_S", "IQ3_S", "IQ2_S", "IQ3_S", "Q5_K", 29},
+                 {"IQ3_XXS", "IQ3_XXS", "IQ2_S", "IQ3_S", "IQ3_S", "Q4_K", "Q3_K", "IQ3_S", "Q5_K", 23},
+                 {"IQ3_XS", "IQ3_S", "IQ3_XXS", "IQ3_S", "IQ3_S", "IQ3_S", "IQ3_S", "IQ3_S", "Q6_K", 22},
+                 {"IQ3_S", "IQ3_S", "IQ3_S", "IQ3_S", "IQ3_S", "IQ3_S", "IQ3_S", "IQ3_S", "Q6_K", 26},
+                 {"27", "IQ3_S", "IQ3_S", "Q4_K", "Q4_K", "Q4_K", "IQ3_S", "IQ3_S", "Q6_K", 27}};
+    struct el_source *const s = llama(16, 8, 4, 0, false, 256);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct el_plan *const plan = plan_of(s, &(struct el_plan_opts){.type = cases[i].type});
+        REQUIRE(plan != NULL);
+        CHECK_EQ_STR(type_in_layer(plan, 3, "attn_q"), cases[i].q);
+        CHECK_EQ_STR(type_in_layer(plan, 3, "attn_k"), cases[i].q);
+        CHECK_EQ_STR(type_in_layer(plan, 3, "attn_v"), cases[i].v);
+        CHECK_EQ_STR(type_in_layer(plan, 3, "attn_output"), cases[i].out);
+        CHECK_EQ_STR(type_in_layer(plan, 0, "ffn_down"), cases[i].down0);
+        CHECK_EQ_STR(type_in_layer(plan, 9, "ffn_down"), cases[i].down);
+        CHECK_EQ_STR(type_of(plan, "token_embd.weight"), cases[i].embedding);
+        CHECK_EQ_STR(type_of(plan, "output.weight"), cases[i].output);
+        CHECK_EQ_INT(plan->ftype, cases[i].ftype);
+        el_plan_free(plan);
     }
-    const struct el_plan_opts opts = {.type = "Q4_0", .tensor_types = one, .n_tensor_types = 1};
-    CHECK_EQ_INT(el_plan_make(s, &opts, &plan, &err), EL_E_UNSUPPORTED);
-    CHECK(plan == NULL && strstr(err.text, "IQ3_S can be read but not made"));
     el_source_close(s);
 }
 
