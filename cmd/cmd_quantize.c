@@ -34,8 +34,8 @@ static const struct opt quantize_opts[] = {
     {OPT_LIST, NULL, "skip", "REGEX", "leave the tensors whose name matches as they are; may be repeated",
      offsetof(struct quantize_args, skips), 0, 0, NULL},
     {OPT_LIST, NULL, "method", "[REGEX=]NAME",
-     "how the codes are chosen, A+B after changing the model by A (see 'edgellm --list'), with REGEX in the tensors whose name matches; "
-     "may be repeated",
+     "how the codes are chosen, A+B after changing the model by A (see 'edgellm --list'), with REGEX in the tensors whose name "
+     "matches; may be repeated",
      offsetof(struct quantize_args, methods), 0, 0, NULL},
     {OPT_STR, NULL, "stats|imatrix", "FILE", "statistics of the inputs (see 'edgellm calibrate'), or an importance matrix",
      offsetof(struct quantize_args, stats), 0, 0, NULL},

@@ -37,7 +37,9 @@ void table_add(struct table *t, const char *fmt, ...) __attribute__((format(prin
 /* Adds text of a file in visible form. */
 void table_add_text(struct table *t, const char *s, size_t max_chars);
 void table_print(const struct table *t, FILE *f);
-/* For tables that grow while they are printed: widths [n_cols] of what is there, and rows row0 .. with these. free() the former. */
+/*
+ * For tables that grow while they are printed: widths [n_cols] of what is there, and rows row0 .. with these. free() the former.
+ */
 size_t *table_widths(const struct table *t);
 void table_print_rows(const struct table *t, size_t row0, size_t n_rows, const size_t *width, FILE *f);
 void table_free(struct table *t);

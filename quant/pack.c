@@ -1,9 +1,9 @@
 /*
  * Packing: source -> strips of rows -> decode, check, encode -> sink.
  *
- * The unit of work is a strip of rows (quant/strips.h). Strips of all tensors form one sequence; a wave of them is worked on by all threads, each of which reads, encodes and writes its own, then
- * accounted for in order by the caller's thread. So bytes, sums and the first error do not depend on the number of threads, and
- * memory is a few buffers per thread.
+ * The unit of work is a strip of rows (quant/strips.h). Strips of all tensors form one sequence; a wave of them is worked on by
+ * all threads, each of which reads, encodes and writes its own, then accounted for in order by the caller's thread. So bytes,
+ * sums and the first error do not depend on the number of threads, and memory is a few buffers per thread.
  */
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * The state of a packing, for --resume (quant/run_state.h): its log has every write to the sink, the tally of every tensor that is
- * done, and where the sequence of strips stood. A run that goes on makes the writes again and continues behind them.
+ * The state of a packing, for --resume (quant/run_state.h): its log has every write to the sink, the tally of every tensor that
+ * is done, and where the sequence of strips stood. A run that goes on makes the writes again and continues behind them.
  */
 #ifndef EL_QUANT_PACK_LOG_H
 #define EL_QUANT_PACK_LOG_H

@@ -65,8 +65,8 @@ static const struct el_method *method_for(const struct el_method *method, double
 /* Would this entry's slice be the one that is open? */
 static bool is_open(const struct el_slice *s, const struct el_plan_entry *entry, uint32_t expert)
 {
-    return s->entry && s->expert == expert && s->entry->method == entry->method && s->entry->stats->input == entry->stats->input &&
-           el_enc_equal(&s->entry->to, &entry->to);
+    return s->entry && s->expert == expert && s->entry->method == entry->method &&
+           s->entry->stats->input == entry->stats->input && el_enc_equal(&s->entry->to, &entry->to);
 }
 
 static const char *name_of(const struct el_plan *plan, const struct el_plan_entry *entry)

@@ -25,8 +25,8 @@ const char *el_weaker_text(enum el_weaker why);
 /* Has the entry slices that must be opened? Else its strips need nothing but rows. */
 bool el_slice_wanted(const struct el_plan_entry *entry);
 /*
- * Tokens that a method wants to have seen of n_in columns: with fewer, but some, imatrix is the better one; with none at all, what
- * needs no statistics.
+ * Tokens that a method wants to have seen of n_in columns: with fewer, but some, imatrix is the better one; with none at all,
+ * what needs no statistics.
  */
 double el_slice_least(const struct el_method *method, uint64_t n_in);
 /*

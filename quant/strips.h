@@ -1,6 +1,6 @@
 /*
- * The unit of packing is a strip of rows, whose height depends on the shape and the method alone: so bytes and sums depend neither
- * on the number of threads nor on how much memory there is.
+ * The unit of packing is a strip of rows, whose height depends on the shape and the method alone: so bytes and sums depend
+ * neither on the number of threads nor on how much memory there is.
  */
 #ifndef EL_QUANT_STRIPS_H
 #define EL_QUANT_STRIPS_H

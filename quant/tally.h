@@ -10,7 +10,7 @@
  *   edgellm.report.output_error f32   sqrt(tr((W - W') H (W - W')^T) / tr(W H W^T)), H the sums of products of the inputs; NaN:
  *                                     the method does not know it
  *   edgellm.report.damping      f32   the most that was added to a Hessian's diagonal, as part of its mean; 0: none
- *   edgellm.report.weaker       u32   parts (the matrix, or experts' parts) that got a weaker method than the plan says, for their
+ *   edgellm.report.weaker       u32   parts (the matrix, or experts' parts) with a weaker method than the plan says, as their
  *                                     statistics were not finite or no sums of squares
  *
  * Nothing of it depends on threads, CPU level or time.

@@ -458,8 +458,10 @@ TEST(plan, what_is_refused)
         {{.type = "99"}, "unknown type '99'"},
         {{.type = "Q4_0", .output_type = "x"}, "output type: unknown encoding 'x'"},
         {{.type = "Q4_0", .embedding_type = "Q4_K_M"}, "embedding type: unknown encoding"},
-        {{.type = "Q4_0", .method = "magic"}, "unknown method 'magic', known are search, imatrix, rtn, mse, hqq, clip, gptq, adaround, and before one of them "
-         "with a '+' quarot, awq, smoothquant"},
+        {{.type = "Q4_0", .method = "magic"},
+         "unknown method 'magic', known are search, imatrix, rtn, mse, hqq, clip, gptq, adaround, and before one of them with a "
+         "'+' "
+         "quarot, awq, smoothquant"},
         {{.type = "Q4_0", .method = "gptq"}, "method 'gptq' needs statistics"},
         {{.type = "Q4_0", .how = {.damping = -1.0}}, "damping -1: must be from 0"},
         {{.type = "Q4_0", .how = {.order = "odd"}}, "order 'odd': must be group, act or none"},
