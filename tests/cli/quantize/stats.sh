@@ -39,3 +39,6 @@ el calibrate -q -c 256 --chunks 4 --quantized "$Q" --cross -o c.gguf "$M"
 el quantize -q --stats c.gguf --method gptq "$M" c1.gguf Q4_0
 el quantize -q --stats c.gguf --method gptq --no-cross "$M" c2.gguf Q4_0
 differ c1.gguf c2.gguf
+# The descent behind gptq lowers what the outputs lose.
+d=$(out_error --method gptq) e=$(out_error --method gptq --no-descent)
+awk -v d="$d" -v e="$e" 'BEGIN { exit !(d > 0 && d < e) }' || fail "the descent lowers nothing: $d, $e"
