@@ -219,7 +219,7 @@ void bench_out_begin(struct bench_out *o, FILE *f, enum bench_format format, str
     o->table = (struct bench_table){
         .f = format == BENCH_NONE ? NULL : f,
         .format = format,
-        .name = "llama_bench",
+        .name = "edgellm_bench",
         .fields = fields,
         .n_fields = N_FIELDS,
         .columns = o->columns,

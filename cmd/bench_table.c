@@ -1,5 +1,6 @@
 #include "cmd/bench_table.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,14 +16,15 @@ char *bench_text_int(uint64_t v)
 char *bench_text_real(double v, bool is_there)
 {
     const double size = v < 0 ? -v : v;
-    return is_there ? xasprintf("%.*f", size >= 1e6 ? 0 : size >= 0.1 ? 6 : 9, v) : NULL; /* small shares keep their digits */
+    /* Nanoseconds and bytes are whole, however few; small shares keep their digits. */
+    return is_there ? xasprintf("%.*f", size >= 1e6 || v == floor(v) ? 0 : size >= 0.1 ? 6 : 9, v) : NULL;
 }
 
 char *bench_text_list(const double *x, size_t n)
 {
     char *text = xstrdup("[");
     for (size_t i = 0; i < n; i++) {
-        const bool is_whole = x[i] >= 1e6 || x[i] <= -1e6;
+        const bool is_whole = x[i] == floor(x[i]) || x[i] >= 1e6 || x[i] <= -1e6;
         char *const longer = xasprintf("%s%s%.*f", text, i ? ", " : "", is_whole ? 0 : 6, x[i]);
         free(text);
         text = longer;
@@ -74,17 +76,18 @@ static void row_csv(const struct bench_table *t, const char *const *values)
     (void)fputc('\n', t->f);
 }
 
-static void names(const struct bench_table *t, const char *between)
+/* quote: SQL's, whose keywords ("limit") are no names without. */
+static void names(const struct bench_table *t, const char *between, const char *quote)
 {
     for (size_t i = 0; i < t->n_fields; i++)
         if (t->fields[i].type != BENCH_LIST)
-            (void)fprintf(t->f, "%s%s", i ? between : "", t->fields[i].name);
+            (void)fprintf(t->f, "%s%s%s%s", i ? between : "", quote, t->fields[i].name, quote);
 }
 
 static void row_sql(const struct bench_table *t, const char *const *values)
 {
     (void)fprintf(t->f, "INSERT INTO %s (", t->name);
-    names(t, ", ");
+    names(t, ", ", "\"");
     (void)fprintf(t->f, ") VALUES (");
     for (size_t i = 0; i < t->n_fields; i++) {
         if (t->fields[i].type == BENCH_LIST)
@@ -129,7 +132,7 @@ static void begin_sql(const struct bench_table *t)
     (void)fprintf(t->f, "CREATE TABLE IF NOT EXISTS %s (\n", t->name);
     for (size_t i = 0; i < t->n_fields; i++)
         if (t->fields[i].type != BENCH_LIST)
-            (void)fprintf(t->f, "%s  %s %s", i ? ",\n" : "", t->fields[i].name, types[t->fields[i].type]);
+            (void)fprintf(t->f, "%s  \"%s\" %s", i ? ",\n" : "", t->fields[i].name, types[t->fields[i].type]);
     (void)fputs("\n);\n\n", t->f);
 }
 
@@ -141,7 +144,7 @@ void bench_table_begin(struct bench_table *t)
     if (t->format == BENCH_JSON) {
         (void)fputs("[\n", t->f);
     } else if (t->format == BENCH_CSV) {
-        names(t, ",");
+        names(t, ",", "");
         (void)fputc('\n', t->f);
     } else if (t->format == BENCH_SQL) {
         begin_sql(t);

@@ -1,5 +1,6 @@
 #include "cmd/model_io.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,7 +119,11 @@ static enum el_status open_cached(struct model_io *io, const char *cache, unsign
     struct stat st;
     struct el_err why = {.text = ""};
     /* A file without a byte, as mktemp makes them, holds nothing that could be lost. */
+    if (cache[0] == '\0' || strcmp(cache, "-") == 0)
+        return cmd_fail(err, EL_E_USAGE, "option '--cache': '%s' is no file name", cache);
     if (stat(cache, &st) == 0 && !(S_ISREG(st.st_mode) && st.st_size == 0)) {
+        if (access(cache, R_OK) != 0)
+            return cmd_fail(err, EL_E_IO, "option '--cache': '%s': %s", cache, strerror(errno));
         if (!el_is_laid_file(cache))
             return cmd_fail(err, EL_E_USAGE, "option '--cache': '%s' is something else than a cache, and is not replaced", cache);
         CMD_TRY(model_from_cache(io, cache, n_threads, &why, err));

@@ -23,8 +23,12 @@ $B1 -o csv > out
 is "$(wc -l < out)" 3
 has out '^build_commit,build_number,'
 $B1 -o sql > out
-has out '^CREATE TABLE IF NOT EXISTS llama_bench ($'
-is "$(grep -c '^INSERT INTO llama_bench (build_commit' out)" 2
+has out '^CREATE TABLE IF NOT EXISTS edgellm_bench ($'
+is "$(grep -c '^INSERT INTO edgellm_bench ("build_commit' out)" 2
+if command -v sqlite3 > /dev/null; then
+    sqlite3 :memory: ".read out" 'SELECT "limit" FROM edgellm_bench;' > rows || fail "not SQL that a program takes"
+    is "$(wc -l < rows)" 2
+fi
 $B1 -o csv -oe jsonl > out 2> err
 is "$(wc -l < err)" 2
 $B1 -o csv --output-err md > out 2> err

@@ -69,6 +69,10 @@ for f in m.gguf diary .; do
     has err "option '--cache': '$f' is something else than a cache, and is not replaced"
 done
 is "$(cat diary)" "dear diary"
+for f in - ''; do
+    rc 2 "$EDGELLM" run -m m.gguf -n 1 --cache "$f" "$p"
+    has err "option '--cache': '$f' is no file name"
+done
 # A cache that cannot be written is no failure, and leaves nothing.
 go --cache no/where
 same out want
