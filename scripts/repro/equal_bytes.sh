@@ -20,8 +20,8 @@ tokens=${TOKENS:-131072} windows=${WINDOWS:-24} limit=${LIMIT:-0.75} threads=${T
 log=$work/log failed=
 key=$tokens-$windows
 
-quiet() { # COMMAND ...: its output only where it fails
-    "$@" > "$log" 2>&1 || { echo "failed: $*" >&2; cat "$log" >&2; exit 1; }
+quiet() { # COMMAND ...: its output only where it fails; two files, as llama.cpp writes to both by two threads
+    "$@" > "$log" 2> "$log.err" || { echo "failed: $*" >&2; cat "$log" "$log.err" >&2; exit 1; }
 }
 
 made() { # FILE COMMAND ... with the word FILE: unless it is there
@@ -45,9 +45,9 @@ our_kld() { # FILE
     sed -n 's/.*"kld_mean": \([0-9.e+-]*\).*/\1/p; s/.*"kld_mean_stderr": \([0-9.e+-]*\).*/\1/p' "$log" | tr '\n' ' '
 }
 
-tensors() { # FILE: name and type of every tensor
+tensors() { # FILE: name and encoding of every tensor
     "$edgellm" info --tensors --json "$1" | tr -d '\n' | grep -o '{[^{}]*"name": "[^{}]*}' |
-        sed 's/.*"name": "\([^"]*\)".*"type": "\([^"]*\)".*/\1 \2/' | sort
+        sed 's/.*"name": "\([^"]*\)".*"encoding": "\([^"]*\)".*/\1 \2/' | sort
 }
 
 stats_again() { # PREVIOUS OUT
