@@ -30,14 +30,18 @@ made() { # FILE COMMAND ... with the word FILE: unless it is there
     [ -e "$file" ] || { rm -f "$work/new.gguf"; quiet "${@//FILE/$work/new.gguf}"; mv "$work/new.gguf" "$file"; }
 }
 
+# Some runs of llama-perplexity end before its log's thread has written the summary: they are made again.
 mean_kld() { # FILE
-    if [ -n "$peer" ]; then
+    local found=
+    [ -n "$peer" ] || { our_kld "$1"; return; }
+    for _ in 1 2 3 4 5 6; do
         quiet "$peer/llama-perplexity" -m "$1" -f "$judged" -c 512 -b 512 --chunks "$windows" -t "$threads" \
             --kl-divergence --kl-divergence-base "$work/base-$windows.kld"
-        awk '/^Mean +KLD:/ { print $3, $5 }' "$log"
-    else
-        our_kld "$1"
-    fi
+        found=$(awk '/^Mean +KLD:/ { print $3, $5 }' "$log")
+        [ -z "$found" ] || break
+    done
+    [ -n "$found" ] || { echo "no mean KLD in what llama-perplexity says of $1" >&2; exit 1; }
+    echo "$found"
 }
 
 our_kld() { # FILE

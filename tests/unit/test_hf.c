@@ -662,9 +662,11 @@ TEST(hf, kills_leave_the_old_or_the_new_folder)
     for (int round = 0; round < 10; round++) {
         const pid_t child = fork();
         REQUIRE(child >= 0);
-        for (size_t i = 0; child == 0; i++)
-            (void)copy_model(source, path,
-                             &(struct el_sink_opts){.format = "hf", .overwrite = true, .split_max_tensors = i % 2 ? 0 : 5}, NULL);
+        if (child == 0)
+            for (size_t i = 0;; i++)
+                (void)copy_model(source, path,
+                                 &(struct el_sink_opts){.format = "hf", .overwrite = true, .split_max_tensors = i % 2 ? 0 : 5},
+                                 NULL);
         for (int i = 0; i < 20; i++) {
             const struct timespec t = {0, (long)(test_rand(&state) % 2000000)};
             nanosleep(&t, NULL);

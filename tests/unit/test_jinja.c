@@ -243,8 +243,8 @@ TEST(jinja, hostile_templates_end)
         "{% set ns = namespace(s='ab') %}{% for i in range(40) %}{% set ns.s = ns.s.replace('a', 'aaaa') %}{% endfor %}",
         "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s | tojson | tojson %}{% endfor %}",
         "{% set ns = namespace(d={}) %}{% for i in range(99999) %}{% set ns.d = {'a': ns.d, 'b': ns.d} %}{% endfor %}{{ ns.d }}",
-        "{% set ns = namespace(d=[]) %}{% for i in range(64) %}{% set ns.d = [ns.d, ns.d] %}{% endfor %}{{ ns.d == [ns.d] or "
-        "ns.d | tojson }}",
+        ("{% set ns = namespace(d=[]) %}{% for i in range(64) %}{% set ns.d = [ns.d, ns.d] %}{% endfor %}{{ ns.d == [ns.d] or "
+         "ns.d | tojson }}"),
         "{% set s = 'a' * 200000 %}{% for i in range(99999) %}{% set x = s[::-1] %}{% endfor %}",
         "{% set s = '\xc3\xa9' * 100000 %}{% for i in range(99999) %}{% set x = s[::-1] %}{% endfor %}",
         "{% set s = 'x' * 200000 %}{% for i in range(99999) %}{% set x = s | title %}{% endfor %}",
