@@ -2,7 +2,8 @@
 # Rewrites the tables of README.md from scripts/results/*.jsonl, between "<!-- results:NAME -->" and "<!-- /results:NAME -->".
 #   render.sh [--check] [README]      --check writes nothing and exits with 1 when the file is out of date
 # NAME is NAME.jsonl: one flat JSON object a line. An object with "command" says how the others were made and becomes the line under the
-# table (its script and machine). The columns of each table are listed here: key=Heading=printf format.
+# table (its script, in scripts/compare where no folder is named, and machine). The columns of each table are listed here:
+# key=Heading=printf format; and rows that are left out of README (only).
 set -eu
 dir=$(cd "$(dirname "$0")" && pwd)
 check=0
@@ -38,6 +39,11 @@ BEGIN {
     spec["speed"] = "model=Model=%s;what=Test=%s;type=File=%s;threads=threads=%d;unit=Unit=%s;edgellm=edgellm=%.4g;" \
         "limit_percent=of the limit=%.0f %%;llama_cpp=llama.cpp, best=%.4g;ik_llama_cpp=ik_llama.cpp, best=%.4g;" \
         "times_best=times the best=%.2f"
+    spec["equal_bytes"] = "type=Type=%s;method=Method=%s;bytes=bytes=%d;kld=mean KLD=%.5f;kld_stderr=standard error=%.5f;" \
+        "ratio=of llama-quantize=%.3f"
+    spec["ptq"] = "type=Type=%s;method=Method=%s;bytes=bytes=%d;ppl=perplexity=%.3f;kld=mean KLD=%.5f;removed=part of the KLD of rtn removed=%.2f;" \
+        "seconds=s=%.1f;peak_mib=MiB=%.0f"
+    only["ptq"] = "type=^G[23]_128$"
 }
 function fail(text) {
     print "render.sh: " text > "/dev/stderr"
@@ -118,10 +124,15 @@ function table(name,    file, line, n, i, col, part, row, rule, under, got) {
         parse(line, name ".jsonl:" i)
         if ("command" in value) {
             sub(/ .*/, "", value["command"])
-            col0 = "`scripts/compare/" value["command"] "`, " value["cpu"] ", " value["cores"] " cores\n"
+            col0 = "`scripts/" (value["command"] ~ /\// ? "" : "compare/") value["command"] "`, " value["cpu"] ", " value["cores"] " cores\n"
             if (!index(under, col0))
                 under = under col0
             continue
+        }
+        if (name in only) {
+            split(only[name], part, "=")
+            if (value[part[1]] !~ part[2])
+                continue
         }
         row = "|"
         for (k = 1; k <= n; k++) {
