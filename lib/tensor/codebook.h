@@ -21,10 +21,12 @@ enum el_codebook_signs {
 };
 
 struct el_codebook {
-    const uint32_t *entries;     /* iq_grids.h */
-    uint32_t n_entries, entry_n; /* columns of an entry: 8 with digits 0..2, 4 with digits 0..7 */
-    uint32_t unit_n;             /* columns that choose together */
-    uint32_t sub_n, top;         /* scales are 0 .. top */
+    const uint32_t *entries;           /* iq_grids.h */
+    const uint16_t *runs;              /* the same */
+    const struct el_near_table *table; /* codebook_near.h */
+    uint32_t n_entries, entry_n;       /* columns of an entry: 8 with digits 0..2, 4 with digits 0..7 */
+    uint32_t unit_n;                   /* columns that choose together */
+    uint32_t sub_n, top;               /* scales are 0 .. top */
     float unit;
     int16_t digit[8]; /* what digits stand for, ascending */
     enum el_codebook_signs signs;

@@ -4,6 +4,7 @@
  * w = d (2 scale + 1) (entry + delta), delta 1/8 or -1/8.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -29,6 +30,8 @@ static void decode_block(const uint8_t *p, float *out)
 
 static const struct el_codebook codebook = {
     .entries = el_iq1_grid,
+    .runs = el_iq1_runs,
+    .table = el_near_iq1,
     .n_entries = 2048,
     .entry_n = 8,
     .unit_n = 8,

@@ -3,6 +3,7 @@
  * values, and a 4-bit scale for every 16 values (low nibble first). w = d (scale + 1/2) / 4 * entry.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -27,6 +28,8 @@ static void decode_block(const uint8_t *p, float *out)
 
 static const struct el_codebook codebook = {
     .entries = el_iq2xs_grid,
+    .runs = el_iq2xs_runs,
+    .table = el_near_iq2,
     .n_entries = 512,
     .entry_n = 8,
     .unit_n = 8,
