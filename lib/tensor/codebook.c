@@ -167,8 +167,13 @@ uint32_t el_codebook_entry(const struct el_codebook *cb, const int16_t *level)
             digit++;
         want |= digit << (i % 4 * 8 + i / 4 * 4);
     }
-    uint32_t e = 0;
-    while (e + 1 < cb->n_entries && cb->entries[e] != want)
+    /* Entries with the same second half stand together. */
+    const uint32_t n = cb->entry_n / 2, base = cb->entry_n == 8 ? 3 : 8;
+    uint32_t half = 0;
+    for (uint32_t i = cb->entry_n; i-- > n;)
+        half = half * base + el_iq_digit(want, i);
+    uint32_t e = cb->runs[half];
+    while (e + 1 < cb->runs[half + 1] && cb->entries[e] != want)
         e++;
     return e;
 }
@@ -221,35 +226,42 @@ static struct sums choose(const struct el_codebook *cb, struct columns *c, uint3
     return s;
 }
 
-/* The best scale of a sub-block that may have any; of its codes the sums, and the delta. */
+/* About what the best scale of a sub-block is, from its mean square and its greatest number. */
+static float guess(const struct el_codebook *cb, const struct columns *c, uint32_t first)
+{
+    float top = 0.0f, bottom = 0.0f;
+    const float size = el_fit_extent(c->x + first, cb->sub_n).abs_max;
+    for (uint32_t i = first; i < first + cb->sub_n; i++) {
+        top += c->wx[i] * c->x[i];
+        bottom += c->w[i];
+    }
+    const float mean = bottom > 0.0f ? top / bottom : 0.0f;
+    return cb->guess * (mean > 0.0f ? sqrtf(sqrtf(mean) * size) : size);
+}
+
+/* A good scale of a sub-block that may have any; of its codes the sums, and the delta. */
 static float search_sub(const struct el_codebook *cb, struct columns *c, uint32_t first, struct sums *sums, bool *negative)
 {
-    static const float parts[] = {1.0f, 0.9f, 1.1f, 0.8f, 1.2f, 0.7f, 1.32f, 0.6f, 1.5f};
-    const float top = top_level(cb), size = el_fit_extent(c->x + first, cb->sub_n).abs_max;
-    float best = INFINITY, scale = size / top;
+    static const float parts[] = {1.0f, 0.85f, 1.15f};
+    enum { PARTS = sizeof parts / sizeof *parts };
+    const bool both = cb->signs == EL_SIGNS_DELTA_SUB;
+    const float about = guess(cb, c, first);
+    float best = INFINITY, scale = about;
     struct code code[EL_SUPER_N / 4];
     *sums = (struct sums){0.0f, 0.0f, 0.0f};
     *negative = false;
-    const bool both = cb->signs == EL_SIGNS_DELTA_SUB;
-    enum { PARTS = sizeof parts / sizeof *parts, ROUNDS = 3, MANY = 2048 };
-    const uint32_t n_parts = cb->n_entries >= MANY ? 5 : PARTS; /* a trial takes that much longer */
-    for (int side = 0; side < (both ? 2 : 1); side++) {
-        float here = INFINITY, s = 0.0f;
-        for (uint32_t k = 0; k < n_parts + ROUNDS; k++) {
-            const float trial = k < n_parts ? size * parts[k] / top : s;
-            const struct sums got = choose(cb, c, first, el_fit_inverse(trial), side == 1, code);
+    /* The last trial is what least squares says of the best one's codes. */
+    for (uint32_t k = 0; k <= PARTS; k++) {
+        const float trial = k < PARTS ? about * parts[k] : scale;
+        const bool last = k == PARTS, side = *negative;
+        for (int s = last ? side : 0; s <= (last ? side : both); s++) {
+            const struct sums got = choose(cb, c, first, el_fit_inverse(trial), s == 1, code);
             const float fitted = got.vv > 0.0f && got.xv > 0.0f ? got.xv / got.vv : trial, loss = loss_at(&got, fitted);
-            if (loss < here) {
-                here = loss;
-                s = fitted;
-                if (loss < best) {
-                    best = loss;
-                    scale = fitted;
-                    *sums = got;
-                    *negative = side == 1;
-                }
-            } else if (k >= n_parts) {
-                break;
+            if (loss < best) {
+                best = loss;
+                scale = fitted;
+                *sums = got;
+                *negative = s == 1;
             }
         }
     }
@@ -331,11 +343,57 @@ static float choose_all(const struct el_codebook *cb, struct columns *c, const s
     return loss;
 }
 
+/*
+ * A better integer scale of a sub-block for d as it is: from the one that it has up or down, as least squares says, for as long as
+ * less is lost. Returns what is lost then.
+ */
+static float climb(const struct el_codebook *cb, struct columns *c, uint32_t sub, struct el_grid_block *b, struct code *code,
+                   struct sums *sums)
+{
+    const uint32_t first = sub * cb->sub_n;
+    const bool negative = b->smin[sub] != 0;
+    struct code trial[EL_SUPER_N / 4];
+    struct el_grid_block next = *b;
+    *sums = choose(cb, c, first, b->inverse[sub], negative, code);
+    float best = loss_at(sums, b->step[sub]);
+    const int up = sums->xv > b->step[sub] * sums->vv ? 1 : -1;
+    for (int s = b->scale[sub] + up; s >= 0 && s <= (int)cb->top; s += up) {
+        next.scale[sub] = (int16_t)s;
+        set_sub(cb, sub, &next);
+        const struct sums got = choose(cb, c, first, next.inverse[sub], negative, trial);
+        const float loss = loss_at(&got, next.step[sub]);
+        if (!(loss < best))
+            break;
+        best = loss;
+        *sums = got;
+        memcpy(code, trial, cb->sub_n / cb->entry_n * sizeof *code);
+        b->scale[sub] = (int16_t)s;
+        set_sub(cb, sub, b);
+    }
+    return best;
+}
+
+/* The best d for codes and integer scales as they are; false: they are all 0. */
+static bool refit_d(const struct el_codebook *cb, const struct sums *sums, struct el_grid_block *b)
+{
+    float top = 0.0f, bottom = 0.0f;
+    for (uint32_t j = 0; j < EL_SUPER_N / cb->sub_n; j++) {
+        const float by = (float)(2 * b->scale[j] + 1) * cb->unit;
+        top += sums[j].xv * by;
+        bottom += sums[j].vv * by * by;
+    }
+    if (!(bottom > 0.0f && top > 0.0f))
+        return false;
+    b->d = el_fit_f16(top / bottom);
+    set_all(cb, b);
+    return true;
+}
+
 static void search(const struct el_codebook *cb, struct columns *c, struct el_grid_block *out, struct code *code)
 {
-    enum { ROUNDS = 4 };
+    enum { ROUNDS = 3 };
     const uint32_t n = EL_SUPER_N / cb->sub_n;
-    float step[SUBS], best = INFINITY;
+    float step[SUBS], best = 0.0f;
     struct sums sums[SUBS];
     struct el_grid_block b;
     struct code trial[EL_SUPER_N / 4];
@@ -347,26 +405,16 @@ static void search(const struct el_codebook *cb, struct columns *c, struct el_gr
     }
     b.d = best_d(cb, step, sums);
     set_scales(cb, step, &b);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (uint32_t j = 0; j < n; j++)
+        best += climb(cb, c, j, &b, code + j * (cb->sub_n / cb->entry_n), &sums[j]);
+    *out = b;
+    for (int round = 1; round < ROUNDS && refit_d(cb, sums, &b); round++) {
         const float loss = choose_all(cb, c, &b, trial, sums);
-        if (round > 0 && !(loss < best))
+        if (!(loss < best))
             break;
         best = loss;
         *out = b;
         memcpy(code, trial, sizeof trial);
-        /* Each sub-block's own best step for these codes, then d for the integers that come of it. */
-        float top = 0.0f, bottom = 0.0f;
-        for (uint32_t j = 0; j < n; j++)
-            step[j] = sums[j].vv > 0.0f && sums[j].xv > 0.0f ? sums[j].xv / sums[j].vv : b.step[j];
-        set_scales(cb, step, &b);
-        for (uint32_t j = 0; j < n; j++) {
-            const float by = (float)(2 * b.scale[j] + 1) * cb->unit;
-            top += sums[j].xv * by;
-            bottom += sums[j].vv * by * by;
-        }
-        if (bottom > 0.0f && top > 0.0f)
-            b.d = el_fit_f16(top / bottom);
-        set_scales(cb, step, &b);
     }
 }
 

@@ -28,6 +28,7 @@ struct el_codebook {
     uint32_t unit_n;                   /* columns that choose together */
     uint32_t sub_n, top;               /* scales are 0 .. top */
     float unit;
+    float guess;      /* the best scale over the root of a sub-block's greatest number times its root mean square, on average */
     int16_t digit[8]; /* what digits stand for, ascending */
     enum el_codebook_signs signs;
 };

@@ -30,5 +30,9 @@ const struct el_near_table el_near_iq3_s[1] = {EIGHT(1, 3, 5, 7, 9, 11, 13, 15)}
 
 const struct el_near_fns *el_near_fns(void)
 {
+#if EL_X86
+    if (el_cpu_features(el_cpu()) & EL_CPU_HAS_AVX2)
+        return &el_near_fns_avx2;
+#endif
     return &el_near_fns_ref;
 }

@@ -58,6 +58,7 @@ static const struct el_codebook codebook = {
     .sub_n = 16,
     .top = 7,
     .unit = 0.125f,
+    .guess = 0.113f,
     .digit = {-8, 0, 8},
     .signs = EL_SIGNS_DELTA,
 };

@@ -38,6 +38,7 @@ static const struct el_codebook codebook = {
     .sub_n = 32,
     .top = 7,
     .unit = 0.125f,
+    .guess = 0.101f,
     .digit = {-8, 0, 8},
     .signs = EL_SIGNS_DELTA_SUB,
 };

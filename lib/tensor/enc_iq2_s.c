@@ -39,6 +39,7 @@ static const struct el_codebook codebook = {
     .sub_n = 16,
     .top = 15,
     .unit = 0.125f,
+    .guess = 0.0307f,
     .digit = {8, 25, 43},
     .signs = EL_SIGNS_FREE,
 };

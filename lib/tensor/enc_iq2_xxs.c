@@ -36,6 +36,7 @@ static const struct el_codebook codebook = {
     .sub_n = 32,
     .top = 15,
     .unit = 0.125f,
+    .guess = 0.0294f,
     .digit = {8, 25, 43},
     .signs = EL_SIGNS_EVEN,
 };

@@ -41,6 +41,7 @@ static const struct el_codebook codebook = {
     .sub_n = 32,
     .top = 15,
     .unit = 1.0f,
+    .guess = 0.1033f,
     .digit = {1, 3, 5, 7, 9, 11, 13, 15},
     .signs = EL_SIGNS_FREE,
 };

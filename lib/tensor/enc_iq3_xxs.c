@@ -43,6 +43,7 @@ static const struct el_codebook codebook = {
     .sub_n = 32,
     .top = 15,
     .unit = 0.25f,
+    .guess = 0.0247f,
     .digit = {4, 12, 20, 28, 36, 44, 52, 62},
     .signs = EL_SIGNS_EVEN,
 };
