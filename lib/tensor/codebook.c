@@ -226,34 +226,45 @@ static struct sums choose(const struct el_codebook *cb, struct columns *c, uint3
     return s;
 }
 
-/* About what the best scale of a sub-block is, from its mean square and its greatest number. */
-static float guess(const struct el_codebook *cb, const struct columns *c, uint32_t first)
+/*
+ * Scales of a sub-block to try, at most MAX_TRIALS; their number. About the best, from its mean square and its greatest number; and
+ * where its magnitudes are much alike the one with which all of them are the lowest level, far from what suits others.
+ */
+enum { MAX_TRIALS = 4 };
+static uint32_t guess(const struct el_codebook *cb, const struct columns *c, uint32_t first, float trial[MAX_TRIALS])
 {
-    float top = 0.0f, bottom = 0.0f;
+    float top = 0.0f, middle = 0.0f, bottom = 0.0f;
     const float size = el_fit_extent(c->x + first, cb->sub_n).abs_max;
     for (uint32_t i = first; i < first + cb->sub_n; i++) {
         top += c->wx[i] * c->x[i];
+        middle += c->wx[i];
         bottom += c->w[i];
     }
     const float mean = bottom > 0.0f ? top / bottom : 0.0f;
-    return cb->guess * (mean > 0.0f ? sqrtf(sqrtf(mean) * size) : size);
+    const float about = cb->guess * (mean > 0.0f ? sqrtf(sqrtf(mean) * size) : size);
+    trial[0] = about;
+    trial[1] = 0.85f * about;
+    trial[2] = 1.15f * about;
+    if (!has_signs(cb) || !(bottom > 0.0f && size * size < 2.0f * mean))
+        return 3;
+    trial[3] = middle / (bottom * (float)cb->digit[0]);
+    return 4;
 }
 
 /* A good scale of a sub-block that may have any; of its codes the sums, and the delta. */
 static float search_sub(const struct el_codebook *cb, struct columns *c, uint32_t first, struct sums *sums, bool *negative)
 {
-    static const float parts[] = {1.0f, 0.85f, 1.15f};
-    enum { PARTS = sizeof parts / sizeof *parts };
     const bool both = cb->signs == EL_SIGNS_DELTA_SUB;
-    const float about = guess(cb, c, first);
-    float best = INFINITY, scale = about;
+    float best = INFINITY, trials[MAX_TRIALS];
+    const uint32_t n = guess(cb, c, first, trials);
+    float scale = trials[0];
     struct code code[EL_SUPER_N / 4];
     *sums = (struct sums){0.0f, 0.0f, 0.0f};
     *negative = false;
     /* The last trial is what least squares says of the best one's codes. */
-    for (uint32_t k = 0; k <= PARTS; k++) {
-        const float trial = k < PARTS ? about * parts[k] : scale;
-        const bool last = k == PARTS, side = *negative;
+    for (uint32_t k = 0; k <= n; k++) {
+        const bool last = k == n, side = *negative;
+        const float trial = last ? scale : trials[k];
         for (int s = last ? side : 0; s <= (last ? side : both); s++) {
             const struct sums got = choose(cb, c, first, el_fit_inverse(trial), s == 1, code);
             const float fitted = got.vv > 0.0f && got.xv > 0.0f ? got.xv / got.vv : trial, loss = loss_at(&got, fitted);
@@ -389,7 +400,20 @@ static bool refit_d(const struct el_codebook *cb, const struct sums *sums, struc
     return true;
 }
 
-static void search(const struct el_codebook *cb, struct columns *c, struct el_grid_block *out, struct code *code)
+/* Of codes and scales: sum w x^2 / sum w x value, at least 1. */
+static float gain_of(const struct el_codebook *cb, const struct sums *sums, const struct el_grid_block *b)
+{
+    enum { MOST = 2 };
+    float whole = 0.0f, along = 0.0f;
+    for (uint32_t j = 0; j < EL_SUPER_N / cb->sub_n; j++) {
+        whole += sums[j].xx;
+        along += b->step[j] * sums[j].xv;
+    }
+    return along >= whole || !(along * MOST > whole) ? 1.0f : whole / along;
+}
+
+/* The codes and scales of least squares; returns the gain that is missing then. */
+static float search(const struct el_codebook *cb, struct columns *c, struct el_grid_block *out, struct code *code)
 {
     enum { ROUNDS = 3 };
     const uint32_t n = EL_SUPER_N / cb->sub_n;
@@ -408,6 +432,7 @@ static void search(const struct el_codebook *cb, struct columns *c, struct el_gr
     for (uint32_t j = 0; j < n; j++)
         best += climb(cb, c, j, &b, code + j * (cb->sub_n / cb->entry_n), &sums[j]);
     *out = b;
+    float gain = gain_of(cb, sums, &b);
     for (int round = 1; round < ROUNDS && refit_d(cb, sums, &b); round++) {
         const float loss = choose_all(cb, c, &b, trial, sums);
         if (!(loss < best))
@@ -415,7 +440,9 @@ static void search(const struct el_codebook *cb, struct columns *c, struct el_gr
         best = loss;
         *out = b;
         memcpy(code, trial, sizeof trial);
+        gain = gain_of(cb, sums, &b);
     }
+    return gain;
 }
 
 void el_codebook_fit(const struct el_codebook *cb, const float *x, const float *w, enum el_effort effort, struct el_grid_block *b,
@@ -425,7 +452,11 @@ void el_codebook_fit(const struct el_codebook *cb, const float *x, const float *
     struct code code[EL_SUPER_N / 4];
     begin_columns(cb, x, w, EL_SUPER_N, &c);
     if (effort == EL_ENCODE_SEARCH) {
-        search(cb, &c, b, code);
+        const float gain = search(cb, &c, b, code);
+        if (level) {
+            b->d = el_fit_f16(el_f16_to_f32(b->d) * gain);
+            set_all(cb, b);
+        }
     } else {
         float step[SUBS];
         struct sums sums[SUBS];

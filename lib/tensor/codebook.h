@@ -44,7 +44,14 @@ uint32_t el_codebook_entry(const struct el_codebook *cb, const int16_t *level);
 /* Bit i: level i is negative. */
 uint32_t el_codebook_negative(const int16_t *level, uint32_t n);
 
-/* Scales for x [256], weights w [256] or NULL; level NULL, or [256]: the nearest levels. */
+/*
+ * Scales for x [256], weights w [256] or NULL; level NULL, or [256]: their levels.
+ *
+ * EL_ENCODE_SEARCH looks for the codes and scales with the least sum w (x - value)^2. Values that are best by least squares are
+ * x times 1 - loss, and noise that has nothing to do with x. Noise evens out over a layer's columns; the gain that is missing is
+ * the same everywhere, and few bits lack a lot (a tenth at 2 bits). So with the levels goes a d that is raised until
+ * sum w x value = sum w x^2; without them, for who chooses levels himself, d stays that of least squares.
+ */
 void el_codebook_fit(const struct el_codebook *cb, const float *x, const float *w, enum el_effort effort, struct el_grid_block *b,
                      int16_t *level);
 

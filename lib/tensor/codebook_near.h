@@ -1,5 +1,5 @@
 /*
- * The nearest entry of a codebook, exactly. Only codebook.c and codebook_near*.c include this.
+ * The nearest entry of a codebook, exactly. Only codebook*.c and enc_iq*.c include this.
  *
  * What an entry loses is a sum over its columns, so it is the sum of what its two halves lose; a half has 81 or 64 forms. Both
  * halves' losses are tabled, and entries are looked at one second half after the other, of those only that with the best first half
@@ -44,7 +44,7 @@ typedef void el_near_fn(const struct el_codebook *cb, const struct el_near_table
 struct el_near_fns {
     el_near_fn *eight, *four;
 };
-extern const struct el_near_fns el_near_fns_ref, el_near_fns_avx2, el_near_fns_avx512;
+extern const struct el_near_fns el_near_fns_ref, el_near_fns_avx2;
 
 /* Those of the CPU level in use. */
 const struct el_near_fns *el_near_fns(void);

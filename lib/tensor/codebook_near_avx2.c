@@ -7,7 +7,7 @@
 
 #include "tensor/codebook_near.h"
 
-#define LEVEL EL_TARGET("avx2,bmi,bmi2")
+#define LEVEL EL_TARGET("avx2")
 #define FN    LEVEL static
 #define HOT   EL_INLINE LEVEL
 typedef __m256 vec;
