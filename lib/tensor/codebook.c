@@ -355,7 +355,7 @@ static float choose_all(const struct el_codebook *cb, struct columns *c, const s
 }
 
 /*
- * A better integer scale of a sub-block for d as it is: from the one that it has up or down, as least squares says, for as long as
+ * A better integer scale of a sub-block for d as it is: from its own up or down, as least squares says, for as long as
  * less is lost. Returns what is lost then.
  */
 static float climb(const struct el_codebook *cb, struct columns *c, uint32_t sub, struct el_grid_block *b, struct code *code,

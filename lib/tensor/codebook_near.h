@@ -2,8 +2,8 @@
  * The nearest entry of a codebook, exactly. Only codebook*.c and enc_iq*.c include this.
  *
  * What an entry loses is a sum over its columns, so it is the sum of what its two halves lose; a half has 81 or 64 forms. Both
- * halves' losses are tabled, and entries are looked at one second half after the other, of those only that with the best first half
- * there is would beat the best entry so far. With an entry that is near at hand (the one of a scale a little off) few are left.
+ * halves' losses are tabled, and entries are looked at one second half after the other: only those second halves that with the
+ * best first half of all would beat the best entry so far. With an entry near at hand (of a scale a little off) few are left.
  *
  * Every lane computes what a plain loop would, in the same order: the same bits at every CPU level.
  */
@@ -15,8 +15,8 @@
 enum { EL_NEAR_NONE = 0xffff };
 
 /*
- * What the losses of a column are made of, for digits that stand for v_0 .. : w (square - 2 y ..) relative to digit 0's. Entries of
- * eight: for 16 pairs of digits (digit i % 4 and digit i / 4), where 3 is none; entries of four: 8 digits, [0] only.
+ * What the losses of a column are made of, for digits that stand for v_0, v_1, ..: w (v_d^2 - v_0^2) - w y 2 (v_d - v_0). Entries
+ * of eight: for 16 pairs of digits (digit i % 4 and digit i / 4), where 3 is none; entries of four: 8 digits, [0] only.
  */
 struct el_near_table {
     float square[2][16], twice[2][16]; /* v_d^2 - v_0^2, 2 (v_d - v_0), of the pair's first digit and of its second */
