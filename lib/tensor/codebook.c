@@ -227,8 +227,8 @@ static struct sums choose(const struct el_codebook *cb, struct columns *c, uint3
 }
 
 /*
- * Scales of a sub-block to try, at most MAX_TRIALS; their number. About the best, from its mean square and its greatest number; and
- * where its magnitudes are much alike the one with which all of them are the lowest level, far from what suits others.
+ * Scales of a sub-block to try, at most MAX_TRIALS; their number. About the best, from its mean square and its greatest number;
+ * and where its magnitudes are much alike the one with which all are the lowest level, far from what suits others.
  */
 enum { MAX_TRIALS = 4 };
 static uint32_t guess(const struct el_codebook *cb, const struct columns *c, uint32_t first, float trial[MAX_TRIALS])
