@@ -5,19 +5,25 @@
 #include <string.h>
 
 #include "base/f16.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/iq_grids.h"
 
-enum { MAX_UNIT = 8, HALF = 81, SUBS = EL_GRID_MAX_SUBS };
+enum { MAX_UNIT = 8, MAX_PARTS = 2, SUBS = EL_GRID_MAX_SUBS };
 
-/* ---- the nearest entry ---- */
+/* What stands for one entry's columns. */
+struct code {
+    uint16_t entry;
+    int8_t turned; /* the column that has not x's sign, or -1 */
+    int8_t delta;
+};
 
-/*
- * What half an entry's columns lose, less what does not depend on the entry, for all their digits (81 or 64 of them). flip: the
- * least that it costs to give one of the columns the other sign.
- */
-struct halves {
-    float loss[2][HALF], flip[2][HALF];
+/* Columns that get codes together: a super-block, a sub-block or a unit. */
+struct columns {
+    float x[EL_SUPER_N], w[EL_SUPER_N], wx[EL_SUPER_N]; /* x: its size, where signs are stored */
+    uint16_t hint[EL_SUPER_N / 4][2];                   /* of a part: entries that were the nearest (struct el_near) */
+    uint8_t odd[EL_SUPER_N / MAX_UNIT];                 /* of a unit: must one of its columns have the other sign? */
+    bool negative[EL_SUPER_N];
 };
 
 static bool has_signs(const struct el_codebook *cb)
@@ -25,148 +31,129 @@ static bool has_signs(const struct el_codebook *cb)
     return cb->signs == EL_SIGNS_FREE || cb->signs == EL_SIGNS_EVEN;
 }
 
-/* y [entry_n]: where levels should be; all >= 0 where signs are stored. */
-static void fill_halves(const struct el_codebook *cb, const float *y, const float *w, float delta, struct halves *t)
+static void begin_columns(const struct el_codebook *cb, const float *x, const float *w, uint32_t n, struct columns *c)
 {
-    const uint32_t n_digits = cb->entry_n == 8 ? 3 : 8, columns = cb->entry_n / 2;
-    for (uint32_t h = 0; h < 2; h++) {
-        float *const loss = t->loss[h], *const flip = t->flip[h];
-        loss[0] = 0.0f;
-        flip[0] = INFINITY;
-        /* Column by column from the last on; what is there are the sums over the columns behind. Digit 0 comes last, in place. */
-        for (uint32_t c = columns, made = 1; c-- > 0; made *= n_digits) {
-            const float yc = y[h * columns + c], wc = w ? w[h * columns + c] : 1.0f;
-            for (uint32_t digit = n_digits; digit-- > 0;) {
-                const float v = (float)cb->digit[digit] + delta, own = wc * v * (v - 2.0f * yc), cost = 4.0f * wc * yc * v;
-                for (uint32_t k = 0; k < made; k++) {
-                    loss[digit * made + k] = loss[k] + own;
-                    flip[digit * made + k] = flip[k] < cost ? flip[k] : cost;
-                }
-            }
-        }
+    const bool signs = has_signs(cb);
+    for (uint32_t i = 0; i < n; i++) {
+        c->negative[i] = x[i] < 0.0f;
+        c->x[i] = signs ? fabsf(x[i]) : x[i];
+        c->w[i] = w ? w[i] : 1.0f;
+        c->wx[i] = c->w[i] * c->x[i];
+    }
+    for (uint32_t p = 0; p < n / cb->entry_n; p++)
+        c->hint[p][0] = c->hint[p][1] = EL_NEAR_NONE;
+    for (uint32_t u = 0; cb->signs == EL_SIGNS_EVEN && u < n / cb->unit_n; u++) {
+        uint32_t n_negative = 0;
+        for (uint32_t i = 0; i < cb->unit_n; i++)
+            n_negative += c->negative[u * cb->unit_n + i];
+        c->odd[u] = n_negative % 2;
     }
 }
 
-/* Where an entry's half lies in these tables: the first column counts most. The product adds bytes up in its highest. */
-static uint32_t half_at(const struct el_codebook *cb, uint32_t entry, uint32_t h)
+/* ---- the nearest entry ---- */
+
+static void near_part(const struct el_codebook *cb, const struct el_near_table *table, const float *y, const float *w,
+                      struct el_near *near)
 {
-    if (cb->entry_n == 8)
-        return (entry >> (4 * h) & 0x0f0f0f0fu) * (27u << 24 | 9u << 16 | 3u << 8 | 1u) >> 24;
-    const uint32_t two = entry >> (16 * h);
-    return (two & 7) << 3 | (two >> 8 & 7);
+    const struct el_near_fns *const fns = el_near_fns();
+    (cb->entry_n == 8 ? fns->eight : fns->four)(cb, table, y, w, near);
 }
 
-/*
- * The best entry and its loss; flipped: with one of its signs changed, which costs the least. Entries with the same second half
- * stand together: where that half and the best first half lose more than the best entry so far, all of them do.
- */
-static float best_entry(const struct el_codebook *cb, const struct halves *t, bool flipped, uint32_t *entry)
+static float value_of(const struct el_codebook *cb, uint32_t entry, uint32_t i)
 {
-    const uint32_t n_first = cb->entry_n == 8 ? 81 : 64, second_mask = cb->entry_n == 8 ? 0xf0f0f0f0u : 0xffff0000u;
-    float best = INFINITY, least = INFINITY;
-    uint32_t second = UINT32_MAX, b = 0;
-    bool skip = false;
-    for (uint32_t k = 0; k < n_first; k++)
-        least = t->loss[0][k] < least ? t->loss[0][k] : least;
-    *entry = 0;
-    for (uint32_t e = 0; e < cb->n_entries; e++) {
-        if ((cb->entries[e] & second_mask) != second) {
-            second = cb->entries[e] & second_mask;
-            b = half_at(cb, cb->entries[e], 1);
-            skip = least + t->loss[1][b] >= best;
-        }
-        if (skip)
-            continue;
-        const uint32_t a = half_at(cb, cb->entries[e], 0);
-        float loss = t->loss[0][a] + t->loss[1][b];
-        if (flipped)
-            loss += t->flip[0][a] < t->flip[1][b] ? t->flip[0][a] : t->flip[1][b];
-        if (loss < best) {
-            best = loss;
-            *entry = e;
-        }
-    }
-    return best;
+    return (float)cb->digit[el_iq_digit(cb->entries[entry], i)];
 }
 
-static void levels_of(const struct el_codebook *cb, uint32_t entry, int16_t delta, int16_t *level)
+/* The column of an entry for which it costs least to have the other sign. */
+static int8_t turned_column(const struct el_codebook *cb, const float *y, const float *w, uint32_t entry)
 {
-    for (uint32_t i = 0; i < cb->entry_n; i++)
-        level[i] = (int16_t)(cb->digit[el_iq_digit(cb->entries[entry], i)] + delta);
-}
-
-/* Entries of magnitudes, with the signs of x; odd: of an entry's columns the one for which it costs least has the other sign. */
-static void signed_levels(const struct el_codebook *cb, const float *x, const float *y, const float *w, uint32_t entry, bool odd,
-                          int16_t *level)
-{
-    uint32_t flip = 0;
     float least = INFINITY;
-    levels_of(cb, entry, 0, level);
+    int8_t turned = 0;
     for (uint32_t i = 0; i < cb->entry_n; i++) {
-        const float cost = (w ? w[i] : 1.0f) * y[i] * (float)level[i];
+        const float cost = w[i] * y[i] * value_of(cb, entry, i);
         if (cost < least) {
             least = cost;
-            flip = i;
+            turned = (int8_t)i;
         }
     }
-    for (uint32_t i = 0; i < cb->entry_n; i++)
-        if ((x[i] < 0.0f) != (odd && i == flip))
-            level[i] = (int16_t)-level[i];
+    return turned;
 }
 
-static void nearest_signed(const struct el_codebook *cb, const float *x, const float *w, float inverse, int16_t *level)
+/* Magnitudes of a unit, whose parts share the parity of their signs. */
+static void near_signed(const struct el_codebook *cb, const float *y, const float *w, bool odd, uint16_t (*hint)[2],
+                        struct code *code)
+{
+    const uint32_t n_parts = cb->unit_n / cb->entry_n;
+    struct el_near near[MAX_PARTS];
+    for (uint32_t p = 0; p < n_parts; p++) {
+        near[p] = (struct el_near){.ask = {!odd || n_parts > 1, odd}, .entry = {hint[p][0], hint[p][1]}};
+        near_part(cb, cb->table, y + p * cb->entry_n, w + p * cb->entry_n, &near[p]);
+        memcpy(hint[p], near[p].entry, sizeof near[p].entry);
+    }
+    const bool second = n_parts > 1 && near[0].loss[0] + near[1].loss[1] < near[0].loss[1] + near[1].loss[0];
+    for (uint32_t p = 0; p < n_parts; p++) {
+        const bool turns = odd && second == (p == 1);
+        const uint32_t at = p * cb->entry_n;
+        code[p] = (struct code){.entry = near[p].entry[turns], .turned = -1};
+        if (turns)
+            code[p].turned = turned_column(cb, y + at, w + at, code[p].entry);
+    }
+}
+
+/* One entry, whose columns have a delta added: the given one, or the better. */
+static void near_shifted(const struct el_codebook *cb, const float *y, const float *w, bool negative, uint16_t hint[2],
+                         struct code *code)
+{
+    const bool either = cb->signs == EL_SIGNS_DELTA;
+    float best = INFINITY;
+    for (uint32_t side = 0; side < 2; side++) {
+        if (!either && side != negative)
+            continue;
+        struct el_near near = {.ask = {true, false}, .entry = {hint[side], 0}};
+        const int8_t delta = side ? -1 : 1;
+        const float zero = (float)(cb->digit[0] + delta);
+        near_part(cb, &cb->table[side], y, w, &near);
+        hint[side] = near.entry[0];
+        for (uint32_t i = 0; either && i < cb->entry_n; i++)
+            near.loss[0] += w[i] * zero * (zero - 2.0f * y[i]);
+        if (side == 0 || !either || near.loss[0] < best) {
+            best = near.loss[0];
+            *code = (struct code){.entry = near.entry[0], .turned = -1, .delta = delta};
+        }
+    }
+}
+
+/* The nearest codes of a unit, columns `at` .. of c. */
+static void near_unit(const struct el_codebook *cb, struct columns *c, uint32_t at, float inverse, bool negative,
+                      struct code *code)
 {
     float y[MAX_UNIT];
-    uint32_t entry[2][2], n_negative = 0; /* of each part: as it is, and with a flip */
-    float loss[2][2] = {{0.0f}};
-    struct halves t;
-    const uint32_t n_parts = cb->unit_n / cb->entry_n;
-    for (uint32_t i = 0; i < cb->unit_n; i++) {
-        y[i] = fabsf(x[i] * inverse);
-        n_negative += x[i] < 0.0f;
-    }
-    const bool odd = cb->signs == EL_SIGNS_EVEN && n_negative % 2 == 1;
-    for (uint32_t p = 0; p < n_parts; p++) {
-        const uint32_t at = p * cb->entry_n;
-        fill_halves(cb, y + at, w ? w + at : NULL, 0.0f, &t);
-        loss[p][0] = !odd || n_parts > 1 ? best_entry(cb, &t, false, &entry[p][0]) : 0.0f;
-        loss[p][1] = odd ? best_entry(cb, &t, true, &entry[p][1]) : 0.0f;
-    }
-    const bool second = n_parts > 1 && loss[0][0] + loss[1][1] < loss[0][1] + loss[1][0];
-    for (uint32_t p = 0; p < n_parts; p++) {
-        const uint32_t at = p * cb->entry_n;
-        const bool flips = odd && second == (p == 1);
-        signed_levels(cb, x + at, y + at, w ? w + at : NULL, entry[p][flips], flips, level + at);
-    }
+    for (uint32_t i = 0; i < cb->unit_n; i++)
+        y[i] = c->x[at + i] * inverse;
+    if (has_signs(cb))
+        near_signed(cb, y, c->w + at, cb->signs == EL_SIGNS_EVEN && c->odd[at / cb->unit_n], &c->hint[at / cb->entry_n], code);
+    else
+        near_shifted(cb, y, c->w + at, negative, c->hint[at / cb->entry_n], code);
 }
 
-/* The entry by one delta; returns its loss. */
-static float nearest_shifted(const struct el_codebook *cb, const float *y, const float *w, int16_t delta, int16_t *level)
+static void levels_of(const struct el_codebook *cb, const struct columns *c, uint32_t n, const struct code *code, int16_t *level)
 {
-    struct halves t;
-    uint32_t entry;
-    fill_halves(cb, y, w, (float)delta, &t);
-    const float loss = best_entry(cb, &t, false, &entry);
-    levels_of(cb, entry, delta, level);
-    return loss;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct code *const k = &code[i / cb->entry_n];
+        const uint32_t column = i % cb->entry_n;
+        const int16_t v = (int16_t)(cb->digit[el_iq_digit(cb->entries[k->entry], column)] + k->delta);
+        level[i] = has_signs(cb) && c->negative[i] != (k->turned == (int8_t)column) ? (int16_t)-v : v;
+    }
 }
 
 void el_codebook_nearest(const struct el_codebook *cb, const float *x, const float *w, float inverse, bool negative_delta,
                          int16_t *level)
 {
-    if (has_signs(cb)) {
-        nearest_signed(cb, x, w, inverse, level);
-        return;
-    }
-    float y[MAX_UNIT];
-    int16_t other[MAX_UNIT];
-    for (uint32_t i = 0; i < cb->unit_n; i++)
-        y[i] = x[i] * inverse;
-    if (cb->signs == EL_SIGNS_DELTA_SUB) {
-        (void)nearest_shifted(cb, y, w, negative_delta ? -1 : 1, level);
-    } else if (nearest_shifted(cb, y, w, 1, level) > nearest_shifted(cb, y, w, -1, other)) {
-        memcpy(level, other, cb->unit_n * sizeof *level);
-    }
+    struct columns c;
+    struct code code[MAX_PARTS];
+    begin_columns(cb, x, w, cb->unit_n, &c);
+    near_unit(cb, &c, 0, inverse, negative_delta, code);
+    levels_of(cb, &c, cb->unit_n, code, level);
 }
 
 uint32_t el_codebook_entry(const struct el_codebook *cb, const int16_t *level)
@@ -180,8 +167,13 @@ uint32_t el_codebook_entry(const struct el_codebook *cb, const int16_t *level)
             digit++;
         want |= digit << (i % 4 * 8 + i / 4 * 4);
     }
-    uint32_t e = 0;
-    while (e + 1 < cb->n_entries && cb->entries[e] != want)
+    /* Entries with the same second half stand together. */
+    const uint32_t n = cb->entry_n / 2, base = cb->entry_n == 8 ? 3 : 8;
+    uint32_t half = 0;
+    for (uint32_t i = cb->entry_n; i-- > n;)
+        half = half * base + el_iq_digit(want, i);
+    uint32_t e = cb->runs[half];
+    while (e + 1 < cb->runs[half + 1] && cb->entries[e] != want)
         e++;
     return e;
 }
@@ -211,51 +203,76 @@ static float loss_at(const struct sums *s, float scale)
     return s->xx - scale * (2.0f * s->xv - scale * s->vv);
 }
 
-/* Nearest levels of a sub-block and their sums. */
-static struct sums choose(const struct el_codebook *cb, const float *x, const float *w, float inverse, bool negative,
-                          int16_t *level)
+/* Nearest codes of a sub-block and their sums. */
+static struct sums choose(const struct el_codebook *cb, struct columns *c, uint32_t first, float inverse, bool negative,
+                          struct code *code)
 {
     struct sums s = {0.0f, 0.0f, 0.0f};
     for (uint32_t i = 0; i < cb->sub_n; i += cb->unit_n)
-        el_codebook_nearest(cb, x + i, w ? w + i : NULL, inverse, negative, level + i);
-    for (uint32_t i = 0; i < cb->sub_n; i++) {
-        const float wx = w ? w[i] * x[i] : x[i], v = (float)level[i];
-        s.xx += wx * x[i];
-        s.xv += wx * v;
-        s.vv += w ? w[i] * v * v : v * v;
+        near_unit(cb, c, first + i, inverse, negative, code + i / cb->entry_n);
+    for (uint32_t p = 0; p < cb->sub_n / cb->entry_n; p++) {
+        const uint32_t at = first + p * cb->entry_n;
+        float xv = 0.0f, vv = 0.0f;
+        for (uint32_t i = 0; i < cb->entry_n; i++) {
+            const float v = value_of(cb, code[p].entry, i) + (float)code[p].delta;
+            xv += (code[p].turned == (int8_t)i ? -c->wx[at + i] : c->wx[at + i]) * v;
+            vv += c->w[at + i] * v * v;
+        }
+        s.xv += xv;
+        s.vv += vv;
     }
+    for (uint32_t i = first; i < first + cb->sub_n; i++)
+        s.xx += c->wx[i] * c->x[i];
     return s;
 }
 
-/* The best scale of a sub-block that may have any; of its codes the sums, and the delta. */
-static float search_sub(const struct el_codebook *cb, const float *x, const float *w, struct sums *sums, bool *negative)
+/*
+ * Scales of a sub-block to try, at most MAX_TRIALS; their number. About the best, from its mean square and its greatest number;
+ * and where its magnitudes are much alike the one with which all are the lowest level, far from what suits others.
+ */
+enum { MAX_TRIALS = 4 };
+static uint32_t guess(const struct el_codebook *cb, const struct columns *c, uint32_t first, float trial[MAX_TRIALS])
 {
-    static const float parts[] = {1.0f, 0.9f, 1.1f, 0.8f, 1.2f, 0.7f, 1.32f, 0.6f, 1.5f};
-    const float top = top_level(cb), size = el_fit_extent(x, cb->sub_n).abs_max;
-    float best = INFINITY, scale = size / top;
-    int16_t level[EL_SUPER_N];
+    float top = 0.0f, middle = 0.0f, bottom = 0.0f;
+    const float size = el_fit_extent(c->x + first, cb->sub_n).abs_max;
+    for (uint32_t i = first; i < first + cb->sub_n; i++) {
+        top += c->wx[i] * c->x[i];
+        middle += c->wx[i];
+        bottom += c->w[i];
+    }
+    const float mean = bottom > 0.0f ? top / bottom : 0.0f;
+    const float about = cb->guess * (mean > 0.0f ? sqrtf(sqrtf(mean) * size) : size);
+    trial[0] = about;
+    trial[1] = 0.85f * about;
+    trial[2] = 1.15f * about;
+    if (!has_signs(cb) || !(bottom > 0.0f && size * size < 2.0f * mean))
+        return 3;
+    trial[3] = middle / (bottom * (float)cb->digit[0]);
+    return 4;
+}
+
+/* A good scale of a sub-block that may have any; of its codes the sums, and the delta. */
+static float search_sub(const struct el_codebook *cb, struct columns *c, uint32_t first, struct sums *sums, bool *negative)
+{
+    const bool both = cb->signs == EL_SIGNS_DELTA_SUB;
+    float best = INFINITY, trials[MAX_TRIALS];
+    const uint32_t n = guess(cb, c, first, trials);
+    float scale = trials[0];
+    struct code code[EL_SUPER_N / 4];
     *sums = (struct sums){0.0f, 0.0f, 0.0f};
     *negative = false;
-    const bool both = cb->signs == EL_SIGNS_DELTA_SUB;
-    enum { PARTS = sizeof parts / sizeof *parts, ROUNDS = 3, MANY = 2048 };
-    const uint32_t n_parts = cb->n_entries >= MANY ? 5 : PARTS; /* a trial takes that much longer */
-    for (int side = 0; side < (both ? 2 : 1); side++) {
-        float here = INFINITY, s = 0.0f;
-        for (uint32_t k = 0; k < n_parts + ROUNDS; k++) {
-            const float trial = k < n_parts ? size * parts[k] / top : s;
-            const struct sums got = choose(cb, x, w, el_fit_inverse(trial), side == 1, level);
+    /* The last trial is what least squares says of the best one's codes. */
+    for (uint32_t k = 0; k <= n; k++) {
+        const bool last = k == n, side = *negative;
+        const float trial = last ? scale : trials[k];
+        for (int s = last ? side : 0; s <= (last ? side : both); s++) {
+            const struct sums got = choose(cb, c, first, el_fit_inverse(trial), s == 1, code);
             const float fitted = got.vv > 0.0f && got.xv > 0.0f ? got.xv / got.vv : trial, loss = loss_at(&got, fitted);
-            if (loss < here) {
-                here = loss;
-                s = fitted;
-                if (loss < best) {
-                    best = loss;
-                    scale = fitted;
-                    *sums = got;
-                    *negative = side == 1;
-                }
-            } else if (k >= n_parts) {
-                break;
+            if (loss < best) {
+                best = loss;
+                scale = fitted;
+                *sums = got;
+                *negative = s == 1;
             }
         }
     }
@@ -324,73 +341,133 @@ static uint16_t best_d(const struct el_codebook *cb, const float *step, const st
     return d;
 }
 
-/* Levels of all sub-blocks for the scales that they have, and what is lost. */
-static float choose_all(const struct el_codebook *cb, const float *x, const float *w, struct el_grid_block *b, int16_t *level,
+/* Codes of all sub-blocks for the scales that they have, and what is lost. */
+static float choose_all(const struct el_codebook *cb, struct columns *c, const struct el_grid_block *b, struct code *code,
                         struct sums *sums)
 {
     float loss = 0.0f;
     for (uint32_t j = 0; j < EL_SUPER_N / cb->sub_n; j++) {
         const uint32_t at = j * cb->sub_n;
-        sums[j] = choose(cb, x + at, w ? w + at : NULL, b->inverse[j], b->smin[j] != 0, level + at);
+        sums[j] = choose(cb, c, at, b->inverse[j], b->smin[j] != 0, code + at / cb->entry_n);
         loss += loss_at(&sums[j], b->step[j]);
     }
     return loss;
 }
 
-static void search(const struct el_codebook *cb, const float *x, const float *w, struct el_grid_block *out, int16_t *level)
+/*
+ * A better integer scale of a sub-block for d as it is: from its own up or down, as least squares says, for as long as
+ * less is lost. Returns what is lost then.
+ */
+static float climb(const struct el_codebook *cb, struct columns *c, uint32_t sub, struct el_grid_block *b, struct code *code,
+                   struct sums *sums)
 {
-    enum { ROUNDS = 4 };
+    const uint32_t first = sub * cb->sub_n;
+    const bool negative = b->smin[sub] != 0;
+    struct code trial[EL_SUPER_N / 4];
+    struct el_grid_block next = *b;
+    *sums = choose(cb, c, first, b->inverse[sub], negative, code);
+    float best = loss_at(sums, b->step[sub]);
+    const int up = sums->xv > b->step[sub] * sums->vv ? 1 : -1;
+    for (int s = b->scale[sub] + up; s >= 0 && s <= (int)cb->top; s += up) {
+        next.scale[sub] = (int16_t)s;
+        set_sub(cb, sub, &next);
+        const struct sums got = choose(cb, c, first, next.inverse[sub], negative, trial);
+        const float loss = loss_at(&got, next.step[sub]);
+        if (!(loss < best))
+            break;
+        best = loss;
+        *sums = got;
+        memcpy(code, trial, cb->sub_n / cb->entry_n * sizeof *code);
+        b->scale[sub] = (int16_t)s;
+        set_sub(cb, sub, b);
+    }
+    return best;
+}
+
+/* The best d for codes and integer scales as they are; false: they are all 0. */
+static bool refit_d(const struct el_codebook *cb, const struct sums *sums, struct el_grid_block *b)
+{
+    float top = 0.0f, bottom = 0.0f;
+    for (uint32_t j = 0; j < EL_SUPER_N / cb->sub_n; j++) {
+        const float by = (float)(2 * b->scale[j] + 1) * cb->unit;
+        top += sums[j].xv * by;
+        bottom += sums[j].vv * by * by;
+    }
+    if (!(bottom > 0.0f && top > 0.0f))
+        return false;
+    b->d = el_fit_f16(top / bottom);
+    set_all(cb, b);
+    return true;
+}
+
+/* Of codes and scales: sum w x^2 / sum w x value, at least 1. */
+static float gain_of(const struct el_codebook *cb, const struct sums *sums, const struct el_grid_block *b)
+{
+    enum { MOST = 2 };
+    float whole = 0.0f, along = 0.0f;
+    for (uint32_t j = 0; j < EL_SUPER_N / cb->sub_n; j++) {
+        whole += sums[j].xx;
+        along += b->step[j] * sums[j].xv;
+    }
+    return along >= whole || !(along * MOST > whole) ? 1.0f : whole / along;
+}
+
+/* The codes and scales of least squares; returns the gain that is missing then. */
+static float search(const struct el_codebook *cb, struct columns *c, struct el_grid_block *out, struct code *code)
+{
+    enum { ROUNDS = 3 };
     const uint32_t n = EL_SUPER_N / cb->sub_n;
-    float step[SUBS], best = INFINITY;
+    float step[SUBS], best = 0.0f;
     struct sums sums[SUBS];
     struct el_grid_block b;
-    int16_t trial[EL_SUPER_N];
+    struct code trial[EL_SUPER_N / 4];
     begin(cb, &b);
     for (uint32_t j = 0; j < n; j++) {
         bool negative;
-        step[j] = search_sub(cb, x + j * cb->sub_n, w ? w + j * cb->sub_n : NULL, &sums[j], &negative);
+        step[j] = search_sub(cb, c, j * cb->sub_n, &sums[j], &negative);
         b.smin[j] = negative;
     }
     b.d = best_d(cb, step, sums);
     set_scales(cb, step, &b);
-    for (int round = 0; round < ROUNDS; round++) {
-        const float loss = choose_all(cb, x, w, &b, trial, sums);
-        if (round > 0 && !(loss < best))
+    for (uint32_t j = 0; j < n; j++)
+        best += climb(cb, c, j, &b, code + j * (cb->sub_n / cb->entry_n), &sums[j]);
+    *out = b;
+    float gain = gain_of(cb, sums, &b);
+    for (int round = 1; round < ROUNDS && refit_d(cb, sums, &b); round++) {
+        const float loss = choose_all(cb, c, &b, trial, sums);
+        if (!(loss < best))
             break;
         best = loss;
         *out = b;
-        memcpy(level, trial, sizeof trial);
-        /* Each sub-block's own best step for these codes, then d for the integers that come of it. */
-        float top = 0.0f, bottom = 0.0f;
-        for (uint32_t j = 0; j < n; j++)
-            step[j] = sums[j].vv > 0.0f && sums[j].xv > 0.0f ? sums[j].xv / sums[j].vv : b.step[j];
-        set_scales(cb, step, &b);
-        for (uint32_t j = 0; j < n; j++) {
-            const float by = (float)(2 * b.scale[j] + 1) * cb->unit;
-            top += sums[j].xv * by;
-            bottom += sums[j].vv * by * by;
-        }
-        if (bottom > 0.0f && top > 0.0f)
-            b.d = el_fit_f16(top / bottom);
-        set_scales(cb, step, &b);
+        memcpy(code, trial, sizeof trial);
+        gain = gain_of(cb, sums, &b);
     }
+    return gain;
 }
 
 void el_codebook_fit(const struct el_codebook *cb, const float *x, const float *w, enum el_effort effort, struct el_grid_block *b,
                      int16_t *level)
 {
-    int16_t unused[EL_SUPER_N];
-    struct sums sums[SUBS];
+    struct columns c;
+    struct code code[EL_SUPER_N / 4];
+    begin_columns(cb, x, w, EL_SUPER_N, &c);
     if (effort == EL_ENCODE_SEARCH) {
-        search(cb, x, w, b, level ? level : unused);
-        return;
+        const float gain = search(cb, &c, b, code);
+        if (level) {
+            b->d = el_fit_f16(el_f16_to_f32(b->d) * gain);
+            set_all(cb, b);
+        }
+    } else {
+        float step[SUBS];
+        struct sums sums[SUBS];
+        for (uint32_t j = 0; j < EL_SUPER_N / cb->sub_n; j++)
+            step[j] = el_fit_extent(x + j * cb->sub_n, cb->sub_n).abs_max / top_level(cb);
+        set_steps(cb, step, b);
+        if (level)
+            (void)choose_all(cb, &c, b, code, sums);
     }
-    float step[SUBS];
-    for (uint32_t j = 0; j < EL_SUPER_N / cb->sub_n; j++)
-        step[j] = el_fit_extent(x + j * cb->sub_n, cb->sub_n).abs_max / top_level(cb);
-    set_steps(cb, step, b);
     if (level)
-        (void)choose_all(cb, x, w, b, level, sums);
+        levels_of(cb, &c, EL_SUPER_N, code, level);
 }
 
 /* ---- grids ---- */
@@ -414,18 +491,20 @@ void el_codebook_grid_refit(const struct el_enc *enc, const float *x, const floa
     const struct el_codebook *const cb = enc->e->grid->codebook;
     struct sums sums;
     bool negative;
-    int16_t level[EL_SUPER_N];
+    struct columns c;
+    struct code code[EL_SUPER_N / 4];
     struct el_grid_block trial = *b;
-    const struct sums now = choose(cb, x, w, b->inverse[sub], b->smin[sub] != 0, level);
+    begin_columns(cb, x, w, cb->sub_n, &c);
+    const struct sums now = choose(cb, &c, 0, b->inverse[sub], b->smin[sub] != 0, code);
     float best = loss_at(&now, b->step[sub]);
-    const int16_t at = nearest_scale(cb, search_sub(cb, x, w, &sums, &negative), el_f16_to_f32(b->d));
+    const int16_t at = nearest_scale(cb, search_sub(cb, &c, 0, &sums, &negative), el_f16_to_f32(b->d));
     trial.smin[sub] = negative;
     for (int k = -1; k <= 1; k++) {
         if (at + k < 0 || at + k > (int)cb->top)
             continue;
         trial.scale[sub] = (int16_t)(at + k);
         set_sub(cb, sub, &trial);
-        const struct sums got = choose(cb, x, w, trial.inverse[sub], negative, level);
+        const struct sums got = choose(cb, &c, 0, trial.inverse[sub], negative, code);
         const float loss = loss_at(&got, trial.step[sub]);
         if (loss < best) {
             best = loss;

@@ -21,11 +21,14 @@ enum el_codebook_signs {
 };
 
 struct el_codebook {
-    const uint32_t *entries;     /* iq_grids.h */
-    uint32_t n_entries, entry_n; /* columns of an entry: 8 with digits 0..2, 4 with digits 0..7 */
-    uint32_t unit_n;             /* columns that choose together */
-    uint32_t sub_n, top;         /* scales are 0 .. top */
+    const uint32_t *entries;           /* iq_grids.h */
+    const uint16_t *runs;              /* the same */
+    const struct el_near_table *table; /* codebook_near.h */
+    uint32_t n_entries, entry_n;       /* columns of an entry: 8 with digits 0..2, 4 with digits 0..7 */
+    uint32_t unit_n;                   /* columns that choose together */
+    uint32_t sub_n, top;               /* scales are 0 .. top */
     float unit;
+    float guess;      /* the best scale over the root of a sub-block's greatest number times its root mean square, on average */
     int16_t digit[8]; /* what digits stand for, ascending */
     enum el_codebook_signs signs;
 };
@@ -41,7 +44,14 @@ uint32_t el_codebook_entry(const struct el_codebook *cb, const int16_t *level);
 /* Bit i: level i is negative. */
 uint32_t el_codebook_negative(const int16_t *level, uint32_t n);
 
-/* Scales for x [256], weights w [256] or NULL; level NULL, or [256]: the nearest levels. */
+/*
+ * Scales for x [256], weights w [256] or NULL; level NULL, or [256]: their levels.
+ *
+ * EL_ENCODE_SEARCH looks for the codes and scales with the least sum w (x - value)^2. Values that are best by least squares are
+ * x times 1 - loss, and noise that has nothing to do with x. Noise evens out over a layer's columns; the gain that is missing is
+ * the same everywhere, and few bits lack a lot (a tenth at 2 bits). So with the levels goes a d that is raised until
+ * sum w x value = sum w x^2; without them, for who chooses levels himself, d stays that of least squares.
+ */
 void el_codebook_fit(const struct el_codebook *cb, const float *x, const float *w, enum el_effort effort, struct el_grid_block *b,
                      int16_t *level);
 

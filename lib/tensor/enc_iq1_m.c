@@ -5,6 +5,7 @@
  * delta), delta 1/8 or -1/8.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -49,12 +50,15 @@ static uint64_t n_bad_scales(const struct el_matrix *m, uint64_t row0, uint64_t 
 
 static const struct el_codebook codebook = {
     .entries = el_iq1_grid,
+    .runs = el_iq1_runs,
+    .table = el_near_iq1,
     .n_entries = 2048,
     .entry_n = 8,
     .unit_n = 8,
     .sub_n = 16,
     .top = 7,
     .unit = 0.125f,
+    .guess = 0.113f,
     .digit = {-8, 0, 8},
     .signs = EL_SIGNS_DELTA,
 };

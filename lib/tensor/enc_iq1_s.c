@@ -4,6 +4,7 @@
  * w = d (2 scale + 1) (entry + delta), delta 1/8 or -1/8.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -29,12 +30,15 @@ static void decode_block(const uint8_t *p, float *out)
 
 static const struct el_codebook codebook = {
     .entries = el_iq1_grid,
+    .runs = el_iq1_runs,
+    .table = el_near_iq1,
     .n_entries = 2048,
     .entry_n = 8,
     .unit_n = 8,
     .sub_n = 32,
     .top = 7,
     .unit = 0.125f,
+    .guess = 0.101f,
     .digit = {-8, 0, 8},
     .signs = EL_SIGNS_DELTA_SUB,
 };

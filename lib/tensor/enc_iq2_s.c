@@ -4,6 +4,7 @@
  * entry.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -30,12 +31,15 @@ static void decode_block(const uint8_t *p, float *out)
 
 static const struct el_codebook codebook = {
     .entries = el_iq2s_grid,
+    .runs = el_iq2s_runs,
+    .table = el_near_iq2,
     .n_entries = 1024,
     .entry_n = 8,
     .unit_n = 8,
     .sub_n = 16,
     .top = 15,
     .unit = 0.125f,
+    .guess = 0.0307f,
     .digit = {8, 25, 43},
     .signs = EL_SIGNS_FREE,
 };

@@ -3,6 +3,7 @@
  * values, and a 4-bit scale for every 16 values (low nibble first). w = d (scale + 1/2) / 4 * entry.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -27,12 +28,15 @@ static void decode_block(const uint8_t *p, float *out)
 
 static const struct el_codebook codebook = {
     .entries = el_iq2xs_grid,
+    .runs = el_iq2xs_runs,
+    .table = el_near_iq2,
     .n_entries = 512,
     .entry_n = 8,
     .unit_n = 8,
     .sub_n = 16,
     .top = 15,
     .unit = 0.125f,
+    .guess = 0.0309f,
     .digit = {8, 25, 43},
     .signs = EL_SIGNS_EVEN,
 };

@@ -3,6 +3,7 @@
  * 7 sign bits for each entry (bits 7 k) and the group's scale (bits 28 to 31). w = d (scale + 1/2) / 4 * entry.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -27,12 +28,15 @@ static void decode_block(const uint8_t *p, float *out)
 
 static const struct el_codebook codebook = {
     .entries = el_iq2xxs_grid,
+    .runs = el_iq2xxs_runs,
+    .table = el_near_iq2,
     .n_entries = 256,
     .entry_n = 8,
     .unit_n = 8,
     .sub_n = 32,
     .top = 15,
     .unit = 0.125f,
+    .guess = 0.0294f,
     .digit = {8, 25, 43},
     .signs = EL_SIGNS_EVEN,
 };

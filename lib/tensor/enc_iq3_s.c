@@ -4,6 +4,7 @@
  * entry.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -32,12 +33,15 @@ static void decode_block(const uint8_t *p, float *out)
 
 static const struct el_codebook codebook = {
     .entries = el_iq3s_grid,
+    .runs = el_iq3s_runs,
+    .table = el_near_iq3_s,
     .n_entries = 512,
     .entry_n = 4,
     .unit_n = 4,
     .sub_n = 32,
     .top = 15,
     .unit = 1.0f,
+    .guess = 0.1033f,
     .digit = {1, 3, 5, 7, 9, 11, 13, 15},
     .signs = EL_SIGNS_FREE,
 };

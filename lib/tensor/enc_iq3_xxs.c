@@ -4,6 +4,7 @@
  * entry.
  */
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/enc_common.h"
 #include "tensor/encoding.h"
 #include "tensor/iq_grids.h"
@@ -34,12 +35,15 @@ static void decode_block(const uint8_t *p, float *out)
 
 static const struct el_codebook codebook = {
     .entries = el_iq3xxs_grid,
+    .runs = el_iq3xxs_runs,
+    .table = el_near_iq3_xxs,
     .n_entries = 256,
     .entry_n = 4,
     .unit_n = 8,
     .sub_n = 32,
     .top = 15,
     .unit = 0.25f,
+    .guess = 0.0247f,
     .digit = {4, 12, 20, 28, 36, 44, 52, 62},
     .signs = EL_SIGNS_EVEN,
 };

@@ -16,6 +16,16 @@ extern const uint32_t el_iq2s_grid[1024];
 extern const uint32_t el_iq3xxs_grid[256];
 extern const uint32_t el_iq3s_grid[512];
 extern const uint32_t el_iq1_grid[2048];
+/*
+ * Entries come in the order of their second half as a number, sum_i digit_(n/2 + i) base^i: those with second half h are runs[h]
+ * to runs[h + 1] - 1.
+ */
+extern const uint16_t el_iq2xxs_runs[82];
+extern const uint16_t el_iq2xs_runs[82];
+extern const uint16_t el_iq2s_runs[82];
+extern const uint16_t el_iq3xxs_runs[65];
+extern const uint16_t el_iq3s_runs[65];
+extern const uint16_t el_iq1_runs[82];
 
 /* Eight signs are stored as seven; the eighth makes their number even. */
 static inline uint32_t el_iq_signs(uint32_t seven)

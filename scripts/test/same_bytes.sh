@@ -35,7 +35,7 @@ for type in $types; do
         done
     done
 done
-# All of the table, each by itself; the search through codebooks takes seconds for a million weights, so they get fewer.
+# All of the table, each by itself; the search through codebooks takes several times as long as others, so they get fewer weights.
 make -s tools
 build/tools/make_model "$tmp/small.gguf" layers=1 embd=256 heads=4 kv=2 ff=256 vocab=300 type=f16
 table=$(./edgellm --list --json | sed -n '/"encodings"/,/]/s/.*"name": "\([^"]*\)".*/\1/p' | grep -vxE 'F32|F16|BF16|G')

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "tensor/codebook.h"
+#include "tensor/codebook_near.h"
 #include "tensor/iq_grids.h"
 #include "test.h"
 
@@ -89,6 +90,56 @@ TEST(codebook, nearest_is_nearest)
             if (!(got <= want * (1.0 + 1e-5)))
                 printf("%s trial %d: %g, the least is %g\n", names[k], trial, got, want);
             CHECK(got <= want * (1.0 + 1e-5));
+        }
+    }
+}
+
+/* The CPU's search and the plain one: the same entries, and losses to the bit, with a hint and without. */
+TEST(codebook, every_level_finds_the_same)
+{
+    uint64_t seed = 24;
+    for (size_t k = 0; k < N_NAMES; k++) {
+        const struct el_codebook *const cb = enc_of(names[k]).e->grid->codebook;
+        const struct el_near_fns *const fns = el_near_fns();
+        el_near_fn *const fast = cb->entry_n == 8 ? fns->eight : fns->four, *const plain = cb->entry_n == 8
+                                                                                               ? el_near_fns_ref.eight
+                                                                                               : el_near_fns_ref.four;
+        const bool turns = cb->signs == EL_SIGNS_EVEN;
+        for (int trial = 0; trial < 200; trial++) {
+            float y[8], w[8];
+            fill(y, 8, &seed);
+            for (int i = 0; i < 8; i++) {
+                y[i] = (turns ? fabsf(y[i]) : y[i]) * (float)cb->digit[cb->entry_n == 8 ? 2 : 7] * 6.0f;
+                w[i] = trial % 5 == 0 && i % 2 ? 0.0f : 1.05f + test_randf(&seed);
+            }
+            const uint16_t hint = trial % 2 ? (uint16_t)(test_rand(&seed) % cb->n_entries) : EL_NEAR_NONE;
+            struct el_near a = {.ask = {true, turns}, .entry = {hint, hint}}, b = a;
+            fast(cb, cb->table, y, w, &a);
+            plain(cb, cb->table, y, w, &b);
+            for (int t = 0; t < 1 + turns; t++)
+                CHECK(a.entry[t] == b.entry[t] && a.loss[t] == b.loss[t]);
+            /* A hint saves time and nothing else. */
+            b.entry[0] = b.entry[1] = 0;
+            plain(cb, cb->table, y, w, &b);
+            for (int t = 0; t < 1 + turns; t++)
+                CHECK_NEAR(a.loss[t], b.loss[t], 1e-5 * fabs((double)b.loss[t]) + 1e-6);
+        }
+    }
+}
+
+TEST(codebook, runs_have_one_second_half)
+{
+    for (size_t k = 0; k < N_NAMES; k++) {
+        const struct el_codebook *const cb = enc_of(names[k]).e->grid->codebook;
+        const uint32_t n = cb->entry_n / 2, base = cb->entry_n == 8 ? 3 : 8, n_runs = cb->entry_n == 8 ? 81 : 64;
+        CHECK(cb->runs[0] == 0 && cb->runs[n_runs] == cb->n_entries);
+        for (uint32_t run = 0; run < n_runs; run++) {
+            for (uint32_t e = cb->runs[run]; e < cb->runs[run + 1]; e++) {
+                uint32_t half = 0;
+                for (uint32_t i = cb->entry_n; i-- > n;)
+                    half = half * base + el_iq_digit(cb->entries[e], i);
+                CHECK(half == run);
+            }
         }
     }
 }
