@@ -164,7 +164,7 @@ struct el_fold_method {
     enum el_status (*mark)(struct el_fold *fold, const struct el_method_opts *opts, struct el_err *err);
     /* el_fold_gain and el_fold_rotate, at marked places only. */
     enum el_status (*decide)(const struct el_fold_task *task, struct el_err *err);
-    /* Bytes that decide takes with n_threads, beside those of the fold; of the task enc and pool are not there. NULL: next to none. */
+    /* Bytes that decide takes with n_threads, beside those of the fold; the task has neither enc nor pool. NULL: next to none. */
     uint64_t (*nbytes)(const struct el_fold_task *task, unsigned n_threads);
 };
 
