@@ -247,7 +247,26 @@ if strace -o /dev/null true 2> /dev/null; then
         done
     done
     echo "$n faults injected into calibrate"
-    rm -rf "$d"
+
+    # quantize --resume, killed three times in a row at different writes: each goes on from where the last was, to the same bytes.
+    pack="$edgellm quantize -q --stats $tmp/stats.gguf -t 1"
+    $edgellm calibrate -q -c 64 --chunks 4 -o "$tmp/stats.gguf" "$books" "$d/in.gguf" || fail "calibrate for --resume"
+    for method in clip quarot+clip; do
+        rm -f "$d"/out.gguf*
+        $pack --force --method $method "$books" "$tmp/whole.gguf" Q4_0 || fail "$method"
+        size=0
+        for when in 40 70 100; do
+            inject pwrite64 signal=KILL $when $pack --resume --method $method "$books" "$d/out.gguf" Q4_0 || fail "$method: no kill at write $when"
+            now=$(stat -c %s "$d/out.gguf.part" 2> /dev/null)
+            [ "${now:-0}" -gt "$size" ] || fail "$method: the state did not grow up to the kill at write $when: ${now:-none} bytes"
+            size=${now:-0}
+        done
+        $pack --resume --method $method "$books" "$d/out.gguf" Q4_0 || fail "$method goes on"
+        [ "$(sum "$d/out.gguf")" = "$(sum "$tmp/whole.gguf")" ] || fail "$method: other bytes after three kills"
+        only "$d" in.gguf out.gguf
+        echo "$method: killed three times, the same bytes"
+    done
+    rm -rf "$d" "$tmp/whole.gguf"
 else
     echo "strace may not trace here: faults at system calls skipped"
 fi
