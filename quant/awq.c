@@ -171,6 +171,25 @@ static enum el_status decide(const struct el_fold_task *task, struct el_err *err
     return EL_OK;
 }
 
+static uint64_t nbytes(const struct el_fold_task *task, unsigned n_threads)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; el_fold_place_at(task->fold, i); i++) {
+        const struct el_fold_place *const place = el_fold_place_at(task->fold, i);
+        if (!el_channels_taken(task->fold, i, task->opts))
+            continue;
+        const uint64_t n_in = place->consumers[0].n_in;
+        const struct el_stats_matrix *const m = el_fold_stats_find(task->fold, task->stats, place->consumers[0].name);
+        uint64_t n_rows = (uint64_t)MOST_WEIGHTS / n_in;
+        for (size_t k = 0; k < place->n_consumers; k++)
+            n_rows += place->consumers[k].n_rows < MIN_ROWS ? place->consumers[k].n_rows : MIN_ROWS;
+        const uint64_t sum = (m && m->has & EL_STATS_HESSIAN ? n_in * n_in * sizeof(double) : 0) + n_rows * n_in * sizeof(float) +
+                             el_scales_nbytes(n_rows, n_in, place->n_channels, n_threads) + el_channels_nbytes(place);
+        most = sum > most ? sum : most;
+    }
+    return most;
+}
+
 const struct el_fold_method el_fold_method_awq = {
     .name = "awq",
     .about = "columns that meet large activations scaled up before rounding (needs statistics)",
@@ -179,4 +198,5 @@ const struct el_fold_method el_fold_method_awq = {
     .needs_abs = true,
     .mark = mark,
     .decide = decide,
+    .nbytes = nbytes,
 };

@@ -244,6 +244,35 @@ static enum el_status write_again(void *user, uint64_t tensor, uint64_t offset, 
     return el_run_replay_write(c->state, c->sink, tensor, 0, offset, data, nbytes, err);
 }
 
+/* The j-th line of the folds of a model that rotates the residual stream; NULL past the last. */
+static const char *residual_rotation(const struct el_source *s, size_t j)
+{
+    const size_t at = el_meta_find(s->meta, "edgellm.folds");
+    if (at == SIZE_MAX || el_meta_type(s->meta, at) != EL_META_ARR || el_meta_elem_type(s->meta, at) != EL_META_STR)
+        return NULL;
+    for (size_t i = 0; i < el_meta_n_elems(s->meta, at); i++) {
+        const char *const line = el_meta_str(s->meta, at, i, NULL);
+        if (strstr(line, " rotate residual ") && j-- == 0)
+            return line;
+    }
+    return NULL;
+}
+
+/* The model's layers are run on what the quantized ones give: in other directions that would be noise. */
+static enum el_status check_rotations(const struct el_source *source, const struct el_source *quantized, struct el_err *err)
+{
+    const char *a = "", *b = "";
+    for (size_t j = 0; a && b && strcmp(a, b) == 0; j++) {
+        a = residual_rotation(source, j);
+        b = residual_rotation(quantized, j);
+    }
+    if (!a && !b)
+        return EL_OK;
+    return el_fail(err, EL_E_USAGE,
+                   "'%s': its residual stream is changed by '%.64s', that of '%s' by '%.64s'; both must be the same",
+                   quantized->path, b ? b : "nothing", source->path, a ? a : "nothing");
+}
+
 static enum el_status open_all(struct calibration *c, int64_t *layers_done, struct el_err *err)
 {
     const struct el_calibrate_opts *const o = c->opts;
@@ -251,6 +280,8 @@ static enum el_status open_all(struct calibration *c, int64_t *layers_done, stru
     char key[65] = "";
     if (o->cross && !o->quantized)
         return el_fail(err, EL_E_USAGE, "the cross product needs the quantized model");
+    if (o->quantized)
+        EL_TRY(check_rotations(c->source, o->quantized, err));
     EL_TRY(el_stream_open(c->source, o->quantized, &windows, o->n_threads, &c->stream, err));
     const struct el_model *const model = el_stream_model(c->stream);
     EL_TRY(el_inputs_make(&c->inputs, model->arch, &model->hp, c->source, o->process_output, err));

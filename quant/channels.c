@@ -148,6 +148,15 @@ enum el_status el_channels_open(const struct el_fold_task *task, const struct el
     return status;
 }
 
+uint64_t el_channels_nbytes(const struct el_fold_place *place)
+{
+    uint64_t n_inputs = 1;
+    for (size_t k = 0; k < place->n_consumers; k++)
+        n_inputs += place->consumers[k].n_experts;
+    return n_inputs * sizeof(struct el_channels_input) + place->consumers[0].n_in * (3 * sizeof(float)) +
+           place->n_channels * (3 * sizeof(float) + 2 * sizeof(double)) + place->n_groups * place->n_channels * sizeof(float);
+}
+
 void el_channels_release(struct el_channels *c)
 {
     el_free(c->inputs);

@@ -34,6 +34,8 @@ struct el_channels {
 enum el_status el_channels_open(const struct el_fold_task *task, const struct el_fold_place *place, uint32_t group,
                                 struct el_channels *channels, struct el_err *err);
 void el_channels_release(struct el_channels *channels);
+/* Bytes that the channels of one group take, with a scale for each and what opening wants. */
+uint64_t el_channels_nbytes(const struct el_fold_place *place);
 
 /* Is this end a matrix that will be quantized? Its experts that group g of the place is about: from *first, how many. */
 bool el_channels_is_quantized(const struct el_fold_task *task, const struct el_fold_end *end);

@@ -142,6 +142,13 @@ enum el_status el_fold_cross(struct el_fold *fold, const struct el_stats *stats,
 
 /* ---- methods ---- */
 
+/*
+ * Bytes at most that the fold takes once everything is marked, while n_threads read rows and sums of the changed model: the
+ * changes (n_methods may each make one at every place that is marked), matrices that were made as a whole, sums of rotated
+ * inputs, and buffers.
+ */
+uint64_t el_fold_nbytes(const struct el_fold *fold, const struct el_stats *stats, size_t n_methods, unsigned n_threads);
+
 struct el_fold_task {
     struct el_fold *fold;
     const struct el_stats *stats; /* NULL: none */
@@ -157,6 +164,8 @@ struct el_fold_method {
     enum el_status (*mark)(struct el_fold *fold, const struct el_method_opts *opts, struct el_err *err);
     /* el_fold_gain and el_fold_rotate, at marked places only. */
     enum el_status (*decide)(const struct el_fold_task *task, struct el_err *err);
+    /* Bytes that decide takes with n_threads, beside those of the fold; the task has neither enc nor pool. NULL: next to none. */
+    uint64_t (*nbytes)(const struct el_fold_task *task, unsigned n_threads);
 };
 
 /* One object per line of folds.def, in quant/<id>.c. */

@@ -114,6 +114,13 @@ static enum el_status check_needs(const struct wanted *w, const struct el_method
 static enum el_status find_method(const struct wanted *w, const char *name, const struct el_method **method, struct el_err *err)
 {
     *method = el_method_by_name(name);
+    const size_t n_first = strcspn(name, "+");
+    for (size_t i = 0; !*method && el_fold_method_at(i); i++) {
+        const char *const fold = el_fold_method_at(i)->name;
+        if (strlen(fold) == n_first && memcmp(fold, name, n_first) == 0)
+            return el_fail(err, EL_E_USAGE,
+                           "method '%.64s' of some tensors: '%s' changes the model, and stands in a method for all", name, fold);
+    }
     if (!*method) {
         struct el_buf known;
         el_buf_init(&known);
@@ -402,6 +409,8 @@ static enum el_status choose(struct wanted *w, struct progress *p, const struct 
             entry->to = el_enc_f32(); /* vectors and small tables: what every program reads them as */
     }
     entry->copy = el_enc_equal(&entry->to, &t->enc);
+    if (left && p->plan->fold && base_tensor(p->plan, t)->enc.e != t->enc.e)
+        EL_TRY(add_fallback(entry, "the model is changed there, and what is left alone is not rounded", err));
     if (p->plan->fold && strcmp(base_tensor(p->plan, t)->name, t->name) != 0)
         EL_TRY(add_fallback(entry, "it was the embedding, and is no longer the same", err));
     el_enc_name(&entry->to, entry->to_name);

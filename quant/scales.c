@@ -204,6 +204,14 @@ static bool make_scratch(struct search *f, unsigned n_threads)
     return ok;
 }
 
+uint64_t el_scales_nbytes(uint64_t n_rows, uint64_t n_in, uint64_t n_channels, unsigned n_threads)
+{
+    const uint64_t in_floats = 3 * ROWS + 1; /* what is scaled, its values, their bytes at most, weights */
+    const uint64_t in_doubles = 2 * (uint64_t)STEPS * ROWS + EL_F64_PANEL;
+    return n_channels * STEPS * sizeof(float) + (n_rows + ROWS) * STEPS * sizeof(double) +
+           n_threads * n_in * (in_floats * sizeof(float) + in_doubles * sizeof(double));
+}
+
 static void free_search(struct search *f, unsigned n_threads)
 {
     for (unsigned t = 0; f->scratch && t < n_threads; t++) {

@@ -36,6 +36,8 @@ struct el_scales_matrix {
  */
 enum el_status el_scales_awq(const struct el_scales_matrix *matrices, size_t n, const float *mean, uint64_t n_channels,
                              struct el_pool *pool, double *loss, struct el_err *err);
+/* Bytes that it takes for n_rows rows of all matrices together. */
+uint64_t el_scales_nbytes(uint64_t n_rows, uint64_t n_in, uint64_t n_channels, unsigned n_threads);
 /* The step with the least loss; of equals the smallest. */
 uint32_t el_scales_best(const double *loss);
 /* s [n_channels] for a = step / 20. */

@@ -83,6 +83,20 @@ static enum el_status decide(const struct el_fold_task *task, struct el_err *err
     return EL_OK;
 }
 
+static uint64_t nbytes(const struct el_fold_task *task, unsigned n_threads)
+{
+    uint64_t most = 0;
+    (void)n_threads;
+    for (size_t i = 0; el_fold_place_at(task->fold, i); i++) {
+        const struct el_fold_place *const place = el_fold_place_at(task->fold, i);
+        if (!el_channels_taken(task->fold, i, task->opts))
+            continue;
+        const uint64_t sum = ROWS * place->consumers[0].n_in * sizeof(float) + el_channels_nbytes(place);
+        most = sum > most ? sum : most;
+    }
+    return most;
+}
+
 const struct el_fold_method el_fold_method_smoothquant = {
     .name = "smoothquant",
     .about = "columns and what they read scaled so that activations of 8 bits lose less (needs statistics)",
@@ -91,4 +105,5 @@ const struct el_fold_method el_fold_method_smoothquant = {
     .needs_abs = true,
     .mark = mark,
     .decide = decide,
+    .nbytes = nbytes,
 };

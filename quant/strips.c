@@ -105,6 +105,19 @@ static uint64_t method_nbytes(const struct el_source *source, const struct el_pl
     return sum;
 }
 
+/* While the changes of the model are decided, and what stays of them: changed rows are made in a buffer of their own. */
+static uint64_t fold_nbytes(const struct el_plan *plan, unsigned n_threads, uint64_t strip_nbytes)
+{
+    if (!plan->fold)
+        return 0;
+    const struct el_fold_task task = {.fold = plan->fold, .stats = plan->stats, .opts = &plan->how};
+    uint64_t deciding = 0;
+    for (size_t i = 0; i < plan->n_folds; i++)
+        if (plan->folds[i]->nbytes)
+            deciding = most(deciding, plan->folds[i]->nbytes(&task, n_threads));
+    return el_fold_nbytes(plan->fold, plan->stats, plan->n_folds, n_threads) + deciding + n_threads * strip_nbytes;
+}
+
 static uint64_t needed(const struct el_source *source, const struct el_plan *plan, unsigned n_threads, size_t *tensor)
 {
     const struct el_strip_nbytes b = el_strip_buffers(source, plan);
@@ -116,7 +129,7 @@ static uint64_t needed(const struct el_source *source, const struct el_plan *pla
         methods = most(methods, own);
     }
     return PROGRAM_NBYTES + META_COPIES * meta_nbytes(source->meta) + TENSOR_NBYTES * plan->n +
-           n_threads * (b.in + b.out + b.x + b.row) + methods;
+           n_threads * (b.in + b.out + b.x + b.row) + methods + fold_nbytes(plan, n_threads, b.in);
 }
 
 enum el_status el_strip_threads(const struct el_source *source, const struct el_plan *plan, uint64_t max_nbytes,

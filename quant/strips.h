@@ -28,7 +28,8 @@ struct el_strip_nbytes el_strip_buffers(const struct el_source *source, const st
 /*
  * *n_threads (0: as many as there are CPUs) becomes what max_nbytes (0: no limit) allows. EL_E_USAGE: not even one; the message
  * says how many bytes one takes, and which tensor wants them. Counted are the buffers, what methods keep of a slice and of a
- * strip, the metadata and an allowance for the program.
+ * strip, what changing the model takes (el_fold_nbytes, and the methods that decide), the metadata and an allowance for the
+ * program.
  */
 enum el_status el_strip_threads(const struct el_source *source, const struct el_plan *plan, uint64_t max_nbytes,
                                 unsigned *n_threads, struct el_err *err);

@@ -1,7 +1,7 @@
 /*
  * el_verify: everything that can be said of a model file without running it. Reading the header (formats/) has checked the
- * structure; here: family and hyperparameters, names and shapes, tokenizer and special tokens, the stored plan, and every value
- * of every tensor, in strips, so that memory does not grow with the model.
+ * structure; here: family and hyperparameters, names and shapes, tokenizer and special tokens, the stored plan with its report,
+ * and every value of every tensor, in strips, so that memory does not grow with the model.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -175,12 +175,99 @@ static size_t parse_plan_line(const struct el_strmap *names, const char *line, s
     return SIZE_MAX;
 }
 
+/* What packing found out: arrays of one element for each line of the plan. */
+static const struct report_array {
+    const char *key;
+    enum el_meta_type type;
+    bool may_be_nan;
+} report_arrays[] = {
+    {"edgellm.report.weight_error", EL_META_F32, false},
+    {"edgellm.report.output_error", EL_META_F32, true},
+    {"edgellm.report.damping", EL_META_F32, false},
+    {"edgellm.report.weaker", EL_META_U32, false},
+};
+enum { N_REPORT_ARRAYS = sizeof report_arrays / sizeof *report_arrays };
+
+/* Parts that a line of the plan can have a weaker method in: experts, or the matrix. A line without a tensor is told of above. */
+static uint64_t n_parts_of(const struct verify *v, size_t plan, size_t line)
+{
+    const char *const text = el_meta_str(v->s->meta, plan, line, NULL);
+    for (size_t i = 0; i < v->s->n_tensors; i++) {
+        const struct el_tensor *const t = &v->s->tensors[i];
+        const size_t n = strlen(t->name);
+        if (strncmp(text, t->name, n) == 0 && text[n] == ' ')
+            return t->n_dims > 2 ? t->dims[0] : 1;
+    }
+    return UINT64_MAX;
+}
+
+static void check_report_values(struct verify *v, const struct report_array *a, size_t at, size_t plan)
+{
+    const uint8_t *const raw = el_meta_raw(v->s->meta, at);
+    for (size_t i = 0; i < el_meta_n_elems(v->s->meta, at); i++) {
+        if (a->type == EL_META_F32) {
+            float x;
+            memcpy(&x, raw + 4 * i, sizeof x);
+            if ((isnan(x) && a->may_be_nan) || (isfinite(x) && x >= 0.0f))
+                continue;
+            problem(v, 'e', "metadata '%s': element %zu is %g, allowed are numbers from 0%s", a->key, i, (double)x,
+                    a->may_be_nan ? " and NaN" : "");
+        } else {
+            uint32_t x;
+            memcpy(&x, raw + 4 * i, sizeof x);
+            const uint64_t most = x > 0 ? n_parts_of(v, plan, i) : 0;
+            if (x <= most)
+                continue;
+            problem(v, 'e', "metadata '%s': element %zu is %u, the tensor has %llu part%s", a->key, i, x,
+                    (unsigned long long)most, most == 1 ? "" : "s");
+        }
+        return; /* the first says it */
+    }
+}
+
+static void check_report_array(struct verify *v, const struct report_array *a, size_t at, size_t plan)
+{
+    const struct el_meta *const meta = v->s->meta;
+    const enum el_meta_type type = el_meta_type(meta, at);
+    const size_t n = type == EL_META_ARR ? el_meta_n_elems(meta, at) : 0, want = el_meta_n_elems(meta, plan);
+    if (type != EL_META_ARR)
+        problem(v, 'e', "metadata '%s': of type %s, must be an array of %s", a->key, el_meta_type_name(type),
+                el_meta_type_name(a->type));
+    else if (el_meta_elem_type(meta, at) != a->type)
+        problem(v, 'e', "metadata '%s': array of %s, must be one of %s", a->key, el_meta_type_name(el_meta_elem_type(meta, at)),
+                el_meta_type_name(a->type));
+    else if (n != want)
+        problem(v, 'e', "metadata '%s': %zu elements, must be %zu, one for each line of 'edgellm.plan'", a->key, n, want);
+    else
+        check_report_values(v, a, at, plan);
+}
+
+/* The weights' errors come alone, or all four come. plan: where that is; SIZE_MAX: nowhere. */
+static void check_report(struct verify *v, size_t plan)
+{
+    size_t at[N_REPORT_ARRAYS], n = 0;
+    for (size_t k = 0; k < N_REPORT_ARRAYS; k++) {
+        at[k] = el_meta_find(v->s->meta, report_arrays[k].key);
+        n += at[k] != SIZE_MAX;
+    }
+    for (size_t k = 0; k < N_REPORT_ARRAYS; k++) {
+        if (at[k] != SIZE_MAX && plan == SIZE_MAX)
+            problem(v, 'e', "metadata '%s': there is no 'edgellm.plan' that it is about", report_arrays[k].key);
+        else if (at[k] != SIZE_MAX)
+            check_report_array(v, &report_arrays[k], at[k], plan);
+        else if (n > 1 || (n == 1 && at[0] == SIZE_MAX))
+            problem(v, 'e', "metadata '%s': missing, though there are others of a report", report_arrays[k].key);
+    }
+}
+
 static enum el_status check_plan(struct verify *v, struct el_err *err)
 {
     const struct el_source *const s = v->s;
     const size_t at = el_meta_find(s->meta, "edgellm.plan");
-    if (at == SIZE_MAX)
+    if (at == SIZE_MAX) {
+        check_report(v, at);
         return EL_OK;
+    }
     if (el_meta_type(s->meta, at) != EL_META_ARR || el_meta_elem_type(s->meta, at) != EL_META_STR) {
         problem(v, 'e', "metadata 'edgellm.plan': must be an array of strings");
         return EL_OK;
@@ -212,6 +299,7 @@ static enum el_status check_plan(struct verify *v, struct el_err *err)
         if (!planned[i])
             problem(v, 'e', "tensor '%s': not named by metadata 'edgellm.plan'", s->tensors[i].name);
     }
+    check_report(v, at);
     el_free(planned);
     el_strmap_release(&names);
     return status == EL_OK ? EL_OK : el_fail(err, status, "'%s': out of memory", s->path);

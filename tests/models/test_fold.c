@@ -234,13 +234,15 @@ TEST(fold, what_cannot_be_undone_is_refused)
 
 /* ---- statistics ---- */
 
-static struct el_source *calibrated(struct el_source *model, const char *path)
+/* quantized: NULL, or whose layers feed the next; then with the cross part. */
+static struct el_source *calibrated_on(struct el_source *model, struct el_source *quantized, const char *path)
 {
     static const uint32_t windows[] = {30, 27};
     static const char *const names[] = {"words.txt"};
     static const char *const hashes[] = {"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
     const struct el_sink_opts sink_opts = {.format = "gguf", .overwrite = true};
-    const struct el_calibrate_opts opts = {.n_threads = 1, .process_output = true};
+    const struct el_calibrate_opts opts = {
+        .n_threads = 1, .process_output = true, .quantized = quantized, .cross = quantized != NULL};
     int32_t ids[57];
     for (int32_t i = 0; i < 57; i++)
         ids[i] = (7 * i * i + 3 * i) % N_VOCAB;
@@ -254,6 +256,11 @@ static struct el_source *calibrated(struct el_source *model, const char *path)
     el_sink_close(sink);
     CHECK_OK(el_source_open(path, NULL, &stats, &err), err);
     return stats;
+}
+
+static struct el_source *calibrated(struct el_source *model, const char *path)
+{
+    return calibrated_on(model, NULL, path);
 }
 
 /* Greatest difference of two sets of numbers over the greatest number. */
@@ -342,6 +349,82 @@ TEST(fold, statistics_are_those_of_the_folded_model)
     check_stats("mixtral", true);
     check_stats("qwen2moe", true);
     check_stats("stablelm", true);
+}
+
+/* The same changes in any model with the same norms. */
+static struct el_fold *changed(struct el_source *source, bool rotate)
+{
+    const struct el_method_opts opts = {.online_rotation = true};
+    struct el_err err = {.text = ""};
+    struct el_fold *const fold = open_fold(source);
+    (void)gain_all(fold, false, 11);
+    if (rotate)
+        CHECK_OK(quarot(fold, &opts, &err), err);
+    return fold;
+}
+
+/* C of every matrix, seen through the fold, and of the folded model fed by the folded quantized one. */
+static void check_cross(const char *variant, bool rotate)
+{
+    struct el_err err = {.text = ""};
+    char path[256], folded_path[256];
+    (void)snprintf(path, sizeof path, "%s", test_tmp("seen.stats"));
+    (void)snprintf(folded_path, sizeof folded_path, "%s", test_tmp("folded.stats"));
+    struct el_source *const source = mem_source_random(variant, false, 3), *const other = mem_source_copy(source);
+    mem_source_encode(other, "Q4_0");
+    struct el_source *const quantized = mem_source_copy(other);
+    struct el_fold *const fold = changed(source, rotate), *const folded = changed(quantized, rotate);
+    struct el_source *const seen_file = calibrated_on(source, quantized, path);
+    struct el_source *const folded_file = calibrated_on(el_fold_source(fold), el_fold_source(folded), folded_path);
+    struct el_stats *seen = NULL, *of_folded = NULL;
+    unsigned n_compared = 0;
+    REQUIRE_OK(el_stats_open(seen_file, &seen, &err), err);
+    REQUIRE_OK(el_stats_open(folded_file, &of_folded, &err), err);
+    for (size_t i = 0; el_stats_at(of_folded, i); i++) {
+        const struct el_stats_matrix *const want = el_stats_at(of_folded, i), *const m =
+                                                                                  el_fold_stats_find(fold, seen, want->name);
+        const size_t n = (size_t)want->n_in;
+        REQUIRE(m && (m->has & EL_STATS_CROSS) == (want->has & EL_STATS_CROSS));
+        if (!(want->has & EL_STATS_CROSS))
+            continue;
+        double *const a = malloc(n * n * sizeof *a), *const b = malloc(n * n * sizeof *b), *const h = malloc(n * n * sizeof *h);
+        /* In two pieces, the second of which reads what the first has made. */
+        CHECK_OK(el_fold_cross(fold, seen, m, want->name, 0, n / 2, a, &err), err);
+        CHECK_OK(el_fold_cross(fold, seen, m, want->name, n / 2, n - n / 2, a + n / 2 * n, &err), err);
+        CHECK_OK(el_stats_cross(of_folded, want, 0, n, b, &err), err);
+        CHECK_OK(el_stats_hessian(of_folded, want, 0, 0, n, h, &err), err);
+        double most = 0, most_h = 0;
+        for (size_t k = 0; k < n * n; k++) {
+            most = fmax(most, fabs(b[k]));
+            most_h = fmax(most_h, fabs(h[k]));
+        }
+        /* Differences of like numbers: what float32 leaves of them is of the sums' size, not of their own. */
+        if (most > 1e-3 * most_h) {
+            n_compared++;
+            if (!(apart(a, b, n * n) < 1e-2 && apart(a, b, n * n) * most < 2e-4 * most_h))
+                test_fail(__FILE__, __LINE__, "%s: %s: cross sums are %g apart", variant, want->name, apart(a, b, n * n));
+        }
+        free(a);
+        free(b);
+        free(h);
+    }
+    CHECK(n_compared >= 3);
+    el_stats_close(seen);
+    el_stats_close(of_folded);
+    el_source_close(seen_file);
+    el_source_close(folded_file);
+    el_fold_close(fold);
+    el_fold_close(folded);
+    el_source_close(quantized);
+    el_source_close(other);
+    el_source_close(source);
+}
+
+TEST(fold, the_cross_part_is_that_of_the_folded_model)
+{
+    check_cross("llama", false);
+    check_cross("llama", true);
+    check_cross("stablelm", true);
 }
 
 /* ---- methods that scale ---- */

@@ -1,6 +1,7 @@
 /* el_verify: good files pass, and every kind of damage is named. */
 #include "test.h"
 
+#include <math.h>
 #include <stdarg.h>
 
 #include "base/f16.h"
@@ -266,6 +267,86 @@ TEST(verify, compares_the_stored_plan)
     expect(f, 'e', "metadata 'edgellm.plan': must be an array of strings");
     free(f);
     el_source_close(odd);
+}
+
+/* One of the report's arrays replaced, or taken away where n is SIZE_MAX. */
+static void with_report(const char *key, enum el_meta_type type, const void *data, size_t n, enum el_status want,
+                        const char *words)
+{
+    struct el_source *const s = open_source(test_tmp("planned.gguf"));
+    struct el_err err;
+    REQUIRE(s != NULL);
+    if (n == SIZE_MAX)
+        el_meta_remove(s->meta, key);
+    else
+        CHECK_OK(el_meta_set_array(s->meta, key, type, data, n, &err), err);
+    struct found *const f = verify(s, want);
+    if (words)
+        expect(f, 'e', words);
+    CHECK_EQ_INT(f->n_errors, words != NULL);
+    free(f);
+    el_source_close(s);
+}
+
+TEST(verify, checks_the_reports_arrays)
+{
+    static const char weight[] = "edgellm.report.weight_error", output[] = "edgellm.report.output_error",
+                      damping[] = "edgellm.report.damping", weaker[] = "edgellm.report.weaker";
+    struct el_err err;
+    float x[64] = {0};
+    uint32_t parts[64] = {0};
+    REQUIRE(pack("Q8_0", test_tmp("planned.gguf")));
+    struct el_source *s = open_source(test_tmp("planned.gguf"));
+    REQUIRE(s != NULL);
+    const size_t n = s->n_tensors;
+    REQUIRE(n < 64 && el_meta_find(s->meta, weight) != SIZE_MAX && el_meta_find(s->meta, output) == SIZE_MAX);
+    with_report(weight, EL_META_F32, x, n, EL_OK, NULL);
+    with_report(weight, EL_META_F32, NULL, SIZE_MAX, EL_OK, NULL); /* of an older version */
+    char words[128];
+    snprintf(words, sizeof words, "metadata '%s': %zu elements, must be %zu, one for each line", weight, n - 1, n);
+    with_report(weight, EL_META_F32, x, n - 1, EL_E_FORMAT, words);
+    snprintf(words, sizeof words, "'%s': %zu elements, must be %zu", weight, n + 1, n);
+    with_report(weight, EL_META_F32, x, n + 1, EL_E_FORMAT, words);
+    with_report(weight, EL_META_F32, x, 0, EL_E_FORMAT, "': 0 elements, must be");
+    with_report(weight, EL_META_U32, parts, n, EL_E_FORMAT, "weight_error': array of uint32, must be one of float32");
+    x[3] = -0.5f;
+    with_report(weight, EL_META_F32, x, n, EL_E_FORMAT, "weight_error': element 3 is -0.5, allowed are numbers from 0");
+    x[3] = NAN;
+    with_report(weight, EL_META_F32, x, n, EL_E_FORMAT, "weight_error': element 3 is nan, allowed are numbers from 0");
+    el_source_close(s);
+
+    /* All four: NaN is what a method does not know of the output's error, and of nothing else. */
+    s = open_source(test_tmp("planned.gguf"));
+    REQUIRE(s != NULL);
+    CHECK_OK(el_meta_set_array(s->meta, output, EL_META_F32, x, n, &err), err);
+    x[3] = 0.01f;
+    CHECK_OK(el_meta_set_array(s->meta, damping, EL_META_F32, x, n, &err), err);
+    parts[1] = 1;
+    CHECK_OK(el_meta_set_array(s->meta, weaker, EL_META_U32, parts, n, &err), err);
+    struct found *f = verify(s, EL_OK);
+    free(f);
+    parts[1] = 2;
+    CHECK_OK(el_meta_set_array(s->meta, weaker, EL_META_U32, parts, n, &err), err);
+    x[5] = INFINITY;
+    CHECK_OK(el_meta_set_array(s->meta, damping, EL_META_F32, x, n, &err), err);
+    CHECK_OK(el_meta_set_array(s->meta, output, EL_META_F32, x, 2, &err), err);
+    f = verify(s, EL_E_FORMAT);
+    expect(f, 'e', "metadata 'edgellm.report.weaker': element 1 is 2, the tensor has 1 part");
+    expect(f, 'e', "metadata 'edgellm.report.damping': element 5 is inf, allowed are numbers from 0");
+    expect(f, 'e', "metadata 'edgellm.report.output_error': 2 elements, must be ");
+    CHECK_EQ_INT(f->n_errors, 3);
+    free(f);
+    el_meta_remove(s->meta, weight);
+    CHECK_OK(el_meta_set_u32(s->meta, output, 7, &err), err);
+    f = verify(s, EL_E_FORMAT);
+    expect(f, 'e', "metadata 'edgellm.report.weight_error': missing, though there are others of a report");
+    expect(f, 'e', "metadata 'edgellm.report.output_error': of type uint32, must be an array of float32");
+    free(f);
+    el_meta_remove(s->meta, "edgellm.plan");
+    f = verify(s, EL_E_FORMAT);
+    expect(f, 'e', "metadata 'edgellm.report.weaker': there is no 'edgellm.plan' that it is about");
+    free(f);
+    el_source_close(s);
 }
 
 /* ---- family, names, shapes ---- */

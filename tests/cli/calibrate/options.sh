@@ -20,6 +20,17 @@ differ a.stats e.stats
 is "$(n_of e.stats '\.cross')" 0
 el "${C[@]}" --quantized "$Q" --cross -o f.stats "$B" t.txt
 is "$(n_of f.stats '\.cross')" 20
+# The layers run on what the quantized ones give: not in other directions. Scales within a layer are nothing to the others.
+el quantize -q --method quarot "$B" turned.gguf F32
+el quantize -q --method quarot+rtn "$B" turned4.gguf Q4_0
+rc 2 "$EDGELLM" "${C[@]}" --quantized turned4.gguf -o x.stats "$B" t.txt
+has err "'turned4.gguf': its residual stream is changed by 'quarot rotate residual seed 1', that of .* by 'nothing'"
+rc 2 "$EDGELLM" "${C[@]}" --quantized "$Q" -o x.stats turned.gguf t.txt
+has err "by 'nothing', that of 'turned.gguf' by 'quarot rotate residual"
+el "${C[@]}" --quantized turned4.gguf -o h.stats turned.gguf t.txt
+el quantize -q --method awq+rtn --stats a.stats "$B" scaled.gguf Q4_0
+el "${C[@]}" --quantized scaled.gguf -o i.stats "$B" t.txt
+no_files x.stats
 el "${C[@]}" --override-kv llama.attention.layer_norm_rms_epsilon=float:0.1 -o g.stats "$B" t.txt
 differ a.stats g.stats
 rc 4 "$EDGELLM" "${C[@]}" -o a.stats "$B" t.txt
