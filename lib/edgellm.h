@@ -768,6 +768,7 @@ struct el_sens_opts {
     size_t n_candidates;
     struct el_source *stats; /* NULL, or of el_calibrate; stays open as long as the table */
     struct el_method_opts how;
+    bool allow_requantize; /* else a quantized matrix is EL_E_USAGE */
     uint32_t n_rows; /* errors are measured on so many rows of a matrix (or expert), evenly spaced; 0: 256 */
     /*
      * What divergences are measured on: windows, each from an empty context. Compared are, of every window, the predictions from
@@ -814,8 +815,9 @@ struct el_sens_cell {
 };
 EL_API struct el_sens_cell el_sens_cell(const struct el_sens *sens, size_t item, size_t candidate);
 
-/* Weight and Hessian errors of all cells, and shiftadd of all items; what is known already is not measured again. */
+/* Weight and Hessian errors of all cells; shiftadd of all items. What is known already is not measured again. */
 EL_API EL_MUST_CHECK enum el_status el_sens_errors(struct el_sens *sens, struct el_err *err);
+EL_API EL_MUST_CHECK enum el_status el_sens_shiftadd(struct el_sens *sens, struct el_err *err);
 /*
  * The divergence of cells: of every item those of these candidates (or where one does not fit, the next that does, by bytes);
  * n 0: of all candidates. What is known already is not measured again.

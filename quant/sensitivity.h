@@ -25,7 +25,8 @@
 
 struct el_sens_row {
     size_t tensor;
-    int32_t layer; /* -1: of no layer */
+    int32_t layer;  /* -1: of no layer */
+    uint32_t stage; /* 0: the embedding; layer + 1; n_layers + 1: what stands behind them */
     double shiftadd;
     struct el_sens_cell *cells; /* [n_candidates] */
 };
@@ -33,19 +34,26 @@ struct el_sens_row {
 /* A candidate: what quantize would do to every tensor if it were asked for this type. */
 struct el_sens_column {
     char type[32];
-    const char *method; /* of the plan */
+    const char *method; /* NULL: none, of a float type */
     struct el_plan *plan;
+    size_t n_fits; /* matrices that can be stored so, their bytes then and their numbers */
+    double nbytes, n_elems;
 };
+
+enum { EL_SENS_ROWS = 256 };
+
+struct el_divergence;
 
 struct el_sens {
     struct el_source *source;
     struct el_sens_opts opts;
-    struct el_sens_row *rows; /* [n_rows], in the order of the layers, those of no layer last but the embedding, which is first */
+    struct el_sens_row *rows; /* [n_rows], in the order of the layers, what stands behind them last, the embedding first */
     struct el_sens_cell *cells;
     size_t n_rows;
     struct el_sens_column *columns; /* [n_columns], by rising bits per weight */
     size_t n_columns;
     struct el_pool *pool;
+    struct el_divergence *divergence; /* NULL: none was measured */
     struct el_workfile *state; /* NULL: nothing is kept */
     uint64_t state_nbytes;
 };
@@ -55,6 +63,13 @@ static inline const struct el_plan_entry *el_sens_entry(const struct el_sens *s,
 {
     return &s->columns[column].plan->entries[s->rows[row].tensor];
 }
+
+/* "convert" for a float type. */
+const char *el_sens_method(const struct el_sens_column *column);
+void el_sens_progress(const struct el_sens *sens, const char *what, uint64_t done, uint64_t total);
+
+/* The sum of the losses of a plan's choices [n_rows]. */
+double el_sens_plan_loss(const struct el_sens *sens, const uint32_t *choice);
 
 /* Opens the state file and takes from it what is known. EL_E_USAGE: of another run; EL_E_FORMAT: not such a file. */
 enum el_status el_sens_file_open(struct el_sens *s, struct el_err *err);
