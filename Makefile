@@ -157,7 +157,10 @@ example: $(B)/example
 $(B)/tools/%: tests/tools/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< -lm
-tools: $(B)/tools/make_model $(B)/tools/supervise
+$(B)/tools/allocate: tests/tools/allocate.c $(B)/libedgellm.a
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) $(BASE_CPPFLAGS) $(BASE_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+tools: $(B)/tools/make_model $(B)/tools/supervise $(B)/tools/allocate
 	@mkdir -p build/tools && cp $^ build/tools/
 
 -include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(PLAIN_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(B)/%.d)
@@ -186,7 +189,7 @@ plain: $(B)/plain-tests
 replay: $(FUZZ_BIN)
 	@for t in $(FUZZ_BIN); do n=$${t##*/replay_fuzz_}; $$t tests/fuzz/corpus/$$n || exit 1; done
 
-cli: all
+cli: all tools
 	EDGELLM=$${EDGELLM:-./edgellm} tests/cli/run.sh
 
 faults: all tools
