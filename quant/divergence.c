@@ -21,7 +21,7 @@ struct el_divergence {
     uint64_t n_vocab, lane_nbytes;
     uint64_t *position; /* [n_positions] tokens whose predictions are compared */
     size_t n_positions, n_lanes;
-    bool ready;         /* the prefixes are there */
+    bool ready;           /* the prefixes are there */
     struct el_made *made; /* [rows, columns] */
     float *own;           /* [EL_STREAM_LOGITS, n_vocab] logits of the model itself */
     double *lp;           /* [threads, 2, n_vocab] */

@@ -9,8 +9,8 @@
 #include "quant/measure.h"
 
 enum {
-    PIECE_ELEMS = 16 << 10,  /* of a job: decoded, encoded and measured while they are in the core's own cache */
-    BLOCK_ELEMS = 8 << 20,   /* numbers of a whole tensor that are in memory as f32 at a time */
+    PIECE_ELEMS = 16 << 10, /* of a job: decoded, encoded and measured while they are in the core's own cache */
+    BLOCK_ELEMS = 8 << 20,  /* numbers of a whole tensor that are in memory as f32 at a time */
 };
 
 static enum el_status no_memory(struct el_err *err)

@@ -19,12 +19,14 @@
 #include "quant/measure.h"
 #include "quant/sensitivity.h"
 #include "quant/solve.h"
+#include "tensor/grid.h"
 
 enum {
     EXPERTS = 8, /* of a stack that are looked at, where rows are sampled */
     CHUNK = 16,  /* rows that a thread multiplies with the sums of products at a time */
     TILE = EL_STATS_TILE,
 };
+static const uint64_t MAX_KEPT = 768u << 20; /* bytes of factored sums of products: one of 8,192 columns, many of few */
 
 /* The sample of one matrix or expert. */
 struct sample {
@@ -34,11 +36,11 @@ struct sample {
     const struct el_stats_matrix *m; /* NULL: nothing is known of its inputs */
     uint64_t expert_rows, n;         /* rows of the matrix, of the sample */
     uint32_t n_experts, n_looked;
-    double scale;       /* what a sum over the sample stands for */
+    double scale; /* what a sum over the sample stands for */
     double n_tokens;
-    uint64_t *row;      /* [n] */
-    float *x;           /* [n, n_in] */
-    float *importance;  /* [n_in]; NULL: m is */
+    uint64_t *row;     /* [n] */
+    float *x;          /* [n, n_in] */
+    float *importance; /* [n_in]; NULL: m is */
 };
 
 static enum el_status no_memory(struct el_err *err)
@@ -103,8 +105,8 @@ struct products {
     struct residue *residues;
     size_t n_residues;
     uint64_t n_chunks, first, n_cols; /* columns first .. first + n_cols of H */
-    double *strip;                    /* [n_in - first, TILE] H of these columns, what lies right of the diagonal's tile doubled */
-    double *scratch;                  /* [threads, CHUNK n_in + CHUNK TILE + n_in PANEL] */
+    double *strip;   /* [n_in - first, TILE] H of these columns, what lies right of the diagonal's tile doubled */
+    double *scratch; /* [threads, CHUNK n_in + CHUNK TILE + n_in PANEL] */
     uint64_t scratch_n;
 };
 
@@ -147,8 +149,7 @@ static enum el_status by_products(struct products *q, uint32_t expert, struct el
             break;
         for (uint64_t j = q->first; j < n_in; j++)
             for (uint64_t i = 0; i < q->n_cols; i++)
-                q->strip[(j - q->first) * TILE + i] =
-                    rows[i * n_in + j] / p->n_tokens * (j < q->first + q->n_cols ? 1.0 : 2.0);
+                q->strip[(j - q->first) * TILE + i] = rows[i * n_in + j] / p->n_tokens * (j < q->first + q->n_cols ? 1.0 : 2.0);
         el_pool_run(p->s->pool, q->n_residues * q->n_chunks, 1, multiply, q);
     }
     el_free(rows);
@@ -172,6 +173,7 @@ static void by_diagonal(struct products *q)
 
 struct tally {
     double w2, err2, out2; /* over what was looked at */
+    bool done;
 };
 
 static enum el_status add_residue(struct products *q, size_t column, const struct el_made *made, struct el_err *err)
@@ -191,14 +193,33 @@ static enum el_status add_residue(struct products *q, size_t column, const struc
     return EL_OK;
 }
 
+/* The factors of one input and expert, for the next choice and the next matrix that reads it. */
+struct factors {
+    struct el_solve_kept kept;
+    size_t input;
+    uint32_t expert;
+};
+
+static struct el_solve_kept *factors_of(struct factors *f, const struct sample *p, uint32_t expert)
+{
+    if (!p->m)
+        return NULL;
+    if (f->input != p->m->input || f->expert != expert)
+        el_solve_kept_release(&f->kept);
+    f->input = p->m->input;
+    f->expert = expert;
+    f->kept.max_nbytes = MAX_KEPT;
+    return &f->kept;
+}
+
 /* One choice on the sample. */
-static enum el_status try_choice(struct products *q, size_t row, size_t column, uint32_t expert, struct tally *tally,
-                                 struct el_err *err)
+static enum el_status try_choice(struct products *q, size_t row, size_t column, uint32_t expert, struct factors *factors,
+                                 struct tally *tally, struct el_err *err)
 {
     const struct sample *const p = q->p;
     const struct el_plan *const plan = p->s->columns[column].plan;
     const struct el_plan_entry *const entry = el_sens_entry(p->s, row, column);
-    struct el_slice slice = {.entry = NULL};
+    struct el_slice slice = {.kept = factors_of(factors, p, expert)};
     struct el_made made;
     EL_TRY(el_made_open(&made, &entry->to, p->n, p->t->n_in, err));
     enum el_status status = EL_OK;
@@ -223,15 +244,40 @@ static bool wanted(const struct el_sens *s, size_t row, size_t column)
     return cell->fits && isnan(cell->hessian);
 }
 
-static enum el_status run_expert(struct sample *p, size_t row, uint32_t i, struct tally *tallies, struct residue *residues,
-                                 struct el_err *err)
+/* Do both group columns alike, so that they can share a factor? */
+static bool alike(const struct sample *p, size_t row, size_t a, size_t b)
+{
+    const struct el_enc *const x = &el_sens_entry(p->s, row, a)->to, *const y = &el_sens_entry(p->s, row, b)->to;
+    const uint64_t n_in = p->t->n_in;
+    return el_grid_of(x) && el_grid_of(y) && el_grid_width(x, n_in) == el_grid_width(y, n_in) &&
+           el_grid_sub_width(x, n_in) == el_grid_sub_width(y, n_in);
+}
+
+/* All choices, those beside each other that are alike: of the widest inputs there is room for one factor. */
+static enum el_status try_choices(struct products *q, size_t row, uint32_t expert, struct factors *factors, struct tally *tallies,
+                                  struct el_err *err)
+{
+    const struct el_sens *const s = q->p->s;
+    for (size_t c = 0; c < s->n_columns; c++)
+        tallies[c].done = !wanted(s, row, c);
+    for (size_t a = 0; a < s->n_columns; a++)
+        for (size_t c = a; c < s->n_columns && !tallies[a].done; c++) {
+            if (tallies[c].done || (c != a && !alike(q->p, row, a, c)))
+                continue;
+            EL_TRY(try_choice(q, row, c, expert, factors, &tallies[c], err));
+            tallies[c].done = c != a;
+        }
+    return EL_OK;
+}
+
+static enum el_status run_expert(struct sample *p, size_t row, uint32_t i, struct factors *factors, struct tally *tallies,
+                                 struct residue *residues, struct el_err *err)
 {
     struct products q = {.p = p, .residues = residues};
     uint32_t expert = 0;
     enum el_status status = sample_read(p, i, &expert, err);
-    for (size_t c = 0; c < p->s->n_columns && status == EL_OK; c++)
-        if (wanted(p->s, row, c))
-            status = try_choice(&q, row, c, expert, &tallies[c], err);
+    if (status == EL_OK)
+        status = try_choices(&q, row, expert, factors, tallies, err);
     if (status == EL_OK && p->m && p->m->has & EL_STATS_HESSIAN && p->n_tokens > 0.0)
         status = by_products(&q, expert, err);
     else if (status == EL_OK)
@@ -245,14 +291,14 @@ static enum el_status run_expert(struct sample *p, size_t row, uint32_t i, struc
     return status;
 }
 
-static enum el_status run_item(struct el_sens *s, size_t row, struct tally *tallies, struct residue *residues,
-                               struct el_err *err)
+static enum el_status run_item(struct el_sens *s, size_t row, struct factors *factors, struct tally *tallies,
+                               struct residue *residues, struct el_err *err)
 {
     struct sample p;
     enum el_status status = sample_open(&p, s, row, err);
     memset(tallies, 0, s->n_columns * sizeof *tallies);
     for (uint32_t i = 0; i < p.n_looked && status == EL_OK; i++)
-        status = run_expert(&p, row, i, tallies, residues, err);
+        status = run_expert(&p, row, i, factors, tallies, residues, err);
     sample_close(&p);
     if (status != EL_OK)
         return el_fail_prefix(err, status, "tensor '%s'", s->source->tensors[s->rows[row].tensor].name);
@@ -271,17 +317,19 @@ enum el_status el_sens_errors(struct el_sens *sens, struct el_err *err)
 {
     struct tally *const tallies = el_alloc_array(sens->n_columns, sizeof *tallies);
     struct residue *const residues = el_alloc_array(sens->n_columns, sizeof *residues);
+    struct factors factors = {.expert = 0};
     enum el_status status = tallies && residues ? EL_OK : no_memory(err);
     for (size_t i = 0; i < sens->n_rows && status == EL_OK; i++) {
         bool any = false;
         for (size_t c = 0; c < sens->n_columns; c++)
             any |= wanted(sens, i, c);
         if (any)
-            status = run_item(sens, i, tallies, residues, err);
+            status = run_item(sens, i, &factors, tallies, residues, err);
         if (any && status == EL_OK)
             status = el_sens_file_sync(sens, err);
         el_sens_progress(sens, "errors", i + 1, sens->n_rows);
     }
+    el_solve_kept_release(&factors.kept);
     el_free(tallies);
     el_free(residues);
     return status;
@@ -301,7 +349,7 @@ static enum el_status read_hessian(void *user, uint64_t row0, uint64_t n_rows, d
 }
 
 /* d [n_in] = the pivots D of H, column by column. */
-static enum el_status pivots(const struct sample *p, uint32_t expert, double *d, struct el_err *err)
+static enum el_status pivots(const struct sample *p, uint32_t expert, struct factors *factors, double *d, struct el_err *err)
 {
     for (uint64_t j = 0; j < p->t->n_in; j++)
         d[j] = p->m ? (double)p->importance[j] : 1.0;
@@ -313,7 +361,8 @@ static enum el_status pivots(const struct sample *p, uint32_t expert, double *d,
                                              .hessian = read_hessian,
                                              .user = &reading,
                                              .opts = &p->s->opts.how,
-                                             .pool = p->s->pool};
+                                             .pool = p->s->pool,
+                                             .kept = factors_of(factors, p, expert)};
     struct el_solve solve;
     EL_TRY(el_solve_open(&columns, EL_ORDER_NONE, TILE, TILE, &solve, err));
     for (uint64_t i = 0; i < p->t->n_in; i++)
@@ -322,7 +371,7 @@ static enum el_status pivots(const struct sample *p, uint32_t expert, double *d,
     return EL_OK;
 }
 
-static enum el_status shiftadd(struct el_sens *s, size_t row, struct el_err *err)
+static enum el_status shiftadd(struct el_sens *s, size_t row, struct factors *factors, struct el_err *err)
 {
     struct sample p;
     double sum = 0.0, sum2 = 0.0, n = 0.0;
@@ -334,7 +383,7 @@ static enum el_status shiftadd(struct el_sens *s, size_t row, struct el_err *err
         uint32_t expert = 0;
         status = sample_read(&p, i, &expert, err);
         if (status == EL_OK)
-            status = pivots(&p, expert, d, err);
+            status = pivots(&p, expert, factors, d, err);
         for (uint64_t k = 0; k < p.n * p.t->n_in && status == EL_OK; k++) {
             const double v = (double)p.x[k] * sqrt(d[k % p.t->n_in]);
             sum += v;
@@ -352,10 +401,13 @@ static enum el_status shiftadd(struct el_sens *s, size_t row, struct el_err *err
 
 enum el_status el_sens_shiftadd(struct el_sens *sens, struct el_err *err)
 {
-    for (size_t i = 0; i < sens->n_rows; i++) {
+    struct factors factors = {.expert = 0};
+    enum el_status status = EL_OK;
+    for (size_t i = 0; i < sens->n_rows && status == EL_OK; i++) {
         if (isnan(sens->rows[i].shiftadd))
-            EL_TRY(shiftadd(sens, i, err));
+            status = shiftadd(sens, i, &factors, err);
         el_sens_progress(sens, "criterion", i + 1, sens->n_rows);
     }
-    return el_sens_file_sync(sens, err);
+    el_solve_kept_release(&factors.kept);
+    return status == EL_OK ? el_sens_file_sync(sens, err) : status;
 }

@@ -22,7 +22,7 @@ struct cell_list {
     uint32_t *choice; /* [n, rows] */
     struct cell_at {
         size_t row, column;
-    } *at;
+    } * at;
     double *kld;
     size_t n;
 };

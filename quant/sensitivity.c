@@ -10,8 +10,9 @@
 #include "quant/mixes.h"
 
 /* By name and not by property: types that only files bring along (ternary, MXFP4) are no choice for a model trained otherwise. */
-static const char *const standard[] = {"IQ1_S", "IQ1_M",  "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K",   "IQ3_XXS", "IQ3_S", "Q3_K", "IQ4_XS",
-                                       "Q4_0",  "IQ4_NL", "Q4_K",    "Q4_1",   "Q5_0",  "Q5_K",   "Q5_1",    "Q6_K",  "Q8_0", "F16"};
+static const char *const standard[] = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S",  "Q2_K", "IQ3_XXS",
+                                       "IQ3_S", "Q3_K",  "IQ4_XS",  "Q4_0",   "IQ4_NL", "Q4_K", "Q4_1",
+                                       "Q5_0",  "Q5_K",  "Q5_1",    "Q6_K",   "Q8_0",   "F16"};
 enum { N_STANDARD = sizeof standard / sizeof *standard };
 
 static enum el_status no_memory(struct el_err *err)
@@ -86,7 +87,8 @@ static enum el_status make_column(struct el_sens *s, const struct el_sens_candid
             continue;
         column->n_fits++;
         column->nbytes += (double)entry->nbytes;
-        column->n_elems += (double)s->source->tensors[s->rows[i].tensor].n_rows * (double)s->source->tensors[s->rows[i].tensor].n_in;
+        column->n_elems +=
+            (double)s->source->tensors[s->rows[i].tensor].n_rows * (double)s->source->tensors[s->rows[i].tensor].n_in;
     }
     for (size_t k = 0; k < s->n_columns; k++)
         if (strcmp(s->columns[k].type, column->type) == 0 &&
@@ -117,8 +119,8 @@ static enum el_status make_columns(struct el_sens *s, struct el_err *err)
     if (!s->columns)
         return no_memory(err);
     for (size_t i = 0; i < n; i++) {
-        const struct el_sens_candidate candidate = s->opts.candidates ? s->opts.candidates[i]
-                                                                      : (struct el_sens_candidate){standard[i], NULL};
+        const struct el_sens_candidate candidate =
+            s->opts.candidates ? s->opts.candidates[i] : (struct el_sens_candidate){standard[i], NULL};
         struct el_enc enc;
         if (!s->opts.candidates && (el_enc_parse(standard[i], &enc, NULL) != EL_OK || !el_enc_can_encode(&enc)))
             continue;

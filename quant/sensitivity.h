@@ -54,7 +54,7 @@ struct el_sens {
     size_t n_columns;
     struct el_pool *pool;
     struct el_divergence *divergence; /* NULL: none was measured */
-    struct el_workfile *state; /* NULL: nothing is kept */
+    struct el_workfile *state;        /* NULL: nothing is kept */
     uint64_t state_nbytes;
 };
 

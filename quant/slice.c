@@ -40,7 +40,8 @@ enum el_status el_slice_open(struct el_slice *s, const struct el_plan *plan, con
         return EL_OK;
     el_slice_close(s);
     struct reading reading = {plan->stats, entry->stats, expert};
-    struct el_quant_columns columns = {.enc = entry->to, .n_in = n_in, .user = &reading, .opts = &plan->how, .pool = pool};
+    struct el_quant_columns columns = {.enc = entry->to, .n_in = n_in, .user = &reading, .opts = &plan->how, .pool = pool,
+                                       .kept = s->kept};
     s->method = entry->method;
     EL_TRY(el_stats_count(plan->stats, entry->stats, expert, &columns.n_tokens, err));
     if (columns.n_tokens > 0.0) {
@@ -69,5 +70,5 @@ void el_slice_close(struct el_slice *s)
     if (s->shared && s->method->close)
         s->method->close(s->shared);
     el_free(s->importance);
-    *s = (struct el_slice){.entry = NULL};
+    *s = (struct el_slice){.kept = s->kept};
 }

@@ -213,9 +213,52 @@ enum el_status el_solve_matrix(const struct el_quant_columns *c, double damping,
     return EL_OK;
 }
 
+/* ---- keeping ---- */
+
+static bool borrow(const struct el_solve_kept *kept, enum el_solve_order order, uint32_t width, uint32_t sub_n,
+                   struct el_solve *s)
+{
+    for (size_t i = 0; i < kept->n; i++) {
+        const struct el_solve_keeping *const k = &kept->v[i];
+        if (k->order != order || (order == EL_ORDER_GROUP && (k->width != width || k->sub_n != sub_n)))
+            continue;
+        *s = k->s;
+        s->borrowed = true;
+        return true;
+    }
+    return false;
+}
+
+static void drop_oldest(struct el_solve_kept *kept)
+{
+    kept->nbytes -= kept->v[0].nbytes;
+    el_solve_release(&kept->v[0].s);
+    memmove(kept->v, kept->v + 1, --kept->n * sizeof *kept->v);
+}
+
+static void keep(struct el_solve_kept *kept, enum el_solve_order order, uint32_t width, uint32_t sub_n, struct el_solve *s)
+{
+    const uint64_t nbytes = (s->n * s->n + (s->shift ? s->n_in * s->n_in : 0)) * sizeof(double);
+    if (nbytes > kept->max_nbytes)
+        return;
+    while (kept->n == sizeof kept->v / sizeof *kept->v || kept->nbytes + nbytes > kept->max_nbytes)
+        drop_oldest(kept);
+    kept->v[kept->n++] = (struct el_solve_keeping){order, width, sub_n, nbytes, *s};
+    kept->nbytes += nbytes;
+    s->borrowed = true;
+}
+
+void el_solve_kept_release(struct el_solve_kept *kept)
+{
+    while (kept->n > 0)
+        drop_oldest(kept);
+}
+
 enum el_status el_solve_open(const struct el_quant_columns *c, enum el_solve_order order, uint32_t width, uint32_t sub_n,
                              struct el_solve *s, struct el_err *err)
 {
+    if (c->kept && borrow(c->kept, order, width, sub_n, s))
+        return EL_OK;
     const size_t n_in = (size_t)c->n_in;
     *s = (struct el_solve){.n_in = c->n_in, .n = el_ldl_padded(c->n_in)};
     double *const rows = el_alloc_array(ROWS * n_in, sizeof *rows), *const diagonal = el_alloc_array(n_in, sizeof *diagonal);
@@ -241,14 +284,18 @@ out:
     el_free(rank);
     if (status != EL_OK)
         el_solve_release(s);
+    else if (c->kept)
+        keep(c->kept, order, width, sub_n, s);
     return status;
 }
 
 void el_solve_release(struct el_solve *s)
 {
-    el_free(s->column);
-    el_free(s->l);
-    el_free(s->d);
-    el_free(s->shift);
+    if (!s->borrowed) {
+        el_free(s->column);
+        el_free(s->l);
+        el_free(s->d);
+        el_free(s->shift);
+    }
     *s = (struct el_solve){.n = 0};
 }

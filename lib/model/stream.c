@@ -368,7 +368,7 @@ enum el_status el_stream_logits(struct el_stream *stream, const struct el_lane *
     struct el_run *const run = &stream->session->run;
     const struct el_rows_buf *const x = &run->b[EL_B_X], *const logits = &run->b[EL_B_LOGITS];
     const size_t most = stream->max_rows < EL_STREAM_LOGITS ? stream->max_rows : EL_STREAM_LOGITS;
-    static_assert(EL_STREAM_LOGITS <= EL_HEAD_ROWS, "a session by layer has room for them");
+    static_assert((int)EL_STREAM_LOGITS <= (int)EL_HEAD_ROWS, "a session by layer has room for them");
     for (size_t first = 0; first < n; first += most) {
         const uint32_t rows = (uint32_t)(n - first < most ? n - first : most);
         if (el_interrupted())
