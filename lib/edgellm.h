@@ -833,10 +833,10 @@ EL_API EL_MUST_CHECK enum el_status el_sens_try(struct el_sens *sens, const uint
                                                 struct el_err *err);
 
 /*
- * Fills cell.loss with the predicted divergence. EL_SENS_HESSIAN: a curve through the divergences that are known of an item, over
- * its Hessian errors; EL_SENS_KLD: where known, as measured, else as before. WEIGHT: the relative error. SHIFTADD: the
- * criterion with a polynomial per candidate, fitted to the Hessian errors. scaled: times what makes an item's cell equal to
- * its measured divergence, for the middle one of those known. EL_E_USAGE: not measured.
+ * Fills cell.loss. EL_SENS_KLD: the divergence, as measured where it is known, else by scaled Hessian errors. HESSIAN, WEIGHT: the
+ * error. SHIFTADD: a polynomial of the criterion per candidate, fitted to the Hessian errors. scaled: these in divergences.
+ * Of WEIGHT and SHIFTADD by the factor that is right for the middle one of the item's known divergences; of HESSIAN by lines
+ * through all of them over their errors (one: in proportion). EL_E_USAGE: something of this is not measured.
  */
 EL_API EL_MUST_CHECK enum el_status el_sens_predict(struct el_sens *sens, enum el_sens_metric metric, bool scaled,
                                                     struct el_err *err);

@@ -21,7 +21,8 @@ struct el_divergence {
     uint64_t n_vocab, lane_nbytes;
     uint64_t *position; /* [n_positions] tokens whose predictions are compared */
     size_t n_positions, n_lanes;
-    bool ready;           /* the prefixes are there */
+    bool ready; /* the prefixes are there */
+    struct el_make_factors factors;
     struct el_made *made; /* [rows, columns] */
     float *own;           /* [EL_STREAM_LOGITS, n_vocab] logits of the model itself */
     double *lp;           /* [threads, 2, n_vocab] */
@@ -204,7 +205,8 @@ static enum el_status put(struct el_divergence *d, const struct group *g, size_t
         const uint32_t c = g->choice[variant * s->n_rows + i];
         struct el_made *const made = &d->made[i * s->n_columns + c];
         if (!made->block)
-            EL_TRY(el_make_tensor(s->source, s->columns[c].plan, s->rows[i].tensor, made, el_stream_pool(d->stream), err));
+            EL_TRY(el_make_tensor(s->source, s->columns[c].plan, s->rows[i].tensor, &d->factors, made, el_stream_pool(d->stream),
+                                  err));
         el_overlay_set(d->overlay, s->rows[i].tensor, made);
     }
     return EL_OK;
@@ -389,6 +391,7 @@ enum el_status el_divergence_run(struct el_divergence *divergence, const uint32_
         if (status == EL_OK && fn)
             status = fn(user, i, g.n, err);
     }
+    el_solve_kept_release(&d->factors.kept);
     if (status != EL_OK)
         forget(d);
     return status;

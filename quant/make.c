@@ -13,6 +13,9 @@ enum {
     BLOCK_ELEMS = 8 << 20,  /* numbers of a whole tensor that are in memory as f32 at a time */
 };
 
+/* Bytes of factored sums of products: one of 8,192 columns, or many of few. */
+static const uint64_t MAX_KEPT = 768u << 20;
+
 static enum el_status no_memory(struct el_err *err)
 {
     return el_fail(err, EL_E_MEMORY, "out of memory for a quantized matrix");
@@ -182,6 +185,18 @@ enum el_status el_make_rows(const struct el_plan *plan, const struct el_plan_ent
 
 /* ---- a whole tensor ---- */
 
+struct el_solve_kept *el_make_factors(struct el_make_factors *f, const struct el_stats_matrix *m, uint32_t expert)
+{
+    if (!m)
+        return NULL;
+    if (f->input != m->input || f->expert != expert)
+        el_solve_kept_release(&f->kept);
+    f->input = m->input;
+    f->expert = expert;
+    f->kept.max_nbytes = MAX_KEPT;
+    return &f->kept;
+}
+
 static enum el_status make_slice(struct el_source *source, const struct el_plan *plan, size_t tensor, struct el_slice *slice,
                                  uint64_t row0, uint64_t n_rows, float *x, uint64_t block, struct el_made *made,
                                  struct el_pool *pool, struct el_err *err)
@@ -195,8 +210,8 @@ static enum el_status make_slice(struct el_source *source, const struct el_plan 
     return EL_OK;
 }
 
-static enum el_status make_slices(struct el_source *source, const struct el_plan *plan, size_t tensor, struct el_made *made,
-                                  struct el_pool *pool, struct el_err *err)
+static enum el_status make_slices(struct el_source *source, const struct el_plan *plan, size_t tensor,
+                                  struct el_make_factors *factors, struct el_made *made, struct el_pool *pool, struct el_err *err)
 {
     const struct el_tensor *const t = &source->tensors[tensor];
     const struct el_plan_entry *const entry = &plan->entries[tensor];
@@ -209,6 +224,7 @@ static enum el_status make_slices(struct el_source *source, const struct el_plan
     float *const x = el_alloc_array((size_t)block * (size_t)t->n_in, sizeof *x);
     enum el_status status = x ? EL_OK : no_memory(err);
     for (uint32_t e = 0; e < n_experts && status == EL_OK; e++) {
+        slice.kept = el_make_factors(factors, entry->stats, e);
         if (el_slice_wanted(entry))
             status = el_slice_open(&slice, plan, entry, e, t->n_in, pool, err);
         if (status == EL_OK)
@@ -219,13 +235,13 @@ static enum el_status make_slices(struct el_source *source, const struct el_plan
     return status;
 }
 
-enum el_status el_make_tensor(struct el_source *source, const struct el_plan *plan, size_t tensor, struct el_made *made,
-                              struct el_pool *pool, struct el_err *err)
+enum el_status el_make_tensor(struct el_source *source, const struct el_plan *plan, size_t tensor,
+                              struct el_make_factors *factors, struct el_made *made, struct el_pool *pool, struct el_err *err)
 {
     const struct el_tensor *const t = &source->tensors[tensor];
     enum el_status status = el_made_open(made, &plan->entries[tensor].to, t->n_rows, t->n_in, err);
     if (status == EL_OK)
-        status = make_slices(source, plan, tensor, made, pool, err);
+        status = make_slices(source, plan, tensor, factors, made, pool, err);
     if (status == EL_OK)
         return EL_OK;
     el_made_release(made);

@@ -6,6 +6,7 @@
 #define EL_QUANT_MAKE_H
 
 #include "quant/slice.h"
+#include "quant/solve.h"
 
 /* A matrix (or rows of one) in an encoding. */
 struct el_made {
@@ -35,8 +36,20 @@ enum el_status el_make_read(struct el_source *source, const struct el_tensor *t,
 enum el_status el_make_rows(const struct el_plan *plan, const struct el_plan_entry *entry, const struct el_slice *slice,
                             const float *x, uint64_t n, struct el_made *made, uint64_t at, struct el_pool *pool,
                             struct el_err *err);
+/*
+ * The factored sums of products of the input that was last asked for, for the next choice and the next matrix that reads it.
+ * Starts as zeros; release it with el_solve_kept_release(&f->kept).
+ */
+struct el_make_factors {
+    struct el_solve_kept kept;
+    size_t input;
+    uint32_t expert;
+};
+/* Those of this input and expert, for el_slice.kept; others are forgotten. NULL where m is. */
+struct el_solve_kept *el_make_factors(struct el_make_factors *f, const struct el_stats_matrix *m, uint32_t expert);
+
 /* The whole tensor. Its slices are opened one after the other. The messages name the tensor. */
-enum el_status el_make_tensor(struct el_source *source, const struct el_plan *plan, size_t tensor, struct el_made *made,
-                              struct el_pool *pool, struct el_err *err);
+enum el_status el_make_tensor(struct el_source *source, const struct el_plan *plan, size_t tensor,
+                              struct el_make_factors *factors, struct el_made *made, struct el_pool *pool, struct el_err *err);
 
 #endif

@@ -26,7 +26,6 @@ enum {
     CHUNK = 16,  /* rows that a thread multiplies with the sums of products at a time */
     TILE = EL_STATS_TILE,
 };
-static const uint64_t MAX_KEPT = 768u << 20; /* bytes of factored sums of products: one of 8,192 columns, many of few */
 
 /* The sample of one matrix or expert. */
 struct sample {
@@ -193,33 +192,14 @@ static enum el_status add_residue(struct products *q, size_t column, const struc
     return EL_OK;
 }
 
-/* The factors of one input and expert, for the next choice and the next matrix that reads it. */
-struct factors {
-    struct el_solve_kept kept;
-    size_t input;
-    uint32_t expert;
-};
-
-static struct el_solve_kept *factors_of(struct factors *f, const struct sample *p, uint32_t expert)
-{
-    if (!p->m)
-        return NULL;
-    if (f->input != p->m->input || f->expert != expert)
-        el_solve_kept_release(&f->kept);
-    f->input = p->m->input;
-    f->expert = expert;
-    f->kept.max_nbytes = MAX_KEPT;
-    return &f->kept;
-}
-
 /* One choice on the sample. */
-static enum el_status try_choice(struct products *q, size_t row, size_t column, uint32_t expert, struct factors *factors,
+static enum el_status try_choice(struct products *q, size_t row, size_t column, uint32_t expert, struct el_make_factors *factors,
                                  struct tally *tally, struct el_err *err)
 {
     const struct sample *const p = q->p;
     const struct el_plan *const plan = p->s->columns[column].plan;
     const struct el_plan_entry *const entry = el_sens_entry(p->s, row, column);
-    struct el_slice slice = {.kept = factors_of(factors, p, expert)};
+    struct el_slice slice = {.kept = el_make_factors(factors, p->m, expert)};
     struct el_made made;
     EL_TRY(el_made_open(&made, &entry->to, p->n, p->t->n_in, err));
     enum el_status status = EL_OK;
@@ -254,8 +234,8 @@ static bool alike(const struct sample *p, size_t row, size_t a, size_t b)
 }
 
 /* All choices, those beside each other that are alike: of the widest inputs there is room for one factor. */
-static enum el_status try_choices(struct products *q, size_t row, uint32_t expert, struct factors *factors, struct tally *tallies,
-                                  struct el_err *err)
+static enum el_status try_choices(struct products *q, size_t row, uint32_t expert, struct el_make_factors *factors,
+                                  struct tally *tallies, struct el_err *err)
 {
     const struct el_sens *const s = q->p->s;
     for (size_t c = 0; c < s->n_columns; c++)
@@ -270,7 +250,7 @@ static enum el_status try_choices(struct products *q, size_t row, uint32_t exper
     return EL_OK;
 }
 
-static enum el_status run_expert(struct sample *p, size_t row, uint32_t i, struct factors *factors, struct tally *tallies,
+static enum el_status run_expert(struct sample *p, size_t row, uint32_t i, struct el_make_factors *factors, struct tally *tallies,
                                  struct residue *residues, struct el_err *err)
 {
     struct products q = {.p = p, .residues = residues};
@@ -291,7 +271,7 @@ static enum el_status run_expert(struct sample *p, size_t row, uint32_t i, struc
     return status;
 }
 
-static enum el_status run_item(struct el_sens *s, size_t row, struct factors *factors, struct tally *tallies,
+static enum el_status run_item(struct el_sens *s, size_t row, struct el_make_factors *factors, struct tally *tallies,
                                struct residue *residues, struct el_err *err)
 {
     struct sample p;
@@ -317,7 +297,7 @@ enum el_status el_sens_errors(struct el_sens *sens, struct el_err *err)
 {
     struct tally *const tallies = el_alloc_array(sens->n_columns, sizeof *tallies);
     struct residue *const residues = el_alloc_array(sens->n_columns, sizeof *residues);
-    struct factors factors = {.expert = 0};
+    struct el_make_factors factors = {.expert = 0};
     enum el_status status = tallies && residues ? EL_OK : no_memory(err);
     for (size_t i = 0; i < sens->n_rows && status == EL_OK; i++) {
         bool any = false;
@@ -349,7 +329,8 @@ static enum el_status read_hessian(void *user, uint64_t row0, uint64_t n_rows, d
 }
 
 /* d [n_in] = the pivots D of H, column by column. */
-static enum el_status pivots(const struct sample *p, uint32_t expert, struct factors *factors, double *d, struct el_err *err)
+static enum el_status pivots(const struct sample *p, uint32_t expert, struct el_make_factors *factors, double *d,
+                             struct el_err *err)
 {
     for (uint64_t j = 0; j < p->t->n_in; j++)
         d[j] = p->m ? (double)p->importance[j] : 1.0;
@@ -362,7 +343,7 @@ static enum el_status pivots(const struct sample *p, uint32_t expert, struct fac
                                              .user = &reading,
                                              .opts = &p->s->opts.how,
                                              .pool = p->s->pool,
-                                             .kept = factors_of(factors, p, expert)};
+                                             .kept = el_make_factors(factors, p->m, expert)};
     struct el_solve solve;
     EL_TRY(el_solve_open(&columns, EL_ORDER_NONE, TILE, TILE, &solve, err));
     for (uint64_t i = 0; i < p->t->n_in; i++)
@@ -371,7 +352,7 @@ static enum el_status pivots(const struct sample *p, uint32_t expert, struct fac
     return EL_OK;
 }
 
-static enum el_status shiftadd(struct el_sens *s, size_t row, struct factors *factors, struct el_err *err)
+static enum el_status shiftadd(struct el_sens *s, size_t row, struct el_make_factors *factors, struct el_err *err)
 {
     struct sample p;
     double sum = 0.0, sum2 = 0.0, n = 0.0;
@@ -401,7 +382,7 @@ static enum el_status shiftadd(struct el_sens *s, size_t row, struct factors *fa
 
 enum el_status el_sens_shiftadd(struct el_sens *sens, struct el_err *err)
 {
-    struct factors factors = {.expert = 0};
+    struct el_make_factors factors = {.expert = 0};
     enum el_status status = EL_OK;
     for (size_t i = 0; i < sens->n_rows && status == EL_OK; i++) {
         if (isnan(sens->rows[i].shiftadd))

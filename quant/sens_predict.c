@@ -2,9 +2,9 @@
  * Losses of choices and of plans from what was measured of a few.
  *
  * A choice: to second order the divergence is a quadratic form of what the matrix's outputs lose, so that of one matrix it grows
- * with the Hessian error, by a factor that one measured choice tells (scaling). It does not grow quite in proportion: at 8 bits
- * the rounding of activations is most of it, at 2 bits it is no longer small. So where several are measured, a power law between
- * each two neighbours (a line between logarithms).
+ * with the Hessian error, by a factor that one measured choice tells (scaling). It does not begin at 0: products of quantized
+ * weights round their inputs to 8 bits, which at 8 bits per weight is most of it. So where several are measured, lines between
+ * neighbours; two of them, of about 4 and of 8 bits, tell both.
  *
  * A plan: the sum over its matrices. What they do together is not in it; el_sens_interaction tells how much that matters.
  */
@@ -15,9 +15,6 @@
 #include "base/mem.h"
 #include "quant/diverse.h"
 #include "quant/sensitivity.h"
-
-/* Powers of the law beyond the outermost points, and where the measurements' noise makes others of it. */
-static const double LEAST_POWER = 0.0, MOST_POWER = 2.0;
 
 enum { DEGREE = 2 }; /* of shiftadd's polynomial */
 
@@ -50,7 +47,8 @@ static size_t find_known(const struct el_sens *s, size_t row, const double *x, s
     return n;
 }
 
-static double power_law(const struct known *known, size_t n, double x)
+/* Lines through all known choices, which go on beyond the outermost, but never below what is in proportion. */
+static double between(const struct known *known, size_t n, double x)
 {
     if (x <= 0.0)
         return 0.0;
@@ -59,10 +57,15 @@ static double power_law(const struct known *known, size_t n, double x)
     size_t i = 1;
     while (i + 1 < n && x > known[i].x)
         i++;
-    double power = log(known[i].kld / known[i - 1].kld) / log(known[i].x / known[i - 1].x);
-    power = power > LEAST_POWER ? power < MOST_POWER ? power : MOST_POWER : LEAST_POWER;
-    const struct known *const near = x < known[i - 1].x ? &known[i - 1] : &known[i];
-    return near->kld * pow(x / near->x, power);
+    const struct known *const a = &known[i - 1], *const b = &known[i];
+    const double slope = b->x > a->x ? (b->kld - a->kld) / (b->x - a->x) : 0.0;
+    if (x >= a->x && x <= b->x)
+        return x == b->x ? b->kld : a->kld + slope * (x - a->x);
+    const struct known *const near = x < a->x ? a : b;
+    const double line = near->kld + slope * (x - near->x), proportional = near->kld * (x / near->x);
+    if (slope <= 0.0) /* nothing but noise */
+        return proportional;
+    return x < a->x && line < proportional ? proportional : line;
 }
 
 /* ---- shiftadd ---- */
@@ -171,9 +174,9 @@ static void predict_row(struct el_sens *s, size_t row, enum el_sens_metric metri
         else if (n == 0 && (curve || scaled))
             cell->loss = 0.0; /* what was measured loses nothing */
         else if (curve)
-            cell->loss = power_law(known, n, x[c]);
+            cell->loss = between(known, n, x[c]);
         else
-            cell->loss = scaled ? power_law(&known[n / 2], 1, x[c]) : x[c];
+            cell->loss = scaled ? between(&known[n / 2], 1, x[c]) : x[c];
     }
 }
 

@@ -102,12 +102,13 @@ static double written_out(const struct subject *s, const struct el_sens *sens, s
     const uint64_t n_in = t->n_in, expert_rows = t->n_rows / el_make_n_experts(t);
     float *const w = calloc(t->n_rows * n_in, 4), *const q = calloc(t->n_rows * n_in, 4);
     double *const h = calloc(n_in * n_in, 8), loss = 0.0;
+    struct el_make_factors factors = {.expert = 0};
     struct el_made made;
     struct el_pool *pool = NULL;
     double n = 1.0;
     CHECK_OK(el_pool_open(1, &pool, &err), err);
     CHECK_OK(el_make_read(s->source, t, NULL, 0, t->n_rows, w, &err), err);
-    CHECK_OK(el_make_tensor(s->source, plan, tensor, &made, pool, &err), err);
+    CHECK_OK(el_make_tensor(s->source, plan, tensor, &factors, &made, pool, &err), err);
     const struct el_matrix matrix = el_made_matrix(&made);
     el_matrix_decode(&matrix, 0, t->n_rows, q);
     for (uint64_t r = 0; r < t->n_rows; r++) {
@@ -125,6 +126,7 @@ static double written_out(const struct subject *s, const struct el_sens *sens, s
                 loss += ((double)w[r * n_in + i] - (double)q[r * n_in + i]) * h[i * n_in + j] / n *
                         ((double)w[r * n_in + j] - (double)q[r * n_in + j]);
     }
+    el_solve_kept_release(&factors.kept);
     el_made_release(&made);
     el_pool_close(pool);
     free(w);
@@ -304,6 +306,7 @@ static double by_sessions(const struct subject *s, const struct el_sens *sens, c
     struct el_err err = {.text = ""};
     struct el_source *overlay = NULL;
     struct el_model *models[2] = {NULL, NULL};
+    struct el_make_factors factors = {.expert = 0};
     struct el_made *const made = calloc(sens->n_rows, sizeof *made);
     struct el_pool *pool = NULL;
     CHECK_OK(el_pool_open(1, &pool, &err), err);
@@ -311,7 +314,8 @@ static double by_sessions(const struct subject *s, const struct el_sens *sens, c
     for (size_t i = 0; i < sens->n_rows; i++) {
         if (choice[i] == EL_SENS_KEEP)
             continue;
-        CHECK_OK(el_make_tensor(s->source, sens->columns[choice[i]].plan, sens->rows[i].tensor, &made[i], pool, &err), err);
+        CHECK_OK(el_make_tensor(s->source, sens->columns[choice[i]].plan, sens->rows[i].tensor, &factors, &made[i], pool, &err),
+                 err);
         el_overlay_set(overlay, sens->rows[i].tensor, &made[i]);
     }
     struct el_session *const own = run_session(s->source, s, &models[0]), *const other = run_session(overlay, s, &models[1]);
@@ -324,6 +328,7 @@ static double by_sessions(const struct subject *s, const struct el_sens *sens, c
     for (size_t i = 0; i < sens->n_rows; i++)
         el_made_release(&made[i]);
     free(made);
+    el_solve_kept_release(&factors.kept);
     el_pool_close(pool);
     return kld;
 }
