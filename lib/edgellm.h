@@ -833,8 +833,8 @@ EL_API EL_MUST_CHECK enum el_status el_sens_try(struct el_sens *sens, const uint
                                                 struct el_err *err);
 
 /*
- * Fills cell.loss. EL_SENS_KLD: the divergence, as measured where it is known, else by scaled Hessian errors. HESSIAN, WEIGHT: the
- * error. SHIFTADD: a polynomial of the criterion per candidate, fitted to the Hessian errors. scaled: these in divergences.
+ * Fills cell.loss. EL_SENS_KLD: the divergence, as measured where it is known, else by scaled Hessian errors. HESSIAN and WEIGHT:
+ * the error. SHIFTADD: a polynomial of the criterion per candidate, fitted to the Hessian errors. scaled: these in divergences.
  * Of WEIGHT and SHIFTADD by the factor that is right for the middle one of the item's known divergences; of HESSIAN by lines
  * through all of them over their errors (one: in proportion). EL_E_USAGE: something of this is not measured.
  */

@@ -5,8 +5,8 @@
  *   weight     sum |w - w'|^2 / sum |w|^2
  *   hessian    tr((W - W') H (W - W')^T) / tokens, as the method itself says where it knows, else from the sums of products; with
  *              importance alone from H's diagonal; without statistics with H = 1. Experts count the same, as in packing
- *   shiftadd   You et al., ShiftAddLLM, arXiv:2406.05981, section 4.3: IS = W / diag(R), R upper triangular and R^T R the inverse of
- *              the damped H; C = |IS|_F STD(IS)^2. With H = U D U^T (quant/solve.h, no order) R_jj^2 is 1 / D_j, so that IS is
+ *   shiftadd   You et al., ShiftAddLLM, arXiv:2406.05981, section 4.3: IS = W / diag(R), R upper triangular and R^T R the inverse
+ *              of the damped H; C = |IS|_F STD(IS)^2. With H = U D U^T (quant/solve.h, no order) R_jj^2 is 1 / D_j, so that IS is
  *              W sqrt(D). Without sums of products D is the importance, without statistics 1
  */
 #include <math.h>

@@ -40,8 +40,8 @@ enum el_status el_slice_open(struct el_slice *s, const struct el_plan *plan, con
         return EL_OK;
     el_slice_close(s);
     struct reading reading = {plan->stats, entry->stats, expert};
-    struct el_quant_columns columns = {.enc = entry->to, .n_in = n_in, .user = &reading, .opts = &plan->how, .pool = pool,
-                                       .kept = s->kept};
+    struct el_quant_columns columns = {
+        .enc = entry->to, .n_in = n_in, .user = &reading, .opts = &plan->how, .pool = pool, .kept = s->kept};
     s->method = entry->method;
     EL_TRY(el_stats_count(plan->stats, entry->stats, expert, &columns.n_tokens, err));
     if (columns.n_tokens > 0.0) {
