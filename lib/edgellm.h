@@ -769,7 +769,7 @@ struct el_sens_opts {
     struct el_source *stats; /* NULL, or of el_calibrate; stays open as long as the table */
     struct el_method_opts how;
     bool allow_requantize; /* else a quantized matrix is EL_E_USAGE */
-    uint32_t n_rows; /* errors are measured on so many rows of a matrix (or expert), evenly spaced; 0: 256 */
+    uint32_t n_rows; /* errors are measured on so many rows of a matrix (or expert), evenly spaced; 0: 128 */
     /*
      * What divergences are measured on: windows, each from an empty context. Compared are, of every window, the predictions from
      * its second half, as llama-perplexity does, n_positions of them evenly spaced (0: all). NULL: no divergences.

@@ -40,7 +40,7 @@ struct el_sens_column {
     double nbytes, n_elems;
 };
 
-enum { EL_SENS_ROWS = 256 };
+enum { EL_SENS_ROWS = 128 };
 
 struct el_divergence;
 
