@@ -18,6 +18,7 @@ struct el_divergence {
     struct el_stream *stream;
     struct el_workfile *file; /* prefixes [n_layers + 1], logits [n_positions, n_vocab] f32, lanes [n_lanes] */
     uint32_t n_layers;
+    bool tied; /* the embedding is the output matrix too */
     uint64_t n_vocab, lane_nbytes;
     uint64_t *position; /* [n_positions] tokens whose predictions are compared */
     size_t n_positions, n_lanes;
@@ -66,6 +67,7 @@ static enum el_status open_all(struct el_divergence *d, struct el_err *err)
     d->n_layers = el_stream_model(d->stream)->hp.n_layers;
     d->n_vocab = el_stream_model(d->stream)->hp.n_vocab;
     d->lane_nbytes = el_lane_nbytes(d->stream);
+    d->tied = el_source_find(s->source, "output.weight") == SIZE_MAX;
     EL_TRY(choose_positions(d, text, err));
     const uint64_t most = s->opts.max_scratch ? s->opts.max_scratch : USUAL_SCRATCH, lanes = most / d->lane_nbytes;
     d->n_lanes = lanes < 1 ? 1 : lanes > MAX_LANES ? MAX_LANES : (size_t)lanes;
@@ -316,13 +318,17 @@ static enum el_status read_out(struct el_divergence *d, size_t variant, double *
     return EL_OK;
 }
 
-/* The embedding may be the output matrix too. */
+static bool changes_head(const struct el_divergence *d, const struct group *g, size_t variant)
+{
+    return changes_in(d, g, variant, d->n_layers + 1) || (d->tied && changes_in(d, g, variant, 0));
+}
+
 static enum el_status heads(struct el_divergence *d, const struct group *g, struct el_err *err)
 {
     const uint32_t last = d->n_layers + 1;
     bool loaded = false;
     for (size_t v = 0; v < g->n; v++) {
-        if (changes_in(d, g, v, 0) || changes_in(d, g, v, last))
+        if (changes_head(d, g, v))
             continue;
         if (!loaded)
             EL_TRY(el_stream_load_head(d->stream, EL_FROM_MODEL, err));
@@ -330,13 +336,15 @@ static enum el_status heads(struct el_divergence *d, const struct group *g, stru
         EL_TRY(read_out(d, v, &g->kld[v], err));
     }
     for (size_t v = 0; v < g->n; v++) {
-        if (!changes_in(d, g, v, 0) && !changes_in(d, g, v, last))
+        if (!changes_head(d, g, v))
             continue;
-        EL_TRY(put(d, g, v, 0, err));
+        if (d->tied)
+            EL_TRY(put(d, g, v, 0, err));
         EL_TRY(put(d, g, v, last, err));
         EL_TRY(el_stream_load_head(d->stream, EL_FROM_QUANTIZED, err));
         EL_TRY(read_out(d, v, &g->kld[v], err));
-        take(d, g, v, 0);
+        if (d->tied)
+            take(d, g, v, 0);
         take(d, g, v, last);
     }
     return EL_OK;
