@@ -64,15 +64,6 @@ static struct el_sens_row *find_row(const struct el_sens *s, const char *name)
     return NULL;
 }
 
-static struct el_sens_cell *find_cell(const struct el_sens *s, const struct el_sens_row *row, const char *type,
-                                      const char *method)
-{
-    for (size_t c = 0; c < s->n_columns && type && method; c++)
-        if (strcmp(s->columns[c].type, type) == 0 && row->cells[c].fits && strcmp(row->cells[c].method, method) == 0)
-            return &row->cells[c];
-    return NULL;
-}
-
 static void take_number(const struct el_json *line, const char *key, double *to)
 {
     const struct el_json *const v = el_json_get(line, key);
@@ -80,20 +71,22 @@ static void take_number(const struct el_json *line, const char *key, double *to)
         *to = el_json_num(v);
 }
 
-/* What is of a tensor or a choice that this table does not have is passed over. */
+/* What is of a tensor or a choice that this table does not have is passed over. Two candidates may mean the same for a tensor. */
 static void take_line(const struct el_sens *s, const struct el_json *line)
 {
     struct el_sens_row *const row = find_row(s, el_json_str(el_json_get(line, "tensor")));
+    const char *const type = el_json_str(el_json_get(line, "type")), *const method = el_json_str(el_json_get(line, "method"));
     if (!row)
         return;
     take_number(line, "shiftadd", &row->shiftadd);
-    struct el_sens_cell *const cell =
-        find_cell(s, row, el_json_str(el_json_get(line, "type")), el_json_str(el_json_get(line, "method")));
-    if (!cell)
-        return;
-    take_number(line, "weight", &cell->weight);
-    take_number(line, "hessian", &cell->hessian);
-    take_number(line, "kld", &cell->kld);
+    for (size_t c = 0; c < s->n_columns && type && method; c++) {
+        struct el_sens_cell *const cell = &row->cells[c];
+        if (!cell->fits || strcmp(s->columns[c].type, type) != 0 || strcmp(cell->method, method) != 0)
+            continue;
+        take_number(line, "weight", &cell->weight);
+        take_number(line, "hessian", &cell->hessian);
+        take_number(line, "kld", &cell->kld);
+    }
 }
 
 static enum el_status check_first(const struct el_sens *s, const struct el_json *line, const char key[65], struct el_err *err)
