@@ -4,9 +4,20 @@
  * A choice: to second order the divergence is a quadratic form of what the matrix's outputs lose, so that of one matrix it grows
  * with the Hessian error, by a factor that one measured choice tells (scaling). It does not begin at 0: products of quantized
  * weights round their inputs to 8 bits, which at 8 bits per weight is most of it. So where several are measured, lines between
- * neighbours; two of them, of about 4 and of 8 bits, tell both.
+ * neighbours.
  *
  * A plan: the sum over its matrices. What they do together is not in it; el_sens_interaction tells how much that matters.
+ *
+ * Measured on books-4m (36 matrices, 12 types from Q2_K to Q8_0 by gptq, 4 windows of 512 of books_valid, 128 positions of each),
+ * Kendall's tau over the 432 choices; over 50 random plans of 2.5 to 5 bits, with measured = slope * predicted:
+ *
+ *   Hessian error as it is                0.717    0.848
+ *   scaled at Q4_K                        0.950    0.949   slope 1.20
+ *   lines through Q4_K, Q8_0              0.976    0.951   slope 1.22
+ *   lines through Q2_K, Q4_K, Q8_0        0.976    0.957   slope 1.02
+ *   every choice measured                          0.954   slope 1.04
+ *   weight as it is, scaled at Q4_K       0.492, 0.946   0.606, 0.948
+ *   shiftadd as it is, scaled at Q4_K     0.765, 0.947   0.848, 0.948
  */
 #include <math.h>
 #include <stdlib.h>
