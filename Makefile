@@ -157,7 +157,10 @@ example: $(B)/example
 $(B)/tools/%: tests/tools/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< -lm
-tools: $(B)/tools/make_model $(B)/tools/plant_outliers $(B)/tools/supervise
+$(B)/tools/knapsack: tests/tools/knapsack.c $(B)/libedgellm.a
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) $(BASE_CPPFLAGS) $(BASE_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+tools: $(B)/tools/make_model $(B)/tools/plant_outliers $(B)/tools/supervise $(B)/tools/knapsack
 	@mkdir -p build/tools && cp $^ build/tools/
 
 -include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(PLAIN_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(B)/%.d)

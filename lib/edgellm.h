@@ -773,6 +773,118 @@ EL_API EL_MUST_CHECK enum el_status el_calibrate(struct el_source *source, const
 EL_API EL_MUST_CHECK enum el_status el_stats_merge(struct el_source *const *sources, size_t n_sources, bool only_importance,
                                                    struct el_sink *sink, struct el_err *err);
 
+/* ---- sensitivity: what every choice of an encoding costs and loses --------------------------------------------------- */
+
+/*
+ * A table over the matrices of a model (items) and ways to store them (candidates): bytes, and how much is lost. One candidate
+ * per item makes a plan; what a plan loses is near the sum of what its choices lose.
+ */
+struct el_sens;
+
+/* A way to store a matrix. method NULL: the best there is for it, with what the statistics have. */
+struct el_sens_candidate {
+    const char *type, *method;
+};
+
+/* Measures of loss; each is 0 for a matrix that stays as it is. */
+enum el_sens_metric {
+    EL_SENS_WEIGHT,   /* |W - W'|^2 / |W|^2 */
+    EL_SENS_HESSIAN,  /* tr((W - W') H (W - W')^T) / tokens: mean squared error of what the matrix gives */
+    EL_SENS_SHIFTADD, /* of a matrix, not of a choice: |IS|_F STD(IS)^2 (arXiv:2406.05981, section 4.3) */
+    EL_SENS_KLD,      /* mean divergence from the model's own predictions when only this matrix is changed, nats per token */
+};
+
+struct el_sens_opts {
+    const struct el_sens_candidate *candidates; /* NULL: the standard types that can be made, and F16 */
+    size_t n_candidates;
+    struct el_source *stats; /* NULL, or of el_calibrate; stays open as long as the table */
+    struct el_method_opts how;
+    bool allow_requantize; /* else a quantized matrix is EL_E_USAGE */
+    uint32_t n_rows; /* errors are measured on so many rows of a matrix (or expert), evenly spaced; 0: 128 */
+    /*
+     * What divergences are measured on: windows, each from an empty context. Compared are, of every window, the predictions from
+     * its second half, as llama-perplexity does, n_positions of them evenly spaced (0: all). NULL: no divergences.
+     */
+    const struct el_calibrate_text *text;
+    uint32_t n_positions;
+    /* A file without a name beside this path holds the residual streams; NULL: in the folder of the source. */
+    const char *scratch_path;
+    uint64_t max_scratch; /* bytes of it that may be used at a time for changed models, at least one; 0: 1 GiB */
+    /*
+     * NULL, or a file that keeps what was measured; a table with the same model, statistics, text and options goes on from it,
+     * another is EL_E_USAGE. The caller removes it.
+     */
+    const char *state_path;
+    unsigned n_threads; /* 0: all cores; no number depends on it */
+    el_progress_fn *progress;
+    void *progress_user;
+};
+
+/* Reads no tensor data. The source and all that opts point to stay as long as the table. EL_E_USAGE names the option. */
+EL_API EL_MUST_CHECK enum el_status el_sens_open(struct el_source *source, const struct el_sens_opts *opts, struct el_sens **sens,
+                                                 struct el_err *err);
+EL_API void el_sens_close(struct el_sens *sens);
+
+struct el_sens_item {
+    const char *name;
+    size_t tensor; /* of the source */
+    int32_t layer; /* -1: of no layer */
+    uint64_t n_rows, n_in, nbytes; /* as it is in the source */
+    double shiftadd; /* NaN: not measured */
+};
+EL_API size_t el_sens_n_items(const struct el_sens *sens);
+EL_API struct el_sens_item el_sens_item(const struct el_sens *sens, size_t item);
+EL_API size_t el_sens_n_candidates(const struct el_sens *sens);
+EL_API struct el_sens_candidate el_sens_candidate(const struct el_sens *sens, size_t candidate);
+
+struct el_sens_cell {
+    bool fits;          /* rows of this length can be stored so; else all else is 0 */
+    const char *method; /* that is used: of a candidate's method perhaps a weaker one, where the statistics lack something */
+    uint64_t nbytes;
+    double weight, hessian, kld; /* NaN: not measured */
+    double loss;                 /* by el_sens_predict, NaN before it */
+};
+EL_API struct el_sens_cell el_sens_cell(const struct el_sens *sens, size_t item, size_t candidate);
+
+/* Weight and Hessian errors of all cells; shiftadd of all items. What is known already is not measured again. */
+EL_API EL_MUST_CHECK enum el_status el_sens_errors(struct el_sens *sens, struct el_err *err);
+EL_API EL_MUST_CHECK enum el_status el_sens_shiftadd(struct el_sens *sens, struct el_err *err);
+/*
+ * The divergence of cells: of every item those of these candidates (or where one does not fit, the next that does, by bytes);
+ * n 0: of all candidates. What is known already is not measured again.
+ */
+EL_API EL_MUST_CHECK enum el_status el_sens_divergences(struct el_sens *sens, const size_t *candidates, size_t n,
+                                                        struct el_err *err);
+/*
+ * kld [n_plans] = divergence of the model as these plans make it, measured without writing it: choice [n_plans, n_items], a
+ * candidate per item, or EL_SENS_KEEP. All plans go through the model side by side, a layer at a time. Not stored.
+ */
+#define EL_SENS_KEEP UINT32_MAX
+EL_API EL_MUST_CHECK enum el_status el_sens_try(struct el_sens *sens, const uint32_t *choice, size_t n_plans, double *kld,
+                                                struct el_err *err);
+
+/*
+ * Fills cell.loss. EL_SENS_KLD: the divergence, as measured where it is known, else by scaled Hessian errors. HESSIAN and WEIGHT:
+ * the error. SHIFTADD: a polynomial of the criterion per candidate, fitted to the Hessian errors. scaled: these in divergences.
+ * Of WEIGHT and SHIFTADD by the factor that is right for the middle one of the item's known divergences; of HESSIAN by lines
+ * through all of them over their errors (one: in proportion). EL_E_USAGE: something of this is not measured.
+ */
+EL_API EL_MUST_CHECK enum el_status el_sens_predict(struct el_sens *sens, enum el_sens_metric metric, bool scaled,
+                                                    struct el_err *err);
+
+/* How well predictions order and scale plans. */
+struct el_sens_check {
+    double tau;   /* Kendall's, of predicted against measured; 1: the same order */
+    double slope; /* measured = slope * predicted, by least squares of logarithms */
+};
+/*
+ * Random plans of even size from the smallest to the largest of the range (bits per weight of the items), from a fixed seed:
+ * predicted [n_plans], measured [n_plans], choice [n_plans, n_items] may be NULL.
+ */
+EL_API EL_MUST_CHECK enum el_status el_sens_interaction(struct el_sens *sens, size_t n_plans, double bpw_low, double bpw_high,
+                                                        struct el_sens_check *check, double *predicted, double *measured,
+                                                        uint32_t *choice, struct el_err *err);
+
 /* ---- grammars ----------------------------------------------------------------------------------------------------- */
 
 /*
