@@ -8,7 +8,7 @@
 
 struct quantize_args {
     struct opt_list tensor_types, overrides;
-    const char *output_type, *embedding_type, *method, *stats, *tokenizer, *cpu;
+    const char *output_type, *embedding_type, *method, *stats, *plan, *save_plan, *tokenizer, *cpu;
     double damping;
     unsigned nan, order;
     uint64_t rounds;
@@ -41,6 +41,10 @@ static const struct opt quantize_opts[] = {
     {OPT_UINT, NULL, "rounds", "N", "hqq, adaround: iterations (20, 500)", offsetof(struct quantize_args, rounds), 1, 1e6, NULL},
     {OPT_FLAG, NULL, "no-cross", NULL, "gptq: the statistics' differences between quantized and unquantized inputs do not count",
      offsetof(struct quantize_args, no_cross), 0, 0, NULL},
+    {OPT_STR, NULL, "plan", "FILE", "do what a plan says that --save-plan wrote, in the place of TYPE",
+     offsetof(struct quantize_args, plan), 0, 0, NULL},
+    {OPT_STR, NULL, "save-plan", "FILE", "write the plan to FILE: JSON, a line for every tensor",
+     offsetof(struct quantize_args, save_plan), 0, 0, NULL},
     {OPT_FLAG, NULL, "keep-split", NULL, "write the output in the same shards as the input",
      offsetof(struct quantize_args, keep_split), 0, 0, NULL},
     {OPT_CHOICE, NULL, "nan", "WHAT", "a NaN or infinite weight is an error (error), or becomes zero",
@@ -58,23 +62,43 @@ static const struct opt quantize_opts[] = {
     OPT_END,
 };
 
+/* A plan says all that these say. */
+static enum el_status check_plan_alone(const struct quantize_args *a, struct el_err *err)
+{
+    static const char *const rules[] = {"output-tensor-type", "token-embedding-type", "method", "damping", "order", "rounds",
+                                        "no-cross",           "pure",                 "leave-output-tensor"};
+    if (!a->plan)
+        return EL_OK;
+    if (a->tensor_types.n)
+        return cmd_fail(err, EL_E_USAGE, "option '--plan': the plan says what --tensor-type says, change it there");
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (opts_differ(&cmd_quantize, a, rules[i]))
+            return cmd_fail(err, EL_E_USAGE, "option '--plan': the plan says what --%s says, change it there", rules[i]);
+    return EL_OK;
+}
+
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
     const struct quantize_args *const a = args;
     struct quantize_words q;
-    CMD_TRY(quantize_words_read(words, &q, err));
+    CMD_TRY(check_plan_alone(a, err));
+    CMD_TRY(quantize_words_read(words, a->plan != NULL, &q, err));
     if (q.out && ends_with(q.out, ".safetensors"))
         return cmd_fail(err, EL_E_USAGE, "'%s': quantize writes GGUF, and OUT ends in .safetensors", q.out);
     CMD_TRY(model_io_cpu(a->cpu, err));
     static const char *const orders[] = {"group", "act", "none"};
     char *const folder = model_io_folder(q.in);
-    char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), q.type);
+    if (a->plan && !q.out && !a->dry_run)
+        return cmd_fail(err, EL_E_USAGE, "OUT is missing behind '%s'", q.in);
+    char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), a->plan ? "plan" : q.type);
     const struct pack_job job = {
         .in = folder ? folder : q.in,
         .out = out,
         .tokenizer = a->tokenizer,
         .overrides = &a->overrides,
         .stats = a->stats,
+        .plan_in = a->plan,
+        .plan_out = a->save_plan,
         .plan =
             {.type = q.type,
              .output_type = a->output_type,
@@ -104,10 +128,10 @@ const struct command cmd_quantize = {
     .about = "Write a smaller model file",
     .details = "IN is any readable model, OUT a GGUF file (default: ggml-model-TYPE.gguf beside IN), TYPE an encoding or "
                "a mix of them (see 'edgellm --list').",
-    .usage = "[options] IN [OUT] TYPE [THREADS]",
+    .usage = "[options] IN [OUT] TYPE [THREADS]  or: [options] --plan FILE IN OUT [THREADS]",
     .opts = quantize_opts,
     .args_nbytes = sizeof(struct quantize_args),
-    .min_words = 2,
+    .min_words = 1,
     .max_words = 4,
     .run = run,
 };

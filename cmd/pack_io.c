@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "cmd/json_out.h"
+#include "cmd/plan_io.h"
 #include "cmd/progress.h"
 #include "cmd/text_out.h"
 #include "cmd/totals.h"
@@ -24,6 +25,7 @@ struct pack_state {
     struct row_result *rows;
     size_t n_rows;
     struct progress progress;
+    uint64_t nbytes; /* of all files; 0: not known */
 };
 
 /* Square root of error energy over energy: 0 is exact, 1 is everything lost. */
@@ -106,6 +108,8 @@ static void print_summary(const struct pack_state *s, FILE *f)
                   text_nbytes(after.all.nbytes, b), totals_bpw(after.all.n_elems, after.all.nbytes));
     for (size_t i = 0; i < after.n; i++)
         (void)fprintf(f, "%s %llu %s", i ? "," : ";", (unsigned long long)after.of[i].n_tensors, after.of[i].encoding);
+    if (s->nbytes)
+        (void)fprintf(f, "; %llu bytes in all", (unsigned long long)s->nbytes);
     (void)fputc('\n', f);
 }
 
@@ -196,6 +200,8 @@ static void print_json(const struct pack_state *s, const struct el_sink *sink)
     json_kuint(&j, "n_params", before.all.n_elems);
     json_kuint(&j, "nbytes_before", before.all.nbytes);
     json_kuint(&j, "nbytes_after", after.all.nbytes);
+    if (s->nbytes)
+        json_kuint(&j, "nbytes_files", s->nbytes);
     json_knum(&j, "bits_per_weight_before", totals_bpw(before.all.n_elems, before.all.nbytes));
     json_knum(&j, "bits_per_weight_after", totals_bpw(after.all.n_elems, after.all.nbytes));
     json_key(&j, "tensors");
@@ -300,6 +306,18 @@ static void warn_of_input(const struct pack_job *job, const struct el_source *so
         (void)fprintf(stderr, "edgellm: warning: --keep-split: the input is one file, so the output is one file\n");
 }
 
+/* What the files will have in bytes, of formats that can tell. */
+static enum el_status find_nbytes(struct pack_state *s, struct el_source *source, struct el_err *err)
+{
+    struct el_sink *sink;
+    if (strcmp(s->job->sink.format, "gguf") != 0)
+        return EL_OK;
+    CMD_TRY(el_sink_open(s->job->out, &s->job->sink, &sink, err));
+    const enum el_status status = el_pack_nbytes(source, s->plan, sink, &s->nbytes, err);
+    el_sink_close(sink);
+    return status;
+}
+
 enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
 {
     struct el_source *source = NULL, *stats = NULL;
@@ -320,7 +338,10 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
         CMD_TRY_OUT(el_source_open(job->stats, NULL, &stats, err));
         with_stats.plan.stats = stats;
     }
-    CMD_TRY_OUT(make_plan(&with_stats, source, &plan, err));
+    if (job->plan_in)
+        CMD_TRY_OUT(plan_io_read(&with_stats, source, &plan, err));
+    else
+        CMD_TRY_OUT(make_plan(&with_stats, source, &plan, err));
     warn_of_input(job, source);
     s.plan = plan;
     s.n_rows = el_plan_n_rows(plan);
@@ -330,9 +351,12 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
     }
     s.rows = xcalloc(s.n_rows, sizeof *s.rows);
     print_fallbacks(&s);
-    if (job->dry_run) {
+    if (job->dry_run)
         CMD_TRY_OUT(check_output(job, err));
-    } else {
+    CMD_TRY_OUT(find_nbytes(&s, source, err));
+    if (job->plan_out)
+        CMD_TRY_OUT(plan_io_write(job, plan, s.nbytes, err));
+    if (!job->dry_run) {
         CMD_TRY_OUT(el_sink_open(job->out, &job->sink, &sink, err));
         CMD_TRY_OUT(write_output(&s, source, sink, err));
         warn_nonfinite(&s);

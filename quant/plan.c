@@ -1,6 +1,7 @@
 /* Plans: which tensor gets which encoding and method. The rules of mixes are in mixes.c; here are options, fallbacks and rows. */
 #include "quant/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -307,21 +308,12 @@ static enum el_status choose_matrix(const struct wanted *w, struct progress *p, 
     return fall_back(&entry->to, t->n_in, &entry->fallback, err);
 }
 
-static enum el_status choose(const struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
-                             struct el_err *err)
+/* All of an entry that follows from its encoding, which is set, and the method, where there is something to choose. */
+static enum el_status complete(const struct wanted *w, const struct el_tensor *t, const struct el_method *method,
+                               struct el_plan_entry *entry, struct el_err *err)
 {
-    const bool left = w->opts->leave_output && strcmp(t->name, "output.weight") == 0;
-    entry->to = t->enc;
-    if (w->copy && w->opts->vectors_f32 && is_float(&t->enc) && !el_mix_quantizes(t->name, t->n_rows)) {
-        entry->to = el_enc_f32();
-    } else if (!w->copy && !left) {
-        if (el_mix_quantizes(t->name, t->n_rows))
-            EL_TRY(choose_matrix(w, p, t, entry, err));
-        else if (is_float(&t->enc) || w->opts->for_convert)
-            entry->to = el_enc_f32(); /* vectors and small tables: what every program reads them as */
-    }
     entry->copy = el_enc_equal(&entry->to, &t->enc);
-    entry->method = entry->copy || is_float(&entry->to) ? NULL : w->method;
+    entry->method = entry->copy || is_float(&entry->to) ? NULL : method;
     el_enc_name(&entry->to, entry->to_name);
     if (!entry->copy)
         EL_TRY(el_enc_check_encode(&entry->to, err));
@@ -335,6 +327,22 @@ static enum el_status choose(const struct wanted *w, struct progress *p, const s
     if (!el_enc_nbytes(&entry->to, t->n_rows, t->n_in, &entry->nbytes))
         return el_fail(err, EL_E_USAGE, "tensor '%s' is too large for %s", t->name, entry->to_name);
     return EL_OK;
+}
+
+static enum el_status choose(const struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
+                             struct el_err *err)
+{
+    const bool left = w->opts->leave_output && strcmp(t->name, "output.weight") == 0;
+    entry->to = t->enc;
+    if (w->copy && w->opts->vectors_f32 && is_float(&t->enc) && !el_mix_quantizes(t->name, t->n_rows)) {
+        entry->to = el_enc_f32();
+    } else if (!w->copy && !left) {
+        if (el_mix_quantizes(t->name, t->n_rows))
+            EL_TRY(choose_matrix(w, p, t, entry, err));
+        else if (is_float(&t->enc) || w->opts->for_convert)
+            entry->to = el_enc_f32(); /* vectors and small tables: what every program reads them as */
+    }
+    return complete(w, t, w->method, entry, err);
 }
 
 /* ---- the plan ---- */
@@ -377,37 +385,60 @@ static enum el_status choose_all(const struct wanted *w, struct el_plan *plan, s
     return status;
 }
 
+enum el_status el_plan_begin(const struct el_source *source, const struct el_plan_opts *opts, struct el_plan **out,
+                             struct el_err *err)
+{
+    *out = NULL;
+    struct el_plan *const plan = el_calloc_array(1, sizeof *plan);
+    struct el_plan_entry *const entries = el_calloc_array(source->n_tensors, sizeof *entries);
+    if (!plan || !entries) {
+        el_free(plan);
+        el_free(entries);
+        return el_fail(err, EL_E_MEMORY, "plan: out of memory");
+    }
+    *plan = (struct el_plan){.source = source, .entries = entries, .n = source->n_tensors, .how = opts->how, .ftype = -1};
+    for (size_t i = 0; i < plan->n; i++)
+        entries[i].loss = NAN;
+    plan->predicted_kld = NAN;
+    plan->store = !opts->for_convert;
+    (void)snprintf(plan->order, sizeof plan->order, "%s", opts->how.order ? opts->how.order : "");
+    plan->how.order = opts->how.order ? plan->order : NULL;
+    plan->stats_meta = opts->stats ? opts->stats->meta : NULL;
+    const enum el_status status = opts->stats ? el_stats_open(opts->stats, &plan->stats, err) : EL_OK;
+    if (status != EL_OK)
+        el_plan_free(plan);
+    else
+        *out = plan;
+    return status;
+}
+
+enum el_status el_plan_set(struct el_plan *plan, size_t i, const struct el_enc *to, const struct el_method *method,
+                           const struct el_plan_opts *opts, struct el_err *err)
+{
+    const struct wanted w = {.opts = opts, .stats = plan->stats};
+    struct el_plan_entry *const entry = &plan->entries[i];
+    el_free(entry->fallback);
+    *entry = (struct el_plan_entry){.to = *to, .loss = NAN};
+    return complete(&w, &plan->source->tensors[i], method, entry, err);
+}
+
 enum el_status el_plan_make(const struct el_source *source, const struct el_plan_opts *opts, struct el_plan **plan_out,
                             struct el_err *err)
 {
     *plan_out = NULL;
     struct wanted w = {.opts = opts};
+    struct el_plan *plan;
     enum el_status status = EL_OK;
-    struct el_plan *plan = el_calloc_array(1, sizeof *plan);
-    if (!plan)
-        return el_fail(err, EL_E_MEMORY, "plan: out of memory");
-    plan->source = source;
-    plan->entries = el_calloc_array(source->n_tensors, sizeof *plan->entries);
-    if (!plan->entries) {
-        status = el_fail(err, EL_E_MEMORY, "plan: out of memory");
-        goto out;
-    }
-    plan->n = source->n_tensors;
-    if (opts->stats)
-        EL_TRY_OUT(el_stats_open(opts->stats, &plan->stats, err));
+    EL_TRY_OUT(el_plan_begin(source, opts, &plan, err));
     w.stats = plan->stats;
-    plan->stats_meta = opts->stats ? opts->stats->meta : NULL;
-    plan->how = opts->how;
     EL_TRY_OUT(parse_options(&w, err));
     EL_TRY_OUT(choose_all(&w, plan, err));
     for (size_t i = 0; i < w.n_overrides; i++)
         if (!w.overrides[i].used)
             el_warn("tensor type '%s' matches no tensor that is quantized", opts->tensor_types[i]);
     plan->ftype = w.copy ? -1 : w.mix.ftype;
-    (void)snprintf(plan->order, sizeof plan->order, "%s", opts->how.order ? opts->how.order : "");
-    plan->how.order = opts->how.order ? plan->order : NULL;
     plan->keep_meta = w.copy;
-    plan->store = !opts->for_convert;
+    (void)snprintf(plan->made_by, sizeof plan->made_by, "%s", w.copy ? "COPY" : w.mix.name);
     *plan_out = plan;
     plan = NULL;
 out:
