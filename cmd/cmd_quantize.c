@@ -3,12 +3,14 @@
 #include "cmd/command.h"
 #include "cmd/model_io.h"
 #include "cmd/pack_io.h"
+#include "cmd/quantize_target.h"
 #include "cmd/quantize_words.h"
 #include "cmd/util.h"
 
 struct quantize_args {
     struct opt_list tensor_types, overrides;
-    const char *output_type, *embedding_type, *method, *stats, *plan, *save_plan, *tokenizer, *cpu;
+    const char *output_type, *embedding_type, *method, *stats, *plan, *save_plan, *tokenizer, *cpu, *pareto;
+    struct target_opts target;
     double damping;
     unsigned nan, order;
     uint64_t rounds;
@@ -16,7 +18,34 @@ struct quantize_args {
     bool no_cross, pure, leave_output, allow_requantize, keep_split, dry_run, force, json, verbose;
 };
 
+static const struct quantize_args defaults = {.target = {.n_tries = 4}};
+
+#define TARGET(name) offsetof(struct quantize_args, target.name)
 static const struct opt quantize_opts[] = {
+    {OPT_NBYTES, NULL, "target-size", "SIZE", "the best output of at most SIZE bytes (1.5G), in the place of TYPE", TARGET(size), 1,
+     0, NULL},
+    {OPT_FLOAT, NULL, "target-bpw", "BITS", "the best with at most so many bits per weight on average", TARGET(bpw), 1e-3, 64, NULL},
+    {OPT_NBYTES, NULL, "target-speed", "SIZE", "the best of which a token reads at most SIZE bytes", TARGET(speed), 1, 0, NULL},
+    {OPT_FLOAT, NULL, "max-kld", "NATS", "the smallest output whose predicted divergence is at most this", TARGET(kld), 1e-9, 1e9,
+     NULL},
+    {OPT_LIST, NULL, "min-type", "REGEX=TYPE", "with a target: no fewer bits per weight than TYPE for these tensors; may be repeated",
+     TARGET(min_types), 0, 0, NULL},
+    {OPT_LIST, NULL, "max-type", "REGEX=TYPE", "with a target: no more bits per weight than TYPE; may be repeated", TARGET(max_types),
+     0, 0, NULL},
+    {OPT_LIST, NULL, "same-type", "REGEX", "with a target: those of one layer that match share a type; may be repeated",
+     TARGET(same_types), 0, 0, NULL},
+    {OPT_STR, NULL, "types", "TYPE,...", "with a target: the types to choose from (all standard ones)", TARGET(choices), 0, 0, NULL},
+    {OPT_CHOICE, NULL, "sensitivity", "WHAT", "with a target: how losses are predicted (hessian); weight runs no model",
+     TARGET(metric), 0, 0, TARGET_METRICS},
+    {OPT_UINT, NULL, "tries", "N", "with a target: plans that are measured before one is taken (4); 0: none", TARGET(n_tries), 0, 64,
+     NULL},
+    {OPT_STR, "f", "file", "TEXT", "with a target: the text to calibrate and to measure on (one that comes with the program)",
+     TARGET(text), 0, 0, NULL},
+    {OPT_UINT, NULL, "chunks", "N", "with a target: use the first N windows of the text (0 or -1: all)", TARGET(n_windows), -1, 1e15,
+     NULL},
+    {OPT_UINT, NULL, "measure-chunks", "N", "with a target: measure on the last N of them (8)", TARGET(n_measure), 0, 1e6, NULL},
+    {OPT_STR, NULL, "pareto", "FILE", "write what each size loses to FILE as JSON, with a picture beside it, and no model",
+     offsetof(struct quantize_args, pareto), 0, 0, NULL},
     {OPT_LIST, NULL, "tensor-type", "REGEX=TYPE",
      "type of the tensors whose name matches; the first that matches counts; may be repeated",
      offsetof(struct quantize_args, tensor_types), 0, 0, NULL},
@@ -61,6 +90,7 @@ static const struct opt quantize_opts[] = {
      NULL},
     OPT_END,
 };
+#undef TARGET
 
 /* A plan says all that these say. */
 static enum el_status check_plan_alone(const struct quantize_args *a, struct el_err *err)
@@ -77,20 +107,51 @@ static enum el_status check_plan_alone(const struct quantize_args *a, struct el_
     return EL_OK;
 }
 
+/* Rules make a plan, or a target does. */
+static enum el_status check_target(const struct quantize_args *a, bool *targeted, struct el_err *err)
+{
+    static const char *const only[] = {"types", "sensitivity", "tries", "file", "chunks", "measure-chunks", "min-type", "max-type", "same-type"};
+    CMD_TRY(target_check(&a->target, targeted, err));
+    const bool finds = *targeted || a->pareto;
+    if (*targeted && a->pareto)
+        return cmd_fail(err, EL_E_USAGE, "option '--pareto' looks at all sizes: it takes no target");
+    if (finds && a->plan)
+        return cmd_fail(err, EL_E_USAGE, "option '--plan' and a target exclude each other");
+    if (a->pareto && a->save_plan)
+        return cmd_fail(err, EL_E_USAGE, "option '--pareto' makes no plan to save");
+    if (finds && (a->pure || a->leave_output))
+        return cmd_fail(err, EL_E_USAGE, "option '--%s' is a rule for TYPE: with a target --tensor-type says what a tensor gets",
+                        a->pure ? "pure" : "leave-output-tensor");
+    for (size_t i = 0; !finds && i < sizeof only / sizeof *only; i++)
+        if (opts_differ(&cmd_quantize, a, only[i]))
+            return cmd_fail(err, EL_E_USAGE, "option '--%s' is for --target-size and its kin, and --pareto", only[i]);
+    return EL_OK;
+}
+
 static enum el_status run(const void *args, struct words words, struct el_err *err)
 {
     const struct quantize_args *const a = args;
     struct quantize_words q;
+    bool targeted;
+    struct target_opts target = a->target;
+    target.types = &a->tensor_types;
+    target.output_type = a->output_type;
+    target.embedding_type = a->embedding_type;
     CMD_TRY(check_plan_alone(a, err));
-    CMD_TRY(quantize_words_read(words, a->plan != NULL, &q, err));
+    CMD_TRY(check_target(a, &targeted, err));
+    CMD_TRY(quantize_words_read(words, a->plan || a->pareto || targeted, &q, err));
     if (q.out && ends_with(q.out, ".safetensors"))
         return cmd_fail(err, EL_E_USAGE, "'%s': quantize writes GGUF, and OUT ends in .safetensors", q.out);
     CMD_TRY(model_io_cpu(a->cpu, err));
     static const char *const orders[] = {"group", "act", "none"};
     char *const folder = model_io_folder(q.in);
-    if (a->plan && !q.out && !a->dry_run)
+    if ((a->plan || targeted) && !q.out && !a->dry_run)
         return cmd_fail(err, EL_E_USAGE, "OUT is missing behind '%s'", q.in);
-    char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), a->plan ? "plan" : q.type);
+    if (a->pareto && q.out)
+        return cmd_fail(err, EL_E_USAGE, "option '--pareto' writes no model: '%s' is one argument too many", q.out);
+    char *const out = a->pareto ? xstrdup(a->pareto)
+                      : q.out   ? xstrdup(q.out)
+                                : quantize_default_out(q.in, path_is_folder(q.in), a->plan ? "plan" : targeted ? "target" : q.type);
     const struct pack_job job = {
         .in = folder ? folder : q.in,
         .out = out,
@@ -99,6 +160,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .stats = a->stats,
         .plan_in = a->plan,
         .plan_out = a->save_plan,
+        .target = targeted ? &target : NULL,
         .plan =
             {.type = q.type,
              .output_type = a->output_type,
@@ -117,7 +179,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .json = a->json,
         .verbose = a->verbose,
     };
-    const enum el_status status = pack_io_run(&job, err);
+    const enum el_status status = a->pareto ? target_pareto(&target, &job, a->pareto, err) : pack_io_run(&job, err);
     free(out);
     free(folder);
     return status;
@@ -128,9 +190,10 @@ const struct command cmd_quantize = {
     .about = "Write a smaller model file",
     .details = "IN is any readable model, OUT a GGUF file (default: ggml-model-TYPE.gguf beside IN), TYPE an encoding or "
                "a mix of them (see 'edgellm --list').",
-    .usage = "[options] IN [OUT] TYPE [THREADS]  or: [options] --plan FILE IN OUT [THREADS]",
+    .usage = "[options] IN [OUT] TYPE [THREADS]  or: [options] (--plan FILE | --target-size SIZE) IN OUT [THREADS]",
     .opts = quantize_opts,
     .args_nbytes = sizeof(struct quantize_args),
+    .defaults = &defaults,
     .min_words = 1,
     .max_words = 4,
     .run = run,

@@ -9,6 +9,7 @@
 #include "cmd/json_out.h"
 #include "cmd/plan_io.h"
 #include "cmd/progress.h"
+#include "cmd/quantize_target.h"
 #include "cmd/text_out.h"
 #include "cmd/totals.h"
 #include "cmd/util.h"
@@ -26,6 +27,7 @@ struct pack_state {
     size_t n_rows;
     struct progress progress;
     uint64_t nbytes; /* of all files; 0: not known */
+    struct target_run target;
 };
 
 /* Square root of error energy over energy: 0 is exact, 1 is everything lost. */
@@ -204,6 +206,8 @@ static void print_json(const struct pack_state *s, const struct el_sink *sink)
         json_kuint(&j, "nbytes_files", s->nbytes);
     json_knum(&j, "bits_per_weight_before", totals_bpw(before.all.n_elems, before.all.nbytes));
     json_knum(&j, "bits_per_weight_after", totals_bpw(after.all.n_elems, after.all.nbytes));
+    if (s->job->target)
+        target_json(&s->target, &j);
     json_key(&j, "tensors");
     json_array(&j, false);
     for (size_t i = 0; i < s->n_rows; i++) {
@@ -338,10 +342,16 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
         CMD_TRY_OUT(el_source_open(job->stats, NULL, &stats, err));
         with_stats.plan.stats = stats;
     }
-    if (job->plan_in)
+    if (job->target) /* takes long: what would stop the end is found first */
+        CMD_TRY_OUT(check_output(job, err));
+    if (job->target)
+        CMD_TRY_OUT(target_plan(&s.target, job->target, &with_stats, source, &plan, err));
+    else if (job->plan_in)
         CMD_TRY_OUT(plan_io_read(&with_stats, source, &plan, err));
     else
         CMD_TRY_OUT(make_plan(&with_stats, source, &plan, err));
+    if (s.target.stats_path)
+        with_stats.stats = s.target.stats_path;
     warn_of_input(job, source);
     s.plan = plan;
     s.n_rows = el_plan_n_rows(plan);
@@ -355,7 +365,7 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
         CMD_TRY_OUT(check_output(job, err));
     CMD_TRY_OUT(find_nbytes(&s, source, err));
     if (job->plan_out)
-        CMD_TRY_OUT(plan_io_write(job, plan, s.nbytes, err));
+        CMD_TRY_OUT(plan_io_write(&with_stats, plan, s.nbytes, err));
     if (!job->dry_run) {
         CMD_TRY_OUT(el_sink_open(job->out, &job->sink, &sink, err));
         CMD_TRY_OUT(write_output(&s, source, sink, err));
@@ -365,6 +375,8 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
         print_json(&s, sink);
     if (job->verbose || (job->dry_run && !job->json))
         print_table(&s, job->dry_run && !job->json ? stdout : stderr);
+    if (job->target && !job->json && !progress_is_quiet())
+        target_print(&s.target, job->dry_run ? stdout : stderr);
     if (!job->json && !progress_is_quiet())
         print_summary(&s, job->dry_run ? stdout : stderr);
     if (!job->json && !progress_is_quiet() && sink)
@@ -372,6 +384,7 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
 out:
     el_sink_close(sink);
     el_plan_free(plan);
+    target_close(&s.target, status);
     el_source_close(source);
     el_source_close(stats);
     free(s.rows);

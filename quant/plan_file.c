@@ -56,7 +56,7 @@ static void add_how(struct el_buf *b, const struct el_method_opts *how)
         add_num(b, how->damping);
         comma = ", ";
     }
-    if (how->order) {
+    if (how->order && strcmp(how->order, "group") != 0) { /* the default */
         el_buf_addf(b, "%s\"order\": \"%s\"", comma, how->order);
         comma = ", ";
     }

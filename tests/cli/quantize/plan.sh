@@ -15,7 +15,7 @@ round() { # NAME ARGS...: rules, then the plan they made
     el quantize -q "${more[@]}" --plan "$name.json" "$M" o.gguf
     same o.gguf rules.gguf
     is "$(stat -c %s o.gguf)" "$(json nbytes "$name.json")"
-    [ "$type" = COPY ] || has "$name.json" '"method": "\(search\|gptq\|convert\)"'
+    [ "$type" = COPY ] || has "$name.json" '"method": "\(search\|gptq\|convert\|hqq\)"'
 }
 round a "$M" o.gguf Q4_K_M
 rm o.gguf; round b --pure "$M" o.gguf Q3_K
