@@ -84,9 +84,10 @@ static void find_spans(struct plot *p, const struct pareto_point *points, size_t
         p->log_y1 = p->log_y0 + 1;
 }
 
+/* more: further attributes, each with a blank before it. */
 static void write_text(FILE *f, double x, double y, const char *more, const char *text)
 {
-    (void)fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" %s>", x, y, more);
+    (void)fprintf(f, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, more);
     write_escaped(f, text);
     (void)fputs("</text>\n", f);
 }
@@ -99,18 +100,18 @@ static void write_grid(const struct plot *p)
         (void)fprintf(p->f, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"%s\"/>\n", x_of(p, x), TOP, x_of(p, x),
                       TOP + PLOT_H, faint);
         (void)snprintf(label, sizeof label, "%.4g", x / unit);
-        write_text(p->f, x_of(p, x), TOP + PLOT_H + 20, "text-anchor=\"middle\"", label);
+        write_text(p->f, x_of(p, x), TOP + PLOT_H + 20, " text-anchor=\"middle\"", label);
     }
     for (double e = p->log_y0; e <= p->log_y1; e++) {
         const double y = y_of(p, pow(10, e));
         (void)fprintf(p->f, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"%s\"/>\n", LEFT, y, LEFT + PLOT_W, y, faint);
         (void)snprintf(label, sizeof label, "%g", pow(10, e));
-        write_text(p->f, LEFT - 8, y + 4, "text-anchor=\"end\"", label);
+        write_text(p->f, LEFT - 8, y + 4, " text-anchor=\"end\"", label);
     }
     (void)fprintf(p->f, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"%s\"/>\n", LEFT, TOP, PLOT_W, PLOT_H,
                   ink);
     (void)snprintf(label, sizeof label, "size of the files (%s)", unit == 1e9 ? "GB" : unit == 1e6 ? "MB" : "kB");
-    write_text(p->f, LEFT + PLOT_W / 2.0, HEIGHT - 22, "text-anchor=\"middle\"", label);
+    write_text(p->f, LEFT + PLOT_W / 2.0, HEIGHT - 22, " text-anchor=\"middle\"", label);
 }
 
 /* Names of points stand where the one before them left room. */
@@ -136,7 +137,7 @@ static void write_points(const struct plot *p, const struct pareto_point *points
             continue;
         last_x = x;
         (void)snprintf(name, sizeof name, "%.2f", points[i].bits_per_weight);
-        write_text(p->f, x + 6, y_of(p, loss) - 8, "font-size=\"11\"", name);
+        write_text(p->f, x + 6, y_of(p, loss) - 8, " font-size=\"11\"", name);
     }
 }
 
@@ -169,10 +170,10 @@ char *pareto_svg(const char *title, const char *y_label, const struct pareto_poi
                   "font-family=\"sans-serif\" font-size=\"13\" fill=\"%s\">\n"
                   "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n",
                   WIDTH, HEIGHT, WIDTH, HEIGHT, ink, WIDTH, HEIGHT);
-    write_text(p.f, WIDTH / 2.0, 32, "text-anchor=\"middle\" font-size=\"17\"", title);
+    write_text(p.f, WIDTH / 2.0, 32, " text-anchor=\"middle\" font-size=\"17\"", title);
     write_grid(&p);
     (void)fprintf(p.f, "<g transform=\"translate(24 %.1f) rotate(-90)\">", TOP + PLOT_H / 2.0);
-    write_text(p.f, 0, 0, "text-anchor=\"middle\"", y_label);
+    write_text(p.f, 0, 0, " text-anchor=\"middle\"", y_label);
     (void)fputs("</g>\n", p.f);
     write_points(&p, points, n);
     write_legend(&p, measured);

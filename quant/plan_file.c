@@ -387,8 +387,9 @@ static enum el_status set_entry(const struct reader *r, size_t i, const struct l
     struct el_plan_entry *const entry = &r->plan->entries[i];
     const struct el_method *method;
     struct el_enc enc;
-    if (el_enc_parse(line->type, &enc, err) != EL_OK)
-        return el_fail_prefix(err, EL_E_FORMAT, "%s: line %lu: tensor '%s'", r->what, r->line, t->name);
+    struct el_err why;
+    if (el_enc_parse(line->type, &enc, &why) != EL_OK)
+        return BAD(r, EL_E_FORMAT, err, "tensor '%s': %s", t->name, why.text);
     if (t->n_in % enc.e->block_n != 0)
         return BAD(r, EL_E_USAGE, err, "tensor '%s': rows of %" PRIu64 " are no multiple of %u for %s", t->name, t->n_in,
                    (unsigned)enc.e->block_n, line->type);
@@ -403,11 +404,11 @@ static enum el_status set_entry(const struct reader *r, size_t i, const struct l
     entry->loss = line->loss;
     /* What was said of the type and the method when they were chosen holds as long as they do. */
     if (line->fallback && line->method && strcmp(line->method, el_plan_method_name(entry)) == 0) {
-        char *const why = el_strdup(line->fallback);
-        if (!why)
+        char *const reason = el_strdup(line->fallback);
+        if (!reason)
             return el_fail(err, EL_E_MEMORY, "%s: out of memory", r->what);
         el_free(entry->fallback);
-        entry->fallback = why;
+        entry->fallback = reason;
     }
     return EL_OK;
 }

@@ -9,7 +9,7 @@ well_formed() {
     tr '\n' ' ' < "$1" | sed 's/</\n</g' | awk '
         /^<\?xml / || /^ *$/ { next }
         /^<\// { name = $0; sub(/^<\//, "", name); sub(/>.*/, "", name); if (!n || stack[n] != name) exit bad = 1; n--; next }
-        /^<[a-z]+( [a-zA-Z:-]+="[^"<]*")*\/?>[^<>&]*(&(amp|lt|gt|quot);[^<>&]*)*$/ {
+        /^<[a-z]+( [a-zA-Z0-9:-]+="[^"<]*")*\/?>[^<>&]*(&(amp|lt|gt|quot);[^<>&]*)*$/ {
             name = $0; sub(/^</, "", name); sub(/[ \/>].*/, "", name)
             if ($0 !~ /\/>[^<>]*$/) stack[++n] = name
             next }

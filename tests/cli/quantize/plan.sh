@@ -56,7 +56,7 @@ bad 's/\("blk.0.attn_q.weight", "type": "\)Q4_K/\1Q9_K/' "line $line: tensor 'bl
 bad 's/\("blk.0.attn_q.weight", .*\)"search"/\1"gptq"/' "tensor 'blk.0.attn_q.weight': method 'gptq' needs statistics"
 bad 's/\("blk.0.attn_q.weight", .*\)"search"/\1"serch"/' "unknown method 'serch'" 3
 bad 's/"model_sha256": "[0-9a-f]\{8\}/"model_sha256": "00000000/' "made for another model"
-bad 's/"version": 1/"version": 2/' 'version 2, this program reads 1' 3
+bad 's/"version": 1/"version": 2/' 'version 2, this program reads 1' 8
 bad 's/^  "tensors": \[/  "tensors": [,/' 'not valid JSON at byte .*, line ' 3
 sed '/"model_sha256"/d' a.json > any.json
 el quantize -q --force --plan any.json "$M" o.gguf
