@@ -13,6 +13,7 @@
 #include "base/locale_c.h"
 #include "base/mem.h"
 #include "base/strmap.h"
+#include "quant/mixes.h"
 #include "quant/plan.h"
 
 enum { PLAN_VERSION = 1 };
@@ -395,6 +396,9 @@ static enum el_status set_entry(const struct reader *r, size_t i, const struct l
                    (unsigned)enc.e->block_n, line->type);
     EL_TRY(find_method(r, line, &method, err));
     const bool chooses = !el_enc_equal(&enc, &t->enc) && !(enc.e->flags & EL_ENC_FLOAT);
+    if (chooses && !el_mix_quantizes(t->name, t->n_rows))
+        return BAD(r, EL_E_USAGE, err, "tensor '%s': is not quantized: its type must be %s (as it is), F16, BF16 or F32", t->name,
+                   t->enc_name);
     if (chooses && !r->plan->stats && (method->needs_hessian || method->needs_importance))
         return BAD(r, EL_E_USAGE, err, "tensor '%s': method '%s' needs statistics of the inputs", t->name, method->name);
     const enum el_status status = el_plan_set(r->plan, i, &enc, method, r->opts, err);

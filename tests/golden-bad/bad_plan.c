@@ -8,6 +8,7 @@
 #define HEAD "{\n\"format\": \"edgellm plan\",\n\"version\": 1,\n"
 #define A "{\"name\": \"a.weight\", \"type\": \"Q4_K\"}"
 #define B "{\"name\": \"b.weight\", \"type\": \"F32\", \"method\": \"copy\"}"
+#define C ",\n{\"name\": \"c.weight\", \"type\": \"F16\"}"
 #define PLAN(tensors) HEAD "\"tensors\": [\n" tensors "\n]}"
 
 static struct el_source *model(void)
@@ -15,6 +16,7 @@ static struct el_source *model(void)
     struct el_source *const s = mock_source("llama", 1, 4, 4, 0);
     mock_add(s, "a.weight", 4, 256, NULL);
     mock_add(s, "b.weight", 0, 256, NULL);
+    mock_add(s, "c.weight", 4, 288, NULL);
     return s;
 }
 
@@ -25,10 +27,10 @@ TEST(bad_plan, damaged_files_are_refused)
         enum el_status code;
         const char *says;
     } cases[] = {
-        {PLAN(A ",\n" B), EL_OK, ""},
-        {PLAN("{\"comment\": \"why\", \"name\": \"a.weight\", \"type\": \"q8_0\", \"nbytes\": 7, \"loss\": null},\n" B), EL_OK, ""},
-        {PLAN("{\"name\": \"a\\u002eweight\", \"type\": \"Q4_K\", \"comment\": \"}],[{\\\"\"},\n" B), EL_OK, ""},
-        {HEAD "\"options\": {\"rounds\": 7, \"no_cross\": false},\n\"tensors\": [" A "," B "]}", EL_OK, ""},
+        {PLAN(A ",\n" B C), EL_OK, ""},
+        {PLAN("{\"comment\": \"why\", \"name\": \"a.weight\", \"type\": \"q8_0\", \"nbytes\": 7, \"loss\": null},\n" B C), EL_OK, ""},
+        {PLAN("{\"name\": \"a\\u002eweight\", \"type\": \"Q4_K\", \"comment\": \"}],[{\\\"\"},\n" B C), EL_OK, ""},
+        {HEAD "\"options\": {\"rounds\": 7, \"no_cross\": false},\n\"tensors\": [" A "," B C "]}", EL_OK, ""},
         {"", EL_E_FORMAT, "not valid JSON"},
         {"[]", EL_E_FORMAT, "x.json"},
         {"{}", EL_E_FORMAT, "no plan: 'format' is missing"},
@@ -54,7 +56,7 @@ TEST(bad_plan, damaged_files_are_refused)
         {HEAD "\"options\": {\"speed\": 1}}", EL_E_FORMAT, "unknown option 'speed'"},
         {PLAN(A), EL_E_USAGE, "no line for tensor 'b.weight' of"},
         {PLAN(A ",\n" A ",\n" B), EL_E_FORMAT, "line 6: tensor 'a.weight' is named twice, first on line 5"},
-        {PLAN(A ",\n" B ",\n{\"name\": \"c.weight\", \"type\": \"F32\"}"), EL_E_USAGE, "line 7: 'mock' has no tensor 'c.weight'"},
+        {PLAN(A ",\n" B ",\n{\"name\": \"d.weight\", \"type\": \"F32\"}"), EL_E_USAGE, "line 7: 'mock' has no tensor 'd.weight'"},
         {PLAN("7"), EL_E_FORMAT, "line 5: a tensor is a number, must be an object"},
         {PLAN("{\"type\": \"F32\"}"), EL_E_FORMAT, "line 5: a tensor without 'name'"},
         {PLAN("{\"name\": \"a.weight\"}"), EL_E_FORMAT, "line 5: a tensor without 'type'"},
@@ -66,7 +68,10 @@ TEST(bad_plan, damaged_files_are_refused)
         {PLAN("{\"name\": \"a.weight\", \"type\": \"Q4_K\", \"method\": \"best\"}"), EL_E_FORMAT, "unknown method 'best'"},
         {PLAN("{\"name\": \"a.weight\", \"type\": \"Q4_K\", \"method\": \"gptq\"}"), EL_E_USAGE,
          "tensor 'a.weight': method 'gptq' needs statistics"},
-        {PLAN("{\"name\": \"a.weight\", \"type\": \"G4_512\"}"), EL_E_USAGE, "rows of 256 are no multiple of 512 for G4_512"},
+        {PLAN("{\"name\": \"c.weight\", \"type\": \"Q4_K\"}"), EL_E_USAGE,
+         "tensor 'c.weight': rows of 288 are no multiple of 256 for Q4_K"},
+        {PLAN("{\"name\": \"b.weight\", \"type\": \"Q8_0\"}"), EL_E_USAGE,
+         "tensor 'b.weight': is not quantized: its type must be F32 (as it is), F16, BF16 or F32"},
         {"{\"format\": \"edgellm plan\",\n\"version\": 1,\n\"tensors\": [}", EL_E_FORMAT, "not valid JSON at byte 53, line 3"},
     };
     struct el_source *const s = model();
