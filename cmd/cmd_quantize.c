@@ -26,7 +26,7 @@ static const struct opt quantize_opts[] = {
      0, NULL},
     {OPT_FLOAT, NULL, "target-bpw", "BITS", "the best with at most so many bits per weight on average", TARGET(bpw), 1e-3, 64, NULL},
     {OPT_NBYTES, NULL, "target-speed", "SIZE", "the best of which a token reads at most SIZE bytes", TARGET(speed), 1, 0, NULL},
-    {OPT_FLOAT, NULL, "max-kld", "NATS", "the smallest output whose predicted divergence is at most this", TARGET(kld), 1e-9, 1e9,
+    {OPT_FLOAT, NULL, "max-kld", "NATS", "the smallest output whose divergence is at most this", TARGET(kld), 1e-9, 1e9,
      NULL},
     {OPT_LIST, NULL, "min-type", "REGEX=TYPE", "with a target: no fewer bits per weight than TYPE for these tensors; may be repeated",
      TARGET(min_types), 0, 0, NULL},

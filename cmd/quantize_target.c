@@ -75,6 +75,12 @@ static bool is_measured(const struct target_opts *o)
     return metric_of(o->metric) != EL_SENS_WEIGHT;
 }
 
+/* Are plans run before one is taken? */
+static bool is_tried(const struct target_opts *o)
+{
+    return is_measured(o) && o->n_tries > 0;
+}
+
 static enum el_status read_choices(struct measure *m, struct el_err *err)
 {
     char word[32];
@@ -296,19 +302,27 @@ static size_t nearest(const struct el_sens *sens, double bits)
     return best;
 }
 
+/* Bits per weight about which predictions are to be best: those of the target. */
+static double bits_wanted(const struct measure *m)
+{
+    double n_elems = 0;
+    for (size_t i = 0; i < el_source_n_tensors(m->source); i++)
+        n_elems += (double)el_source_tensor(m->source, i).n_elems;
+    return m->target.kind == EL_TARGET_TENSORS            ? m->target.value
+           : m->target.kind == EL_TARGET_FILE && m->o->size ? 8 * m->target.value / n_elems
+                                                            : 3.5;
+}
+
 static enum el_status measure(struct measure *m, struct el_err *err)
 {
     const enum el_sens_metric metric = metric_of(m->o->metric);
-    enum el_status status = EL_OK;
     begin_stage(m, "errors");
-    if (metric != EL_SENS_KLD)
-        status = el_sens_errors(m->sens, err);
+    enum el_status status = el_sens_errors(m->sens, err);
     if (status == EL_OK && metric == EL_SENS_SHIFTADD)
         status = el_sens_shiftadd(m->sens, err);
     progress_end(&m->progress);
     if (status == EL_OK && is_measured(m->o)) {
-        /* One divergence of every matrix, in the middle of what targets mostly want. */
-        const size_t middle = nearest(m->sens, 3.5);
+        const size_t middle = nearest(m->sens, bits_wanted(m)); /* one divergence of every matrix */
         begin_stage(m, "divergences");
         status = el_sens_divergences(m->sens, &middle, metric == EL_SENS_KLD ? 0 : 1, err);
         progress_end(&m->progress);
@@ -374,25 +388,34 @@ static void release(struct measure *m)
 
 /* ---- the plan ---- */
 
-/* Measures the plans; the one of least divergence is the best, or without measuring the first. */
+/* Is try a better than try b? For a divergence: the smaller of those within it; else the one that diverges less. */
+static bool is_better_try(const struct measure *m, const struct target_try *a, const struct target_try *b)
+{
+    const bool in_a = a->kld <= m->o->kld, in_b = b->kld <= m->o->kld;
+    if (m->target.kind == EL_TARGET_LOSS && (in_a || in_b))
+        return in_a && (!in_b || a->result.nbytes < b->result.nbytes);
+    return a->kld < b->kld;
+}
+
+/* Measures the plans and adds them to those that were tried. *found: index in them of one that is better than all before. */
 static enum el_status try_plans(struct measure *m, const uint32_t *choice, const struct el_target_result *results, size_t n,
-                                struct el_err *err)
+                                size_t *found, struct el_err *err)
 {
     struct target_run *const run = m->run;
     double *const kld = xcalloc(n, sizeof *kld);
-    const bool measured = is_measured(m->o) && m->o->n_tries > 0;
+    const bool measured = is_tried(m->o);
     enum el_status status = EL_OK;
     begin_stage(m, "validate");
     if (measured)
         status = el_sens_try(m->sens, choice, n, kld, err);
     progress_end(&m->progress);
-    run->tries = xcalloc(n, sizeof *run->tries);
-    run->n_tries = n;
-    run->best = 0;
+    run->tries = xrealloc(run->tries, run->n_tries + n, sizeof *run->tries);
+    *found = run->n_tries == 0 ? 0 : SIZE_MAX;
     for (size_t i = 0; i < n; i++) {
-        run->tries[i] = (struct target_try){results[i], measured ? kld[i] : NAN};
-        if (measured && kld[i] < kld[run->best])
-            run->best = i;
+        const size_t k = run->n_tries++;
+        run->tries[k] = (struct target_try){results[i], measured ? kld[i] : NAN};
+        if (k == 0 || is_better_try(m, &run->tries[k], &run->tries[run->best]))
+            *found = run->best = k;
     }
     free(kld);
     return status;
@@ -408,24 +431,57 @@ static void name_target(const struct target_opts *o, char out[64])
         (void)snprintf(out, 64, "%s %g", o->bpw > 0 ? "--target-bpw" : "--max-kld", o->bpw > 0 ? o->bpw : o->kld);
 }
 
-static enum el_status solve(struct measure *m, struct el_plan **plan, struct el_err *err)
+/* Solves for m->target, tries the plans, and makes *plan of the best of them, when it is better than all before. */
+static enum el_status solve_round(struct measure *m, struct el_plan **plan, struct el_err *err)
 {
-    const size_t n_items = el_sens_n_items(m->sens), n_plans = m->o->n_tries > 1 && is_measured(m->o) ? m->o->n_tries : 1;
+    struct target_run *const run = m->run;
+    const size_t n_items = el_sens_n_items(m->sens), n_plans = is_tried(m->o) ? m->o->n_tries : 1, n_before = run->n_tries;
     uint32_t *const choice = xcalloc(n_plans * n_items, sizeof *choice);
     struct el_target_result *const results = xcalloc(n_plans, sizeof *results);
-    size_t n = 0;
+    size_t n = 0, found = SIZE_MAX;
     enum el_status status = el_target_solve(m->sens, m->sink, &m->target, n_plans, choice, results, &n, err);
     if (status == EL_OK)
-        status = try_plans(m, choice, results, n, err);
-    if (status == EL_OK) {
-        const struct target_try *const best = &m->run->tries[m->run->best];
+        status = try_plans(m, choice, results, n, &found, err);
+    if (status == EL_OK && found != SIZE_MAX) {
+        const struct target_try *const best = &run->tries[found];
         const double kld = isfinite(best->kld) ? best->kld : is_measured(m->o) ? best->result.loss : (double)NAN;
-        name_target(m->o, m->run->made_by);
-        status = el_target_plan(m->sens, choice + m->run->best * n_items, m->run->made_by, kld, plan, err);
+        el_plan_free(*plan);
+        *plan = NULL;
+        status = el_target_plan(m->sens, choice + (found - n_before) * n_items, run->made_by, kld, plan, err);
     }
     free(choice);
     free(results);
     return status;
+}
+
+/*
+ * A size is kept by construction. A divergence is predicted: the limit of the prediction is moved by what the best plan was measured
+ * to have, until one is within the limit, and none further from it than a twentieth.
+ */
+static enum el_status solve(struct measure *m, struct el_plan **plan, struct el_err *err)
+{
+    enum { ROUNDS = 4 };
+    const double wanted = m->o->kld;
+    name_target(m->o, m->run->made_by);
+    CMD_TRY(solve_round(m, plan, err));
+    for (int i = 1; i < ROUNDS && m->target.kind == EL_TARGET_LOSS && is_tried(m->o); i++) {
+        const struct target_try *const last = &m->run->tries[m->run->n_tries - 1], *const best = &m->run->tries[m->run->best];
+        if (best->kld <= wanted && best->kld >= 0.95 * wanted)
+            break;
+        const double best_kld = best->kld, kld = best_kld > wanted || last->kld <= wanted ? best_kld : last->kld;
+        m->target.value *= (kld > wanted ? 0.99 : 1.0) * wanted / fmax(kld, wanted / 4);
+        struct el_err why;
+        if (solve_round(m, plan, &why) != EL_OK) {
+            if (best_kld > wanted || why.code != EL_E_USAGE)
+                return cmd_fail(err, why.code, "%s", why.text);
+            break;
+        }
+    }
+    const struct target_try *const best = &m->run->tries[m->run->best];
+    return m->target.kind == EL_TARGET_LOSS && best->kld > wanted
+               ? cmd_fail(err, EL_E_USAGE, "a divergence of %g cannot be met: the least of the plans that were tried is %g", wanted,
+                          best->kld)
+               : EL_OK;
 }
 
 enum el_status target_plan(struct target_run *run, const struct target_opts *o, const struct pack_job *job,
@@ -436,6 +492,10 @@ enum el_status target_plan(struct target_run *run, const struct target_opts *o, 
     enum el_status status = prepare(&m, err);
     if (status == EL_OK)
         status = solve(&m, plan, err);
+    if (status != EL_OK) {
+        el_plan_free(*plan);
+        *plan = NULL;
+    }
     release(&m);
     return status;
 }
@@ -544,7 +604,7 @@ static enum el_status find_front(struct measure *m, struct front *f, struct el_e
     }
     begin_stage(m, "validate");
     enum el_status status = EL_OK;
-    if (is_measured(m->o) && m->o->n_tries > 0)
+    if (is_tried(m->o))
         status = el_sens_try(m->sens, f->choice, f->n, f->kld, err);
     progress_end(&m->progress);
     return status;

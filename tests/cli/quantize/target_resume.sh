@@ -5,8 +5,8 @@ mv o.gguf want.gguf
 n=0
 while [ ! -e o.gguf ]; do
     n=$((n + 1))
-    [ "$n" -le 40 ] || fail "it does not come to an end"
-    timeout -s INT "$(awk -v n="$n" 'BEGIN { print 0.2 * n }')" "$EDGELLM" quantize -q "${few[@]}" "$M" o.gguf > out 2> err || true
+    [ "$n" -le 30 ] || fail "it does not come to an end"
+    timeout -s INT "$(awk -v n="$n" 'BEGIN { print 0.2 * 1.3 ^ n }')" "$EDGELLM" quantize -q "${few[@]}" "$M" o.gguf > out 2> err || true
     [ -e o.gguf ] || [ ! -s err ] || has err 'interrupted'
 done
 same o.gguf want.gguf
