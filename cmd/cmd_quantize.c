@@ -22,27 +22,28 @@ static const struct quantize_args defaults = {.target = {.n_tries = 4}};
 
 #define TARGET(name) offsetof(struct quantize_args, target.name)
 static const struct opt quantize_opts[] = {
-    {OPT_NBYTES, NULL, "target-size", "SIZE", "the best output of at most SIZE bytes (1.5G), in the place of TYPE", TARGET(size), 1,
-     0, NULL},
-    {OPT_FLOAT, NULL, "target-bpw", "BITS", "the best with at most so many bits per weight on average", TARGET(bpw), 1e-3, 64, NULL},
-    {OPT_NBYTES, NULL, "target-speed", "SIZE", "the best of which a token reads at most SIZE bytes", TARGET(speed), 1, 0, NULL},
-    {OPT_FLOAT, NULL, "max-kld", "NATS", "the smallest output whose divergence is at most this", TARGET(kld), 1e-9, 1e9,
+    {OPT_NBYTES, NULL, "target-size", "SIZE", "the best output of at most SIZE bytes (1.5G), in the place of TYPE", TARGET(size),
+     1, 0, NULL},
+    {OPT_FLOAT, NULL, "target-bpw", "BITS", "the best with at most so many bits per weight on average", TARGET(bpw), 1e-3, 64,
      NULL},
-    {OPT_LIST, NULL, "min-type", "REGEX=TYPE", "with a target: no fewer bits per weight than TYPE for these tensors; may be repeated",
-     TARGET(min_types), 0, 0, NULL},
-    {OPT_LIST, NULL, "max-type", "REGEX=TYPE", "with a target: no more bits per weight than TYPE; may be repeated", TARGET(max_types),
-     0, 0, NULL},
+    {OPT_NBYTES, NULL, "target-speed", "SIZE", "the best of which a token reads at most SIZE bytes", TARGET(speed), 1, 0, NULL},
+    {OPT_FLOAT, NULL, "max-kld", "NATS", "the smallest output whose divergence is at most this", TARGET(kld), 1e-9, 1e9, NULL},
+    {OPT_LIST, NULL, "min-type", "REGEX=TYPE",
+     "with a target: no fewer bits per weight than TYPE for these tensors; may be repeated", TARGET(min_types), 0, 0, NULL},
+    {OPT_LIST, NULL, "max-type", "REGEX=TYPE", "with a target: no more bits per weight than TYPE; may be repeated",
+     TARGET(max_types), 0, 0, NULL},
     {OPT_LIST, NULL, "same-type", "REGEX", "with a target: those of one layer that match share a type; may be repeated",
      TARGET(same_types), 0, 0, NULL},
-    {OPT_STR, NULL, "types", "TYPE,...", "with a target: the types to choose from (all standard ones)", TARGET(choices), 0, 0, NULL},
+    {OPT_STR, NULL, "types", "TYPE,...", "with a target: the types to choose from (all standard ones)", TARGET(choices), 0, 0,
+     NULL},
     {OPT_CHOICE, NULL, "sensitivity", "WHAT", "with a target: how losses are predicted (hessian); weight runs no model",
      TARGET(metric), 0, 0, TARGET_METRICS},
-    {OPT_UINT, NULL, "tries", "N", "with a target: plans that are measured before one is taken (4); 0: none", TARGET(n_tries), 0, 64,
-     NULL},
+    {OPT_UINT, NULL, "tries", "N", "with a target: plans that are measured before one is taken (4); 0: none", TARGET(n_tries), 0,
+     64, NULL},
     {OPT_STR, "f", "file", "TEXT", "with a target: the text to calibrate and to measure on (one that comes with the program)",
      TARGET(text), 0, 0, NULL},
-    {OPT_UINT, NULL, "chunks", "N", "with a target: use the first N windows of the text (0 or -1: all)", TARGET(n_windows), -1, 1e15,
-     NULL},
+    {OPT_UINT, NULL, "chunks", "N", "with a target: use the first N windows of the text (0 or -1: all)", TARGET(n_windows), -1,
+     1e15, NULL},
     {OPT_UINT, NULL, "measure-chunks", "N", "with a target: measure on the last N of them (8)", TARGET(n_measure), 0, 1e6, NULL},
     {OPT_STR, NULL, "pareto", "FILE", "write what each size loses to FILE as JSON, with a picture beside it, and no model",
      offsetof(struct quantize_args, pareto), 0, 0, NULL},
@@ -95,8 +96,9 @@ static const struct opt quantize_opts[] = {
 /* A plan says all that these say. */
 static enum el_status check_plan_alone(const struct quantize_args *a, struct el_err *err)
 {
-    static const char *const rules[] = {"output-tensor-type", "token-embedding-type", "method", "damping", "order", "rounds",
-                                        "no-cross",           "pure",                 "leave-output-tensor"};
+    static const char *const rules[] = {
+        "output-tensor-type", "token-embedding-type", "method", "damping", "order", "rounds", "no-cross", "pure",
+        "leave-output-tensor"};
     if (!a->plan)
         return EL_OK;
     if (a->tensor_types.n)
@@ -110,7 +112,8 @@ static enum el_status check_plan_alone(const struct quantize_args *a, struct el_
 /* Rules make a plan, or a target does. */
 static enum el_status check_target(const struct quantize_args *a, bool *targeted, struct el_err *err)
 {
-    static const char *const only[] = {"types", "sensitivity", "tries", "file", "chunks", "measure-chunks", "min-type", "max-type", "same-type"};
+    static const char *const only[] = {"types",          "sensitivity", "tries",    "file",     "chunks",
+                                       "measure-chunks", "min-type",    "max-type", "same-type"};
     CMD_TRY(target_check(&a->target, targeted, err));
     const bool finds = *targeted || a->pareto;
     if (*targeted && a->pareto)
@@ -151,7 +154,10 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         return cmd_fail(err, EL_E_USAGE, "option '--pareto' writes no model: '%s' is one argument too many", q.out);
     char *const out = a->pareto ? xstrdup(a->pareto)
                       : q.out   ? xstrdup(q.out)
-                                : quantize_default_out(q.in, path_is_folder(q.in), a->plan ? "plan" : targeted ? "target" : q.type);
+                                : quantize_default_out(q.in, path_is_folder(q.in),
+                                                     a->plan    ? "plan"
+                                                       : targeted ? "target"
+                                                                  : q.type);
     const struct pack_job job = {
         .in = folder ? folder : q.in,
         .out = out,

@@ -9,7 +9,16 @@
 #include "cmd/text_out.h"
 #include "cmd/util.h"
 
-enum { WIDTH = 860, HEIGHT = 540, LEFT = 90, RIGHT = 30, TOP = 60, BOTTOM = 70, PLOT_W = WIDTH - LEFT - RIGHT, PLOT_H = HEIGHT - TOP - BOTTOM };
+enum {
+    WIDTH = 860,
+    HEIGHT = 540,
+    LEFT = 90,
+    RIGHT = 30,
+    TOP = 60,
+    BOTTOM = 70,
+    PLOT_W = WIDTH - LEFT - RIGHT,
+    PLOT_H = HEIGHT - TOP - BOTTOM
+};
 static const char ink[] = "#222222", faint[] = "#dddddd", line_color[] = "#1f5fa8", mark_color[] = "#c2410c";
 
 struct plot {
@@ -104,12 +113,13 @@ static void write_grid(const struct plot *p)
     }
     for (double e = p->log_y0; e <= p->log_y1; e++) {
         const double y = y_of(p, pow(10, e));
-        (void)fprintf(p->f, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"%s\"/>\n", LEFT, y, LEFT + PLOT_W, y, faint);
+        (void)fprintf(p->f, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"%s\"/>\n", LEFT, y, LEFT + PLOT_W, y,
+                      faint);
         (void)snprintf(label, sizeof label, "%g", pow(10, e));
         write_text(p->f, LEFT - 8, y + 4, " text-anchor=\"end\"", label);
     }
-    (void)fprintf(p->f, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"%s\"/>\n", LEFT, TOP, PLOT_W, PLOT_H,
-                  ink);
+    (void)fprintf(p->f, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"%s\"/>\n", LEFT, TOP, PLOT_W,
+                  PLOT_H, ink);
     (void)snprintf(label, sizeof label, "size of the files (%s)", unit == 1e9 ? "GB" : unit == 1e6 ? "MB" : "kB");
     write_text(p->f, LEFT + PLOT_W / 2.0, HEIGHT - 22, " text-anchor=\"middle\"", label);
 }
@@ -131,7 +141,9 @@ static void write_points(const struct plot *p, const struct pareto_point *points
                           y_of(p, measured), mark_color);
         if (!is_drawn(loss))
             continue;
-        (void)fprintf(p->f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"><title>%.0f bytes, %.4f bits per weight, %.5g</title></circle>\n",
+        (void)fprintf(p->f,
+                      "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"><title>%.0f bytes, %.4f bits per weight, "
+                      "%.5g</title></circle>\n",
                       x, y_of(p, loss), line_color, points[i].nbytes, points[i].bits_per_weight, loss);
         if (x - last_x < 34)
             continue;

@@ -18,8 +18,8 @@ static enum el_status check_hash(const char *plan, const char *what, const char 
     CMD_TRY(el_sha256_path(path, hex, err));
     if (strcmp(hex, wanted) != 0)
         return cmd_fail(err, EL_E_USAGE,
-                        "'%s': made for another %s: SHA-256 %.12s..., '%s' has %.12s... (without its line the plan is for any)", plan,
-                        what, wanted, path, hex);
+                        "'%s': made for another %s: SHA-256 %.12s..., '%s' has %.12s... (without its line the plan is for any)",
+                        plan, what, wanted, path, hex);
     return EL_OK;
 }
 

@@ -239,11 +239,8 @@ static enum el_status calibrate(struct measure *m, struct el_err *err)
     char *const state = in_folder(m, NAME_STATE);
     const size_t n = n_measured(m), n_all = m->text.n_windows;
     const struct el_calibrate_text text = part_of(m, 0, n_all >= 4 * n ? n_all - n : n_all);
-    const struct el_calibrate_opts opts = {.process_output = true,
-                                           .state_path = state,
-                                           .n_threads = m->job->n_threads,
-                                           .progress = on_progress,
-                                           .progress_user = m};
+    const struct el_calibrate_opts opts = {
+        .process_output = true, .state_path = state, .n_threads = m->job->n_threads, .progress = on_progress, .progress_user = m};
     const struct el_sink_opts sink_opts = {.format = "gguf"};
     struct el_sink *sink = NULL;
     enum el_status status = el_sink_open(run->stats_path, &sink_opts, &sink, err);
@@ -308,7 +305,7 @@ static double bits_wanted(const struct measure *m)
     double n_elems = 0;
     for (size_t i = 0; i < el_source_n_tensors(m->source); i++)
         n_elems += (double)el_source_tensor(m->source, i).n_elems;
-    return m->target.kind == EL_TARGET_TENSORS            ? m->target.value
+    return m->target.kind == EL_TARGET_TENSORS              ? m->target.value
            : m->target.kind == EL_TARGET_FILE && m->o->size ? 8 * m->target.value / n_elems
                                                             : 3.5;
 }
@@ -479,8 +476,8 @@ static enum el_status solve(struct measure *m, struct el_plan **plan, struct el_
     }
     const struct target_try *const best = &m->run->tries[m->run->best];
     return m->target.kind == EL_TARGET_LOSS && best->kld > wanted
-               ? cmd_fail(err, EL_E_USAGE, "a divergence of %g cannot be met: the least of the plans that were tried is %g", wanted,
-                          best->kld)
+               ? cmd_fail(err, EL_E_USAGE, "a divergence of %g cannot be met: the least of the plans that were tried is %g",
+                          wanted, best->kld)
                : EL_OK;
 }
 
@@ -643,10 +640,12 @@ static enum el_status draw_front(const struct measure *m, const struct front *f,
 {
     struct pareto_point *const points = xcalloc(f->n, sizeof *points);
     for (size_t i = 0; i < f->n; i++)
-        points[i] = (struct pareto_point){(double)f->results[i].nbytes, f->results[i].bits_per_weight, f->results[i].loss, f->kld[i]};
+        points[i] =
+            (struct pareto_point){(double)f->results[i].nbytes, f->results[i].bits_per_weight, f->results[i].loss, f->kld[i]};
     char name[256];
     path_base(m->job->in, name, sizeof name);
-    char *const svg = pareto_svg(name, is_measured(m->o) ? "KL divergence (nats per token)" : "sum of relative errors", points, f->n);
+    char *const svg =
+        pareto_svg(name, is_measured(m->o) ? "KL divergence (nats per token)" : "sum of relative errors", points, f->n);
     const enum el_status status = el_write_file(path, svg, strlen(svg), m->job->sink.overwrite, err);
     free(svg);
     free(points);

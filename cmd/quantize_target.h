@@ -13,12 +13,12 @@ struct target_opts {
     struct opt_list min_types, max_types, same_types;
     const struct opt_list *types; /* --tensor-type */
     const char *output_type, *embedding_type;
-    const char *choices; /* NULL, or types between commas */
-    const char *text;    /* NULL: the text that comes with the program */
-    unsigned metric;     /* index in TARGET_METRICS */
-    uint64_t n_tries;    /* plans that are measured before one is taken */
+    const char *choices;           /* NULL, or types between commas */
+    const char *text;              /* NULL: the text that comes with the program */
+    unsigned metric;               /* index in TARGET_METRICS */
+    uint64_t n_tries;              /* plans that are measured before one is taken */
     uint64_t n_windows, n_measure; /* of the text, to calibrate and to measure on; 0: all, and up to 8 */
-    bool chosen_types;   /* --types was given */
+    bool chosen_types;             /* --types was given */
 };
 #define TARGET_METRICS "hessian|kld|shiftadd|weight"
 

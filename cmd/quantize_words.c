@@ -39,7 +39,8 @@ static enum el_status read_planned(struct words words, struct quantize_words *q,
     q->type = "";
     q->out = words.n > 1 ? words.v[1] : NULL;
     if (words.n > 3 || (words.n == 3 && !all_digits(words.v[2])))
-        return cmd_fail(err, EL_E_USAGE, "'%s': with a plan or a target the arguments are IN OUT [THREADS]", words.v[words.n - 1]);
+        return cmd_fail(err, EL_E_USAGE, "'%s': with a plan or a target the arguments are IN OUT [THREADS]",
+                        words.v[words.n - 1]);
     return words.n == 3 ? read_threads(words.v[2], q, err) : EL_OK;
 }
 

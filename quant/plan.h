@@ -14,7 +14,7 @@ struct el_plan_entry {
     uint64_t nbytes;
     char *fallback; /* owned; NULL: none */
     const struct el_stats_matrix *stats; /* what is known of the inputs, where the method wants to know; borrowed */
-    double loss; /* predicted share of the divergence; NAN: not known */
+    double loss;                         /* predicted share of the divergence; NAN: not known */
 };
 
 /* Entry i is about tensor i of the source. */
@@ -29,8 +29,8 @@ struct el_plan {
     int32_t ftype;  /* general.file_type to write; -1: remove it */
     bool keep_meta; /* COPY: metadata stays as it is */
     bool store;     /* write the plan into the metadata (a conversion does not) */
-    char made_by[64];     /* the mix, encoding or target that the rules were asked for; for people */
-    double predicted_kld; /* NAN: not known */
+    char made_by[64];                        /* the mix, encoding or target that the rules were asked for; for people */
+    double predicted_kld;                    /* NAN: not known */
     char model_sha256[65], stats_sha256[65]; /* as a plan file says; "": not said */
 };
 

@@ -192,7 +192,8 @@ static enum el_status read_int(const struct reader *r, const char *key, const st
     return EL_OK;
 }
 
-static enum el_status read_hash(const struct reader *r, const char *key, const struct el_json *v, char out[65], struct el_err *err)
+static enum el_status read_hash(const struct reader *r, const char *key, const struct el_json *v, char out[65],
+                                struct el_err *err)
 {
     if (el_json_is(v, EL_JSON_NULL))
         return EL_OK;
@@ -362,8 +363,10 @@ static enum el_status read_line(const struct reader *r, const struct el_json *ob
         } else if (strcmp(key, "nbytes") == 0) {
             EL_TRY(check_number(r, key, v, err));
         } else if (strcmp(key, "comment") != 0) {
-            return BAD(r, EL_E_FORMAT, err, "unknown member '%.64s' of a tensor, known are name, type, method, nbytes, loss, "
-                                            "fallback, comment", key);
+            return BAD(r, EL_E_FORMAT, err,
+                       "unknown member '%.64s' of a tensor, known are name, type, method, nbytes, loss, "
+                       "fallback, comment",
+                       key);
         }
     }
     if (!line->name || !line->type)
@@ -469,7 +472,9 @@ static enum el_status read_all(struct reader *r, size_t nbytes, struct el_err *e
     EL_TRY(el_json_each(r->text, nbytes, r->what, on_member, r, err));
     if (!r->has_format || !r->has_version || !r->tensors)
         return el_fail(err, EL_E_FORMAT, "%s: no plan: '%s' is missing", r->what,
-                       !r->has_format ? "format" : !r->has_version ? "version" : "tensors");
+                       !r->has_format    ? "format"
+                       : !r->has_version ? "version"
+                                         : "tensors");
     return read_tensors(r, err);
 }
 

@@ -465,8 +465,8 @@ static enum el_status below(const struct el_target_problem *p, const struct el_t
         return el_fail(err, EL_E_USAGE, "a target of %.0f bytes cannot be met: the smallest files of these types have %llu; %s",
                        value, (unsigned long long)least->nbytes, advice);
     case EL_TARGET_TENSORS:
-        return el_fail(err, EL_E_USAGE, "a target of %g bits per weight cannot be met: the least of these types is %.4f; %s", value,
-                       least->bits_per_weight, advice);
+        return el_fail(err, EL_E_USAGE, "a target of %g bits per weight cannot be met: the least of these types is %.4f; %s",
+                       value, least->bits_per_weight, advice);
     case EL_TARGET_READ:
         return el_fail(err, EL_E_USAGE, "a target of %.0f bytes per token cannot be met: the least of these types is %.0f; %s",
                        value, ceil(least->read_nbytes), advice);

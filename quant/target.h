@@ -18,9 +18,9 @@ struct el_target_problem {
     struct el_sens *sens;
     const struct el_target *target;
     struct el_sink *sink;
-    uint32_t *group;   /* [n_rows] item of the knapsack that a row belongs to */
-    double *part;      /* [source->n_tensors] of its bytes that a token reads */
-    uint8_t *allowed;  /* [n_rows, n_columns + 1] may the row have it? The last: may it stay as it is? */
+    uint32_t *group;  /* [n_rows] item of the knapsack that a row belongs to */
+    double *part;     /* [source->n_tensors] of its bytes that a token reads */
+    uint8_t *allowed; /* [n_rows, n_columns + 1] may the row have it? The last: may it stay as it is? */
     size_t n_items;
     struct el_item *items;     /* [n_items] */
     struct el_choice *choices; /* of all items, one behind the other */

@@ -5,10 +5,10 @@
 
 #include "base/mem.h"
 
-#define HEAD "{\n\"format\": \"edgellm plan\",\n\"version\": 1,\n"
-#define A "{\"name\": \"a.weight\", \"type\": \"Q4_K\"}"
-#define B "{\"name\": \"b.weight\", \"type\": \"F32\", \"method\": \"copy\"}"
-#define C ",\n{\"name\": \"c.weight\", \"type\": \"F16\"}"
+#define HEAD          "{\n\"format\": \"edgellm plan\",\n\"version\": 1,\n"
+#define A             "{\"name\": \"a.weight\", \"type\": \"Q4_K\"}"
+#define B             "{\"name\": \"b.weight\", \"type\": \"F32\", \"method\": \"copy\"}"
+#define C             ",\n{\"name\": \"c.weight\", \"type\": \"F16\"}"
 #define PLAN(tensors) HEAD "\"tensors\": [\n" tensors "\n]}"
 
 static struct el_source *model(void)
@@ -28,7 +28,8 @@ TEST(bad_plan, damaged_files_are_refused)
         const char *says;
     } cases[] = {
         {PLAN(A ",\n" B C), EL_OK, ""},
-        {PLAN("{\"comment\": \"why\", \"name\": \"a.weight\", \"type\": \"q8_0\", \"nbytes\": 7, \"loss\": null},\n" B C), EL_OK, ""},
+        {PLAN("{\"comment\": \"why\", \"name\": \"a.weight\", \"type\": \"q8_0\", \"nbytes\": 7, \"loss\": null},\n" B C), EL_OK,
+         ""},
         {PLAN("{\"name\": \"a\\u002eweight\", \"type\": \"Q4_K\", \"comment\": \"}],[{\\\"\"},\n" B C), EL_OK, ""},
         {HEAD "\"options\": {\"rounds\": 7, \"no_cross\": false},\n\"tensors\": [" A "," B C "]}", EL_OK, ""},
         {"", EL_E_FORMAT, "not valid JSON"},

@@ -393,9 +393,9 @@ TEST(pack, the_size_is_known_beforehand)
         const char *type;
         bool pure;
         uint32_t split; /* tensors per file */
-    } cases[] = {{"Q4_K_M", false, 0}, {"Q3_K", true, 0},   {"G3_64Z", false, 0}, {"COPY", false, 0},    {"IQ4_NL", true, 3},
-                 {"Q8_0", true, 1},    {"G4_32", true, 2},  {"TQ1_0", true, 0},   {"Q5_1", false, 4},    {"F16", false, 0},
-                 {"MXFP4_MOE", false, 0}, {"Q2_K", false, 3}};
+    } cases[] = {{"Q4_K_M", false, 0}, {"Q3_K", true, 0}, {"G3_64Z", false, 0},    {"COPY", false, 0},
+                 {"IQ4_NL", true, 3},  {"Q8_0", true, 1}, {"G4_32", true, 2},      {"TQ1_0", true, 0},
+                 {"Q5_1", false, 4},   {"F16", false, 0}, {"MXFP4_MOE", false, 0}, {"Q2_K", false, 3}};
     struct el_source *const s = model();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct el_sink_opts sink_opts = {.format = "gguf", .overwrite = true, .split_max_tensors = cases[i].split};
