@@ -196,6 +196,11 @@ EL_API void el_sha256_bytes(const void *data, size_t nbytes, char hex[65]);
  */
 EL_API EL_MUST_CHECK enum el_status el_read_file(const char *path, uint64_t max_nbytes, char **data, size_t *nbytes,
                                                  struct el_err *err);
+/*
+ * Writes a whole file: it is there completely, on the disk, or as it was before. Without overwrite one that exists is EL_E_IO.
+ */
+EL_API EL_MUST_CHECK enum el_status el_write_file(const char *path, const void *data, size_t nbytes, bool overwrite,
+                                                  struct el_err *err);
 /* Frees what the library allocated: free(), by a name that programs with another C library can use. NULL is fine. */
 EL_API void el_free(void *p);
 
@@ -432,6 +437,35 @@ struct el_plan_row {
 };
 EL_API size_t el_plan_n_rows(const struct el_plan *plan);
 EL_API struct el_plan_row el_plan_row(const struct el_plan *plan, size_t i);
+
+/*
+ * Bytes of all files that el_pack would write to this sink, headers and padding included, exactly. Writes nothing and leaves the
+ * sink as it was. EL_E_UNSUPPORTED: the format cannot tell beforehand ("gguf" can).
+ */
+EL_API EL_MUST_CHECK enum el_status el_pack_nbytes(struct el_source *source, const struct el_plan *plan, struct el_sink *sink,
+                                                   uint64_t *nbytes, struct el_err *err);
+
+/*
+ * A plan as a file: JSON, one line per tensor, made to be read, compared and changed by hand (edgellm-formats(5)). What it was
+ * made of: el_sha256_path of the files, "" where it is not known; nbytes as of el_pack_nbytes, 0: not known.
+ */
+struct el_plan_origin {
+    const char *model_sha256, *stats_sha256;
+    uint64_t nbytes;
+};
+/* *text is allocated and terminated; free it with el_free(). */
+EL_API EL_MUST_CHECK enum el_status el_plan_print(const struct el_plan *plan, const struct el_plan_origin *origin, char **text,
+                                                  size_t *nbytes, struct el_err *err);
+/*
+ * Reads a plan for a source. `what` names the text in errors. Of opts stats and allow_requantize count, all else is in the text.
+ * Every tensor of the source must be named once; of a line its type counts, and its method where there is something to choose.
+ * EL_E_FORMAT: no plan, or a value that cannot be; EL_E_USAGE: it does not fit this source. Both name the line, and the tensor.
+ */
+EL_API EL_MUST_CHECK enum el_status el_plan_read(const struct el_source *source, const char *text, size_t nbytes,
+                                                 const char *what, const struct el_plan_opts *opts, struct el_plan **plan,
+                                                 struct el_err *err);
+/* What the text says it was made of; of another plan everything is unknown. Borrowed. */
+EL_API struct el_plan_origin el_plan_origin_of(const struct el_plan *plan);
 
 /* What was done to one tensor; called once per tensor, in plan order. */
 struct el_pack_report {
@@ -798,6 +832,13 @@ struct el_sens_opts {
     const struct el_sens_candidate *candidates; /* NULL: the standard types that can be made, and F16 */
     size_t n_candidates;
     struct el_source *stats; /* NULL, or of el_calibrate; stays open as long as the table */
+    /*
+     * NULL, or the method of candidates that name none, where it makes their type; "REGEX=NAME" (el_plan_opts) before all others.
+     * One that changes the model is EL_E_USAGE: choices are for the model as it is.
+     */
+    const char *method;
+    const char *const *tensor_methods;
+    size_t n_tensor_methods;
     struct el_method_opts how;
     bool allow_requantize; /* else a quantized matrix is EL_E_USAGE */
     uint32_t n_rows; /* errors are measured on so many rows of a matrix (or expert), evenly spaced; 0: 128 */
@@ -884,6 +925,59 @@ struct el_sens_check {
 EL_API EL_MUST_CHECK enum el_status el_sens_interaction(struct el_sens *sens, size_t n_plans, double bpw_low, double bpw_high,
                                                         struct el_sens_check *check, double *predicted, double *measured,
                                                         uint32_t *choice, struct el_err *err);
+
+/* ---- targets: what loses least within a size ------------------------------------------------------------------------- */
+
+enum el_target_kind {
+    EL_TARGET_FILE,    /* bytes of all files, at most */
+    EL_TARGET_TENSORS, /* bits of all tensors per weight, at most */
+    EL_TARGET_READ,    /* bytes of tensors that are read per token, at most: of experts the part that is used, of an embedding a row */
+    EL_TARGET_LOSS,    /* predicted divergence, at most: the smallest files */
+};
+
+struct el_target {
+    enum el_target_kind kind;
+    double value;
+    /*
+     * "REGEX=TYPE", for the matrices whose name matches: no fewer bits per weight than TYPE has, no more than it has, or exactly
+     * this type, which must be a candidate. Of several that match all hold.
+     */
+    const char *const *min_types, *const *max_types, *const *types;
+    size_t n_min_types, n_max_types, n_types;
+    const char *const *groups; /* "REGEX": those of one layer that match share a type; the first that matches counts */
+    size_t n_groups;
+    const char *const *skips; /* "REGEX": those that match stay as they are */
+    size_t n_skips;
+};
+
+/* What a plan of a table comes to. */
+struct el_target_result {
+    uint64_t nbytes;       /* of all files */
+    uint64_t tensor_nbytes;
+    double bits_per_weight; /* of tensors */
+    double read_nbytes;    /* of tensors per token */
+    double loss;           /* predicted divergence: the sum of the table's */
+    double bound;          /* no plan has less of what was made least (loss; of EL_TARGET_LOSS bytes) */
+    bool exact;            /* the best was proved to be it, by the table's numbers */
+};
+
+/*
+ * The least and the most that plans of this table come to, of what the target limits (value is not read; either may be NULL).
+ * Needs nothing measured but for EL_TARGET_LOSS. EL_E_USAGE names the pattern, or the matrix that nothing is left for.
+ */
+EL_API EL_MUST_CHECK enum el_status el_target_range(struct el_sens *sens, struct el_sink *sink, const struct el_target *target,
+                                                    double *least, double *most, struct el_err *err);
+/*
+ * Up to n_plans plans within the target, the best first by the table (el_sens_predict), then others that differ from it and are
+ * nearly as good: choice [n_plans, n_items] as of el_sens_try, results [n_plans], *n_found of them. The sink is laid out, not
+ * written. EL_E_USAGE: the target is below what can be reached, which is named.
+ */
+EL_API EL_MUST_CHECK enum el_status el_target_solve(struct el_sens *sens, struct el_sink *sink, const struct el_target *target,
+                                                    size_t n_plans, uint32_t *choice, struct el_target_result *results,
+                                                    size_t *n_found, struct el_err *err);
+/* The plan of choice [n_items]; made_by (may be NULL) is one line for people; kld: what was measured, or NaN. */
+EL_API EL_MUST_CHECK enum el_status el_target_plan(struct el_sens *sens, const uint32_t *choice, const char *made_by, double kld,
+                                                   struct el_plan **plan, struct el_err *err);
 
 /* ---- grammars ----------------------------------------------------------------------------------------------------- */
 

@@ -40,7 +40,7 @@ static enum el_status make_key(const struct el_sens *s, char key[65], struct el_
     struct el_sha256 *const sha = el_sha256_open();
     if (!sha)
         return el_fail(err, EL_E_MEMORY, "out of memory for a hash");
-    const uint64_t numbers[] = {VERSION, s->opts.n_rows, s->opts.n_positions, how->rounds, how->no_cross};
+    const uint64_t numbers[] = {VERSION, s->opts.n_rows, s->opts.n_positions, how->rounds, how->no_cross, how->no_descent};
     add_string(sha, el_version());
     add_string(sha, el_cpu_level());
     add_string(sha, model);

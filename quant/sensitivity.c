@@ -58,6 +58,9 @@ static const char *best_method(const struct el_sens *s, const struct el_enc *enc
 {
     if (enc->e->flags & EL_ENC_FLOAT)
         return NULL;
+    const struct el_method *const asked = s->opts.method ? el_method_by_name(s->opts.method) : NULL;
+    if (s->opts.method && (!asked || asked->supports(enc)))
+        return s->opts.method;
     if (!s->opts.stats)
         return el_method_at(0)->name;
     const struct el_method *const gptq = el_method_by_name("gptq");
@@ -74,6 +77,8 @@ static enum el_status make_column(struct el_sens *s, const struct el_sens_candid
     column->method = candidate->method ? candidate->method : best_method(s, &enc);
     const struct el_plan_opts opts = {.type = column->type,
                                       .method = column->method,
+                                      .tensor_methods = s->opts.tensor_methods,
+                                      .n_tensor_methods = s->opts.n_tensor_methods,
                                       .how = s->opts.how,
                                       .stats = s->opts.stats,
                                       .pure = true,
@@ -81,6 +86,10 @@ static enum el_status make_column(struct el_sens *s, const struct el_sens_candid
     const enum el_status status = el_plan_make(s->source, &opts, &column->plan, err);
     if (status != EL_OK)
         return el_fail_prefix(err, status, "candidate %s", column->type);
+    if (column->plan->fold) {
+        el_plan_free(column->plan);
+        return el_fail(err, EL_E_USAGE, "method '%s' changes the model: types are chosen for the model as it is", column->method);
+    }
     for (size_t i = 0; i < s->n_rows; i++) {
         const struct el_plan_entry *const entry = &column->plan->entries[s->rows[i].tensor];
         if (!el_enc_equal(&entry->to, &enc))
