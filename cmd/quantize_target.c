@@ -457,8 +457,8 @@ static enum el_status solve_round(struct measure *m, struct el_plan **plan, stru
 }
 
 /*
- * A size is kept by construction. A divergence is predicted: the limit of the prediction is moved by what the best plan was measured
- * to have, until one is within the limit, and none further from it than a twentieth.
+ * A size is kept by construction. A divergence is predicted: the limit of the prediction is moved by what the best plan was
+ * measured to have, until one is within the limit, and none further from it than a twentieth.
  */
 static enum el_status solve(struct measure *m, struct el_plan **plan, struct el_err *err)
 {

@@ -1,6 +1,6 @@
 /*
- * quantize --target-size and its kin: calibrate, measure what every choice loses, solve, try the best plans. What was measured lies
- * in the folder OUT.work until the output is complete, so that a run that was stopped goes on where it was.
+ * quantize --target-size and its kin: calibrate, measure what every choice loses, solve, try the best plans. What was measured
+ * lies in the folder OUT.work until the output is complete, so that a run that was stopped goes on where it was.
  */
 #ifndef CMD_QUANTIZE_TARGET_H
 #define CMD_QUANTIZE_TARGET_H
@@ -45,8 +45,8 @@ struct target_run {
 };
 
 /*
- * The best plan of the target. job->plan.stats are the caller's statistics, or NULL: then they are made. EL_E_USAGE before anything
- * is run when the target is below what can be reached.
+ * The best plan of the target. job->plan.stats are the caller's statistics, or NULL: then they are made. EL_E_USAGE before
+ * anything is run when the target is below what can be reached.
  */
 enum el_status target_plan(struct target_run *run, const struct target_opts *o, const struct pack_job *job,
                            struct el_source *source, struct el_plan **plan, struct el_err *err);

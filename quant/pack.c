@@ -236,8 +236,8 @@ static void free_pack(struct pack *pk)
 }
 
 /*
- * The output's metadata and tensors as the plan has them; the caller frees both, the names are the source's. report: NULL, or what
- * the metadata gets room for.
+ * The output's metadata and tensors as the plan has them; the caller frees both, the names are the source's. report: NULL, or
+ * what the metadata gets room for.
  */
 static enum el_status declare(const struct el_source *source, const struct el_plan *plan, const struct el_report *report,
                               struct el_meta **meta_out, struct el_tensor **tensors_out, struct el_err *err)

@@ -126,7 +126,8 @@ enum el_status el_plan_print(const struct el_plan *plan, const struct el_plan_or
     struct el_buf b;
     *text = NULL;
     if (plan->fold)
-        return el_fail(err, EL_E_UNSUPPORTED, "method '%s' changes the model, which a plan file cannot say", plan->folds[0]->name);
+        return el_fail(err, EL_E_UNSUPPORTED, "method '%s' changes the model, which a plan file cannot say",
+                       plan->folds[0]->name);
     el_buf_init(&b);
     add_head(&b, plan, origin);
     el_buf_add_str(&b, "  \"tensors\": [\n");

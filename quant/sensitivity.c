@@ -10,9 +10,8 @@
 #include "quant/mixes.h"
 
 /* By name and not by property: types that only files bring along (ternary, MXFP4) are no choice for a model trained otherwise. */
-static const char *const standard[] = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S",  "Q2_K", "IQ3_XXS",
-                                       "IQ3_S", "Q3_K",  "IQ4_XS",  "Q4_0",   "IQ4_NL", "Q4_K", "Q4_1",
-                                       "Q5_0",  "Q5_K",  "Q5_1",    "Q6_K",   "Q8_0",   "F16"};
+static const char *const standard[] = {"IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K", "IQ3_XXS", "IQ3_S", "Q3_K", "IQ4_XS", "Q4_0",
+                                       "IQ4_NL",  "Q4_K",   "Q4_1",  "Q5_0", "Q5_K",    "Q5_1",  "Q6_K", "Q8_0",   "F16"};
 enum { N_STANDARD = sizeof standard / sizeof *standard };
 
 static enum el_status no_memory(struct el_err *err)

@@ -73,7 +73,7 @@ TEST(bad_plan, damaged_files_are_refused)
          "tensor 'c.weight': rows of 288 are no multiple of 256 for Q4_K"},
         {PLAN("{\"name\": \"b.weight\", \"type\": \"Q8_0\"}"), EL_E_USAGE,
          "tensor 'b.weight': is not quantized: its type must be F32 (as it is), F16, BF16 or F32"},
-        {"{\"format\": \"edgellm plan\",\n\"version\": 1,\n\"tensors\": [}", EL_E_FORMAT, "not valid JSON at byte 53, line 3"},
+        {"{\"format\": \"edgellm plan\",\n\"version\": 1,\n\"tensors\": [}", EL_E_FORMAT, "not valid JSON at line 3, byte 53"},
     };
     struct el_source *const s = model();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -155,8 +155,10 @@ TEST(sensitivity, errors_of_all_rows_are_those_of_packing)
                     continue;
                 n_cells++;
                 CHECK_NEAR(cell.weight, relative[t], 1e-9 * relative[t]);
-                const double want = isnan(reported[t]) ? written_out(&s, sens, i, c) : reported[t];
-                n_known += !isnan(reported[t]);
+                /* Where some experts have a weaker method, packing reports the others alone. */
+                const bool known = !isnan(reported[t]) && !el_sens_entry(sens, i, c)->fallback;
+                const double want = known ? reported[t] : written_out(&s, sens, i, c);
+                n_known += known;
                 CHECK_NEAR(cell.hessian, want, 2e-6 * want + 1e-12);
             }
         }

@@ -28,5 +28,7 @@ has err "'f.json': output exists"
 el quantize -q --force "${few[@]}" --tries 1 --pareto f.json "$M"
 has f.svg 'measured'
 has f.json '"measured_kld": [0-9]'
+rc 2 "$EDGELLM" quantize --pareto f.json --resume "$M"
+has err "'--resume': --pareto writes no model"
 rc 2 "$EDGELLM" quantize --pareto f.json "$M" o.gguf
 rc 2 "$EDGELLM" quantize --pareto f.json --target-bpw 4 "$M"

@@ -22,11 +22,13 @@ rm o.gguf; round b --pure "$M" o.gguf Q3_K
 rm o.gguf; round c --tensor-type 'attn_v=Q8_0' --output-tensor-type Q5_K --pure "$M" o.gguf G4_32
 rm o.gguf; round d --method gptq --stats s.gguf --damping 0.1 --order act "$M" o.gguf IQ4_XS
 rm o.gguf; round e "$M" o.gguf COPY
+rm o.gguf; round g --method gptq --stats s.gguf --no-descent "$M" o.gguf Q3_K
 rm o.gguf; round f --method hqq --rounds 3 "$M" o.gguf Q4_0
 has a.json '^  "made_by": "Q4_K_M",$'
 has a.json '^  "file_type": 15,$'
 has d.json '"options": {"damping": 0.1, "order": "act"}'
 has f.json '"options": {"rounds": 3}'
+has g.json '"options": {"no_descent": true}'
 has e.json '"keep_metadata": true'
 [ "$(grep -c '^    {"name": ' a.json)" -eq 47 ] || fail "not a line for every tensor"
 rc 4 "$EDGELLM" quantize -q --dry-run --save-plan a.json "$M" Q4_K_M
@@ -57,7 +59,7 @@ bad 's/\("blk.0.attn_q.weight", .*\)"search"/\1"gptq"/' "tensor 'blk.0.attn_q.we
 bad 's/\("blk.0.attn_q.weight", .*\)"search"/\1"serch"/' "unknown method 'serch'" 3
 bad 's/"model_sha256": "[0-9a-f]\{8\}/"model_sha256": "00000000/' "made for another model"
 bad 's/"version": 1/"version": 2/' 'version 2, this program reads 1' 8
-bad 's/^  "tensors": \[/  "tensors": [,/' 'not valid JSON at byte .*, line ' 3
+bad 's/^  "tensors": \[/  "tensors": [,/' 'not valid JSON at line .*, byte ' 3
 sed '/"model_sha256"/d' a.json > any.json
 el quantize -q --force --plan any.json "$M" o.gguf
 sed 's/"stats_sha256": "[0-9a-f]\{8\}/"stats_sha256": "00000000/' d.json > bad.json
@@ -65,6 +67,11 @@ rc 2 "$EDGELLM" quantize -q --plan bad.json --stats s.gguf "$M" x.gguf
 has err 'made for another statistics'
 rc 2 "$EDGELLM" quantize --plan a.json --pure "$M" x.gguf
 has err "plan says what --pure says"
+rc 2 "$EDGELLM" quantize --plan a.json --skip attn "$M" x.gguf
+has err "plan says what --skip says"
+rc 8 "$EDGELLM" quantize -q --dry-run --method awq+gptq --stats s.gguf --save-plan w.json "$M" Q4_K
+has err "method 'awq' changes the model, which a plan file cannot say"
+no_files w.json
 rc 2 "$EDGELLM" quantize --plan a.json "$M"
 has err "OUT is missing"
 rc 4 "$EDGELLM" quantize --plan none.json "$M" x.gguf

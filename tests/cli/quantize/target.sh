@@ -56,6 +56,20 @@ plan --target-bpw 5 --same-type 'attn_(q|k|v|output)'
 for l in 0 1 2 3; do
     [ "$(type_of "blk.$l.attn_[a-z]*.weight" | wc -w)" -le 1 ] || fail "layer $l has several types: $(type_of "blk.$l.attn_[a-z]*.weight")"
 done
+plan --target-bpw 8 --skip 'blk.[0-9]*.ffn_down'
+is "$(type_of 'blk.[0-9]*.ffn_down.weight')" "BF16 "
+rc 2 "$EDGELLM" quantize "${w[@]}" --target-bpw 2 --skip 'blk' "$M" x2.gguf
+has err 'cannot be met'
+# The method is the one that is asked for, of all and of some; one that changes the model is refused, and what only such a one has.
+plan --target-bpw 4 --method hqq --method 'attn_q=mse' --rounds 1
+is "$(sed -n 's/^blk.*attn_q.weight [^ ]* \([a-z]*\).*/\1/p' plan | sort -u)" mse
+is "$(sed -n 's/^blk.*ffn_up.weight [^ ]* \([a-z]*\).*/\1/p' plan | sort -u)" hqq
+rc 2 "$EDGELLM" quantize "${w[@]}" --stats s.gguf --target-bpw 4 --method awq+gptq "$M" x2.gguf
+has err "method 'awq+gptq' changes the model"
+rc 2 "$EDGELLM" quantize "${w[@]}" --target-bpw 4 --alpha 0.3 "$M" x2.gguf
+has err "'--alpha' is for methods that change the model"
+no_files x2.gguf x2.gguf.work
+
 rc 2 "$EDGELLM" quantize "${w[@]}" --target-bpw 4 --min-type 'attn_v=F32' --max-type 'attn_v=Q2_K' "$M" x2.gguf
 has err "tensor 'blk.[0-9].attn_v.weight': no type is left to choose from, the last pattern was 'attn_v=Q2_K'"
 rc 2 "$EDGELLM" quantize "${w[@]}" --target-bpw 4 --min-type 'attn_v' "$M" x2.gguf
