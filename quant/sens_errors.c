@@ -78,17 +78,30 @@ static uint64_t spaced(uint64_t i, uint64_t k, uint64_t n)
     return (2 * i + 1) * n / (2 * k);
 }
 
+/* What is known of the inputs of an expert; nothing where the statistics are not finite, as in packing. */
+static enum el_status sample_columns(struct sample *p, uint32_t expert, struct el_err *err)
+{
+    p->n_tokens = 0.0;
+    if (!p->m)
+        return EL_OK;
+    enum el_status status = el_stats_count(p->stats, p->m, expert, &p->n_tokens, err);
+    if (status == EL_OK)
+        status = el_stats_importance(p->stats, p->m, expert, p->importance, err);
+    if (status != EL_E_FORMAT)
+        return status;
+    p->n_tokens = 0.0;
+    for (uint64_t j = 0; j < p->t->n_in; j++)
+        p->importance[j] = 1.0f;
+    return EL_OK;
+}
+
 /* Reads the rows of the i-th expert that is looked at; its number. */
 static enum el_status sample_read(struct sample *p, uint32_t i, uint32_t *expert, struct el_err *err)
 {
     *expert = (uint32_t)spaced(i, p->n_looked, p->n_experts);
     for (uint64_t r = 0; r < p->n; r++)
         p->row[r] = *expert * p->expert_rows + spaced(r, p->n, p->expert_rows);
-    p->n_tokens = 0.0;
-    if (p->m) {
-        EL_TRY(el_stats_count(p->stats, p->m, *expert, &p->n_tokens, err));
-        EL_TRY(el_stats_importance(p->stats, p->m, *expert, p->importance, err));
-    }
+    EL_TRY(sample_columns(p, *expert, err));
     return el_make_read(p->s->source, p->t, p->row, 0, p->n, p->x, err);
 }
 
@@ -163,11 +176,14 @@ static void by_diagonal(struct products *q)
 {
     const struct sample *const p = q->p;
     for (size_t i = 0; i < q->n_residues; i++)
-        for (uint64_t r = 0; r < p->n; r++)
+        for (uint64_t r = 0; r < p->n; r++) {
+            double loss = 0.0;
             for (uint64_t j = 0; j < p->t->n_in; j++) {
                 const double d = (double)q->residues[i].diff[r * p->t->n_in + j];
-                q->residues[i].loss[r] += (p->m ? (double)p->importance[j] : 1.0) * d * d;
+                loss += (p->m ? (double)p->importance[j] : 1.0) * d * d;
             }
+            q->residues[i].loss[r] = loss;
+        }
 }
 
 /* ---- the cells of an item ---- */
@@ -260,10 +276,14 @@ static enum el_status run_expert(struct sample *p, size_t row, uint32_t i, struc
     enum el_status status = sample_read(p, i, &expert, err);
     if (status == EL_OK)
         status = try_choices(&q, row, expert, factors, tallies, err);
-    if (status == EL_OK && p->m && p->m->has & EL_STATS_HESSIAN && p->n_tokens > 0.0)
-        status = by_products(&q, expert, err);
-    else if (status == EL_OK)
-        by_diagonal(&q);
+    const bool has_products = p->m && p->m->has & EL_STATS_HESSIAN && p->n_tokens > 0.0;
+    if (status == EL_OK) {
+        status = has_products ? by_products(&q, expert, err) : EL_OK;
+        if (!has_products || status == EL_E_FORMAT) { /* products that are not finite carry no method either */
+            by_diagonal(&q);
+            status = EL_OK;
+        }
+    }
     for (size_t k = 0; k < q.n_residues; k++) {
         for (uint64_t r = 0; r < p->n && status == EL_OK; r++)
             tallies[residues[k].column].out2 += residues[k].loss[r];
@@ -347,7 +367,10 @@ static enum el_status pivots(const struct sample *p, uint32_t expert, struct el_
                                              .pool = p->s->pool,
                                              .kept = el_make_factors(factors, p->m, expert)};
     struct el_solve solve;
-    EL_TRY(el_solve_open(&columns, EL_ORDER_NONE, (struct el_solve_widths){TILE, TILE, 1}, &solve, err));
+    const enum el_status status = el_solve_open(&columns, EL_ORDER_NONE, (struct el_solve_widths){TILE, TILE, 1}, &solve, err);
+    if (status == EL_E_FORMAT)
+        return EL_OK; /* not finite, or no sums of squares: by the importance */
+    EL_TRY(status);
     for (uint64_t i = 0; i < p->t->n_in; i++)
         d[solve.column[i]] = solve.d[i];
     el_solve_release(&solve);

@@ -72,7 +72,7 @@ static double slope_of(const double *predicted, const double *measured, size_t n
     return used ? exp(sum / (double)used) : 0;
 }
 
-static struct el_calibrate_text read_text(const char *path, const struct el_source *model, size_t n_windows)
+static struct el_calibrate_text read_text(const char *path, struct el_source *model, size_t n_windows)
 {
     struct el_tokenizer *tok;
     char *text;
