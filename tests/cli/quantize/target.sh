@@ -1,6 +1,6 @@
 # The best of a size: within the target and near it, the same bytes whatever the threads, nothing left behind; refused by name
 # where it cannot be.
-few=(--types Q2_K,Q3_K,Q4_K,Q6_K,Q8_0 --chunks 2 --measure-chunks 1)
+few=(--types Q2_K,Q3_K,Q4_K,Q6_K,Q8_0 --no-descent --chunks 2 --measure-chunks 1)
 left() { ls -A | grep -v -e '^out$' -e '^err$' | sort | tr '\n' ' '; }
 
 el quantize --json "${few[@]}" --target-size 2.2M "$M" o.gguf

@@ -1,5 +1,5 @@
 # The smallest within a divergence; more tries do not make a plan worse.
-few=(--types Q2_K,Q4_K,Q8_0 --chunks 2 --measure-chunks 1)
+few=(--types Q2_K,Q4_K,Q8_0 --no-descent --chunks 2 --measure-chunks 1)
 el quantize --json "${few[@]}" --tries 3 --max-kld 0.05 "$M" a.gguf
 has out '"target": "--max-kld 0.05"'
 taken=$(json plan_taken)

@@ -1,5 +1,5 @@
 # A run that is stopped at any stage goes on from there, and ends with the same bytes; then nothing is left.
-few=(--types Q2_K,Q4_K,Q8_0 --chunks 2 --measure-chunks 1 --target-size 2.2M)
+few=(--types Q2_K,Q4_K,Q8_0 --no-descent --chunks 2 --measure-chunks 1 --target-size 2.2M)
 el quantize -q "${few[@]}" "$M" o.gguf
 mv o.gguf want.gguf
 n=0
