@@ -49,7 +49,7 @@ plan() { rm -f w.gguf; el quantize -q "${w[@]}" "$@" "$M" w.gguf; el info --meta
 plan --target-bpw 4 --min-type 'attn_v=Q8_0' --max-type 'ffn_down=Q3_K'
 is "$(type_of 'blk.[0-9]*.attn_v.weight')" "Q8_0 "
 is "$(type_of 'blk.[0-9]*.ffn_down.weight')" "Q2_K "
-plan --target-bpw 4 --tensor-type 'ffn_up=Q4_K' --token-embedding-type Q8_0
+plan --target-bpw 5 --tensor-type 'ffn_up=Q4_K' --token-embedding-type Q8_0
 is "$(type_of 'blk.[0-9]*.ffn_up.weight')" "Q4_K "
 is "$(type_of 'token_embd.weight')" "Q8_0 "
 plan --target-bpw 5 --same-type 'attn_(q|k|v|output)'
