@@ -150,14 +150,17 @@ $(B)/replay_%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(B)/libedgellm.a
 
 $(B)/example: examples/generate.c $(B)/$(SO)
 	$(CC) -std=c11 $(WARN) -I$(B)/include $(CFLAGS) $(LDFLAGS) -o $@ $< -L$(B) -ledgellm -Wl,-rpath,'$$ORIGIN'
-$(B)/example: $(B)/include/edgellm.h
-$(B)/include/edgellm.h: lib/edgellm.h
+$(B)/example: $(B)/include/edgellm.h $(B)/include/edgellm_plan.h
+$(B)/include/%.h: lib/%.h
 	@mkdir -p $(@D) && cp $< $@
 example: $(B)/example
 $(B)/tools/%: tests/tools/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< -lm
-tools: $(B)/tools/make_model $(B)/tools/plant_outliers $(B)/tools/supervise
+$(B)/tools/knapsack $(B)/tools/choices: $(B)/tools/%: tests/tools/%.c $(B)/libedgellm.a
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) $(BASE_CPPFLAGS) $(BASE_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+tools: $(B)/tools/make_model $(B)/tools/plant_outliers $(B)/tools/supervise $(B)/tools/knapsack $(B)/tools/choices
 	@mkdir -p build/tools && cp $^ build/tools/
 
 -include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(PLAIN_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(B)/%.d)
@@ -284,7 +287,7 @@ install: all
 	install -m 755 $(B)/$(SO) $(D)$(LIBDIR)/$(SO)
 	ln -sf $(SO) $(D)$(LIBDIR)/libedgellm.so.$(SOVERSION)
 	ln -sf libedgellm.so.$(SOVERSION) $(D)$(LIBDIR)/libedgellm.so
-	install -m 644 lib/edgellm.h $(D)$(INCLUDEDIR)/edgellm.h
+	install -m 644 lib/edgellm.h lib/edgellm_plan.h $(D)$(INCLUDEDIR)/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    scripts/edgellm.pc.in > $(D)$(LIBDIR)/pkgconfig/edgellm.pc
 	install -m 644 $(MAN1) $(D)$(MANDIR)/man1/
@@ -292,7 +295,7 @@ install: all
 	./edgellm completion bash > $(D)$(COMPLETIONDIR)/edgellm
 
 uninstall:
-	rm -f $(D)$(PREFIX)/bin/edgellm $(D)$(LIBDIR)/libedgellm.so* $(D)$(INCLUDEDIR)/edgellm.h $(D)$(LIBDIR)/pkgconfig/edgellm.pc
+	rm -f $(D)$(PREFIX)/bin/edgellm $(D)$(LIBDIR)/libedgellm.so* $(D)$(INCLUDEDIR)/edgellm.h $(D)$(INCLUDEDIR)/edgellm_plan.h $(D)$(LIBDIR)/pkgconfig/edgellm.pc
 	rm -f $(MAN1:man/%=$(D)$(MANDIR)/man1/%) $(MAN5:man/%=$(D)$(MANDIR)/man5/%) $(D)$(COMPLETIONDIR)/edgellm
 
 clean:

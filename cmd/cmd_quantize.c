@@ -4,12 +4,14 @@
 #include "cmd/command.h"
 #include "cmd/model_io.h"
 #include "cmd/pack_io.h"
+#include "cmd/quantize_target.h"
 #include "cmd/quantize_words.h"
 #include "cmd/util.h"
 
 struct quantize_args {
     struct opt_list tensor_types, methods, skips, overrides;
-    const char *output_type, *embedding_type, *stats, *report, *tokenizer, *cpu;
+    const char *output_type, *embedding_type, *stats, *report, *plan, *save_plan, *pareto, *tokenizer, *cpu;
+    struct target_opts target;
     double damping, alpha;
     unsigned nan, order;
     uint64_t rounds, max_mem, n_threads;
@@ -17,7 +19,35 @@ struct quantize_args {
         dry_run, force, json, verbose;
 };
 
+static const struct quantize_args defaults = {.target = {.n_tries = 4}};
+
+#define TARGET(name) offsetof(struct quantize_args, target.name)
 static const struct opt quantize_opts[] = {
+    {OPT_NBYTES, NULL, "target-size", "SIZE", "the best output of at most SIZE bytes (1.5G), in the place of TYPE", TARGET(size),
+     1, 0, NULL},
+    {OPT_FLOAT, NULL, "target-bpw", "BITS", "the best with at most so many bits per weight on average", TARGET(bpw), 1e-3, 64,
+     NULL},
+    {OPT_NBYTES, NULL, "target-speed", "SIZE", "the best of which a token reads at most SIZE bytes", TARGET(speed), 1, 0, NULL},
+    {OPT_FLOAT, NULL, "max-kld", "NATS", "the smallest output whose divergence is at most this", TARGET(kld), 1e-9, 1e9, NULL},
+    {OPT_LIST, NULL, "min-type", "REGEX=TYPE",
+     "with a target: no fewer bits per weight than TYPE for these tensors; may be repeated", TARGET(min_types), 0, 0, NULL},
+    {OPT_LIST, NULL, "max-type", "REGEX=TYPE", "with a target: no more bits per weight than TYPE; may be repeated",
+     TARGET(max_types), 0, 0, NULL},
+    {OPT_LIST, NULL, "same-type", "REGEX", "with a target: those of one layer that match share a type; may be repeated",
+     TARGET(same_types), 0, 0, NULL},
+    {OPT_STR, NULL, "types", "TYPE,...", "with a target: the types to choose from (all standard ones)", TARGET(choices), 0, 0,
+     NULL},
+    {OPT_CHOICE, NULL, "sensitivity", "WHAT", "with a target: how losses are predicted (hessian); weight runs no model",
+     TARGET(metric), 0, 0, TARGET_METRICS},
+    {OPT_UINT, NULL, "tries", "N", "with a target: plans that are measured before one is taken (4); 0: none", TARGET(n_tries), 0,
+     64, NULL},
+    {OPT_STR, "f", "file", "TEXT", "with a target: the text to calibrate and to measure on (one that comes with the program)",
+     TARGET(text), 0, 0, NULL},
+    {OPT_UINT, NULL, "chunks", "N", "with a target: use the first N windows of the text (0 or -1: all)", TARGET(n_windows), -1,
+     1e15, NULL},
+    {OPT_UINT, NULL, "measure-chunks", "N", "with a target: measure on the last N of them (8)", TARGET(n_measure), 0, 1e6, NULL},
+    {OPT_STR, NULL, "pareto", "FILE", "write what each size loses to FILE as JSON, with a picture beside it, and no model",
+     offsetof(struct quantize_args, pareto), 0, 0, NULL},
     {OPT_LIST, NULL, "tensor-type", "REGEX=TYPE",
      "type of the tensors whose name matches; the first that matches counts; may be repeated",
      offsetof(struct quantize_args, tensor_types), 0, 0, NULL},
@@ -65,6 +95,10 @@ static const struct opt quantize_opts[] = {
      offsetof(struct quantize_args, resume), 0, 0, NULL},
     {OPT_STR, NULL, "report", "FILE", "a line of JSON for every tensor: what was done, and what it lost",
      offsetof(struct quantize_args, report), 0, 0, NULL},
+    {OPT_STR, NULL, "plan", "FILE", "do what a plan says that --save-plan wrote, in the place of TYPE",
+     offsetof(struct quantize_args, plan), 0, 0, NULL},
+    {OPT_STR, NULL, "save-plan", "FILE", "write the plan to FILE: JSON, a line for every tensor",
+     offsetof(struct quantize_args, save_plan), 0, 0, NULL},
     {OPT_FLAG, NULL, "keep-split", NULL, "write the output in the same shards as the input",
      offsetof(struct quantize_args, keep_split), 0, 0, NULL},
     {OPT_CHOICE, NULL, "nan", "WHAT", "a NaN or infinite weight is an error (error), or becomes zero",
@@ -81,6 +115,51 @@ static const struct opt quantize_opts[] = {
      offsetof(struct quantize_args, verbose), 0, 0, NULL},
     OPT_END,
 };
+#undef TARGET
+
+/* A plan says all that these say. */
+static enum el_status check_plan_alone(const struct quantize_args *a, struct el_err *err)
+{
+    static const char *const rules[] = {"tensor-type", "output-tensor-type",  "token-embedding-type",
+                                        "pure",        "leave-output-tensor", "skip",
+                                        "method",      "damping",             "order",
+                                        "rounds",      "no-descent",          "no-cross"};
+    for (size_t i = 0; a->plan && i < sizeof rules / sizeof *rules; i++)
+        if (opts_differ(&cmd_quantize, a, rules[i]))
+            return cmd_fail(err, EL_E_USAGE, "option '--plan': the plan says what --%s says, change it there", rules[i]);
+    return EL_OK;
+}
+
+/* Rules make a plan, or a target does. */
+static enum el_status check_target(const struct quantize_args *a, bool *targeted, struct el_err *err)
+{
+    static const char *const only[] = {"types",          "sensitivity", "tries",    "file",     "chunks",
+                                       "measure-chunks", "min-type",    "max-type", "same-type"};
+    static const char *const folds[] = {"alpha", "input-scales", "keep-tied", "online-rotation"};
+    static const char *const writes[] = {"report", "resume", "max-mem"};
+    CMD_TRY(target_check(&a->target, targeted, err));
+    const bool finds = *targeted || a->pareto;
+    if (*targeted && a->pareto)
+        return cmd_fail(err, EL_E_USAGE, "option '--pareto' looks at all sizes: it takes no target");
+    if (finds && a->plan)
+        return cmd_fail(err, EL_E_USAGE, "option '--plan' and a target exclude each other");
+    if (a->pareto && a->save_plan)
+        return cmd_fail(err, EL_E_USAGE, "option '--pareto' makes no plan to save");
+    if (finds && (a->pure || a->leave_output))
+        return cmd_fail(err, EL_E_USAGE, "option '--%s' is a rule for TYPE: with a target --tensor-type says what a tensor gets",
+                        a->pure ? "pure" : "leave-output-tensor");
+    for (size_t i = 0; a->pareto && i < sizeof writes / sizeof *writes; i++)
+        if (opts_differ(&cmd_quantize, a, writes[i]))
+            return cmd_fail(err, EL_E_USAGE, "option '--%s': --pareto writes no model", writes[i]);
+    for (size_t i = 0; (finds || a->plan) && i < sizeof folds / sizeof *folds; i++)
+        if (opts_differ(&cmd_quantize, a, folds[i]))
+            return cmd_fail(err, EL_E_USAGE, "option '--%s' is for methods that change the model, which a %s has none of",
+                            folds[i], finds ? "target" : "plan");
+    for (size_t i = 0; !finds && i < sizeof only / sizeof *only; i++)
+        if (opts_differ(&cmd_quantize, a, only[i]))
+            return cmd_fail(err, EL_E_USAGE, "option '--%s' is for --target-size and its kin, and --pareto", only[i]);
+    return EL_OK;
+}
 
 /* "REGEX=NAME" is for some tensors, "NAME" for all others: the last one counts. Returns the former; free() them. */
 static const char **split_methods(const struct opt_list *all, size_t *n, const char **name)
@@ -101,13 +180,30 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
 {
     const struct quantize_args *const a = args;
     struct quantize_words q;
-    CMD_TRY(quantize_words_read(words, &q, err));
+    bool targeted;
+    struct target_opts target = a->target;
+    target.types = &a->tensor_types;
+    target.skips = &a->skips;
+    target.output_type = a->output_type;
+    target.embedding_type = a->embedding_type;
+    CMD_TRY(check_plan_alone(a, err));
+    CMD_TRY(check_target(a, &targeted, err));
+    CMD_TRY(quantize_words_read(words, a->plan || a->pareto || targeted, &q, err));
     if (q.out && ends_with(q.out, ".safetensors"))
         return cmd_fail(err, EL_E_USAGE, "'%s': quantize writes GGUF, and OUT ends in .safetensors", q.out);
     CMD_TRY(model_io_cpu(a->cpu, err));
     static const char *const orders[] = {"group", "act", "none"};
     char *const folder = model_io_folder(q.in);
-    char *const out = q.out ? xstrdup(q.out) : quantize_default_out(q.in, path_is_folder(q.in), q.type);
+    if ((a->plan || targeted) && !q.out && !a->dry_run)
+        return cmd_fail(err, EL_E_USAGE, "OUT is missing behind '%s'", q.in);
+    if (a->pareto && q.out)
+        return cmd_fail(err, EL_E_USAGE, "option '--pareto' writes no model: '%s' is one argument too many", q.out);
+    char *const out = a->pareto ? xstrdup(a->pareto)
+                      : q.out   ? xstrdup(q.out)
+                                : quantize_default_out(q.in, path_is_folder(q.in),
+                                                     a->plan    ? "plan"
+                                                       : targeted ? "target"
+                                                                  : q.type);
     const char *method;
     size_t n_tensor_methods;
     const char **const tensor_methods = split_methods(&a->methods, &n_tensor_methods, &method);
@@ -121,6 +217,9 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .max_nbytes = a->max_mem,
         .resume = a->resume,
         .live = true,
+        .plan_in = a->plan,
+        .plan_out = a->save_plan,
+        .target = targeted ? &target : NULL,
         .plan =
             {.type = q.type,
              .output_type = a->output_type,
@@ -151,7 +250,7 @@ static enum el_status run(const void *args, struct words words, struct el_err *e
         .json = a->json,
         .verbose = a->verbose,
     };
-    const enum el_status status = pack_io_run(&job, err);
+    const enum el_status status = a->pareto ? target_pareto(&target, &job, a->pareto, err) : pack_io_run(&job, err);
     free(tensor_methods);
     free(out);
     free(folder);
@@ -163,10 +262,11 @@ const struct command cmd_quantize = {
     .about = "Write a smaller model file",
     .details = "IN is any readable model, OUT a GGUF file (default: ggml-model-TYPE.gguf beside IN), TYPE an encoding or "
                "a mix of them (see 'edgellm --list').",
-    .usage = "[options] IN [OUT] TYPE [THREADS]",
+    .usage = "[options] IN [OUT] TYPE [THREADS]  or: [options] (--plan FILE | --target-size SIZE) IN OUT [THREADS]",
     .opts = quantize_opts,
     .args_nbytes = sizeof(struct quantize_args),
-    .min_words = 2,
+    .defaults = &defaults,
+    .min_words = 1,
     .max_words = 4,
     .run = run,
 };

@@ -102,33 +102,45 @@ bool opts_float(const char *s, double *out)
     return true;
 }
 
+/* What stands behind the point, in parts of *scale; false when there is nothing, or more than six digits. */
+static bool parse_fraction(const char **p, unsigned long long *fraction, unsigned long long *scale)
+{
+    const char *const first = *p + 1;
+    *fraction = 0;
+    *scale = 1;
+    for (*p = first; isdigit((unsigned char)**p) && *p < first + 6; (*p)++) {
+        *fraction = 10 * *fraction + (unsigned)(**p - '0');
+        *scale *= 10;
+    }
+    return *p > first && !isdigit((unsigned char)**p);
+}
+
 bool opts_nbytes(const char *s, uint64_t *out)
 {
     static const char units[] = "KMGT";
     if (!isdigit((unsigned char)s[0]))
         return false;
-    char *end = NULL;
+    char *digits_end = NULL;
     errno = 0;
-    unsigned long long v = strtoull(s, &end, 10);
-    if (errno)
+    unsigned long long v = strtoull(s, &digits_end, 10), fraction = 0, scale = 1, factor = 1;
+    const char *end = digits_end;
+    if (errno || (*end == '.' && !parse_fraction(&end, &fraction, &scale)))
         return false;
     if (*end && *end != 'B') {
         const char *const unit = strchr(units, toupper((unsigned char)*end));
         if (!unit)
             return false;
         end++;
-        unsigned long long base = 1000;
-        if (*end == 'i') {
-            base = 1024;
-            end++;
-        }
+        const bool binary = *end == 'i';
+        end += binary;
         for (const char *u = units; u <= unit; u++)
-            if (__builtin_mul_overflow(v, base, &v))
-                return false;
+            factor *= binary ? 1024 : 1000;
     }
     if (*end == 'B')
         end++;
-    if (*end)
+    /* Parts of a byte are not meant: "1.5" is no size. */
+    if (*end || fraction * factor % scale != 0 || __builtin_mul_overflow(v, factor, &v) ||
+        __builtin_add_overflow(v, fraction * factor / scale, &v))
         return false;
     *out = v;
     return true;

@@ -8,7 +8,9 @@
 
 #include "cmd/json_out.h"
 #include "cmd/pack_report.h"
+#include "cmd/plan_io.h"
 #include "cmd/progress.h"
+#include "cmd/quantize_target.h"
 #include "cmd/text_out.h"
 #include "cmd/totals.h"
 #include "cmd/util.h"
@@ -18,6 +20,8 @@ struct pack_state {
     const struct el_plan *plan;
     size_t n_rows;
     struct pack_report report;
+    uint64_t nbytes; /* of all files; 0: not known */
+    struct target_run target;
 };
 
 static void print_fallbacks(const struct pack_state *s)
@@ -55,6 +59,8 @@ static void print_summary(const struct pack_state *s, FILE *f)
                   text_nbytes(after.all.nbytes, b), totals_bpw(after.all.n_elems, after.all.nbytes));
     for (size_t i = 0; i < after.n; i++)
         (void)fprintf(f, "%s %llu %s", i ? "," : ";", (unsigned long long)after.of[i].n_tensors, after.of[i].encoding);
+    if (s->nbytes)
+        (void)fprintf(f, "; %llu bytes in all", (unsigned long long)s->nbytes);
     (void)fputc('\n', f);
 }
 
@@ -117,8 +123,12 @@ static void print_json(const struct pack_state *s, const struct el_sink *sink)
     json_kuint(&j, "n_params", before.all.n_elems);
     json_kuint(&j, "nbytes_before", before.all.nbytes);
     json_kuint(&j, "nbytes_after", after.all.nbytes);
+    if (s->nbytes)
+        json_kuint(&j, "nbytes_files", s->nbytes);
     json_knum(&j, "bits_per_weight_before", totals_bpw(before.all.n_elems, before.all.nbytes));
     json_knum(&j, "bits_per_weight_after", totals_bpw(after.all.n_elems, after.all.nbytes));
+    if (s->job->target)
+        target_json(&s->target, &j);
     json_key(&j, "tensors");
     json_array(&j, false);
     for (size_t i = 0; i < s->n_rows; i++)
@@ -237,6 +247,18 @@ static void warn_of_input(const struct pack_job *job, const struct el_source *so
         (void)fprintf(stderr, "edgellm: warning: --keep-split: the input is one file, so the output is one file\n");
 }
 
+/* What the files will have in bytes, of formats and methods that can tell. */
+static enum el_status find_nbytes(struct pack_state *s, struct el_source *source, struct el_err *err)
+{
+    struct el_sink *sink;
+    if (strcmp(s->job->sink.format, "gguf") != 0)
+        return EL_OK;
+    CMD_TRY(el_sink_open(s->job->out, &s->job->sink, &sink, err));
+    const enum el_status status = el_pack_nbytes(source, s->plan, sink, &s->nbytes, err);
+    el_sink_close(sink);
+    return status == EL_E_UNSUPPORTED ? EL_OK : status;
+}
+
 enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
 {
     struct el_source *source = NULL, *stats = NULL;
@@ -258,7 +280,16 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
         CMD_TRY_OUT(el_source_open(job->stats, NULL, &stats, err));
         with_stats.plan.stats = stats;
     }
-    CMD_TRY_OUT(make_plan(&with_stats, source, &plan, err));
+    if (job->target) /* takes long: what would stop the end is found first */
+        CMD_TRY_OUT(check_output(job, err));
+    if (job->target)
+        CMD_TRY_OUT(target_plan(&s.target, job->target, &with_stats, source, &plan, err));
+    else if (job->plan_in)
+        CMD_TRY_OUT(plan_io_read(&with_stats, source, &plan, err));
+    else
+        CMD_TRY_OUT(make_plan(&with_stats, source, &plan, err));
+    if (s.target.stats_path)
+        with_stats.stats = s.target.stats_path;
     warn_of_input(job, source);
     s.plan = plan;
     s.n_rows = el_plan_n_rows(plan);
@@ -268,11 +299,15 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
     }
     pack_report_init(&s.report, plan);
     print_fallbacks(&s);
-    if (job->dry_run) {
+    if (job->dry_run)
         CMD_TRY_OUT(check_output(job, err));
-    } else {
+    CMD_TRY_OUT(find_nbytes(&s, source, err));
+    if (job->plan_out)
+        CMD_TRY_OUT(plan_io_write(&with_stats, plan, s.nbytes, err));
+    if (!job->dry_run) {
         CMD_TRY_OUT(el_sink_open(job->out, &job->sink, &sink, err));
-        state = job->resume ? xasprintf("%s.part", job->out) : NULL;
+        if (job->resume)
+            state = s.target.folder ? xasprintf("%s/" TARGET_STATE, s.target.folder) : xasprintf("%s.part", job->out);
         CMD_TRY_OUT(write_output(&s, source, sink, state, err));
         if (state)
             (void)unlink(state);
@@ -283,6 +318,8 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
         print_json(&s, sink);
     if (job->dry_run && (job->verbose || !job->json))
         pack_report_print(&s.report, job->json ? stderr : stdout);
+    if (job->target && !job->json && !progress_is_quiet())
+        target_print(&s.target, job->dry_run ? stdout : stderr);
     if (!job->json && !progress_is_quiet())
         print_summary(&s, job->dry_run ? stdout : stderr);
     if (!job->json && !progress_is_quiet() && sink)
@@ -290,6 +327,7 @@ enum el_status pack_io_run(const struct pack_job *job, struct el_err *err)
 out:
     el_sink_close(sink);
     el_plan_free(plan);
+    target_close(&s.target, status);
     el_source_close(source);
     el_source_close(stats);
     pack_report_free(&s.report);

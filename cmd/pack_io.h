@@ -5,9 +5,13 @@
 #include "cmd/options.h"
 #include "edgellm.h"
 
+struct target_opts;
+
 struct pack_job {
     const char *in, *out, *tokenizer;
     const char *stats; /* NULL, or a file of statistics */
+    const char *plan_in, *plan_out;   /* NULL, or a plan to carry out in the place of rules, and where to write the plan */
+    const struct target_opts *target; /* NULL, or what the plan is to be found for (cmd/quantize_target.h) */
     const struct opt_list *overrides;
     struct el_plan_opts plan;
     struct el_sink_opts sink;

@@ -26,14 +26,35 @@ static bool is_type(const char *word)
            ((word[0] == 'G' || word[0] == 'g') && isdigit((unsigned char)word[1]) && word[2] == '_');
 }
 
-enum el_status quantize_words_read(struct words words, struct quantize_words *q, struct el_err *err)
+static enum el_status read_threads(const char *word, struct quantize_words *q, struct el_err *err)
+{
+    if (!opts_uint(word, &q->n_threads) || q->n_threads > 1024)
+        return cmd_fail(err, EL_E_USAGE, "'%s' threads, at most 1024", word);
+    return EL_OK;
+}
+
+static enum el_status read_planned(struct words words, struct quantize_words *q, struct el_err *err)
+{
+    q->in = words.v[0];
+    q->type = "";
+    q->out = words.n > 1 ? words.v[1] : NULL;
+    if (words.n > 3 || (words.n == 3 && !all_digits(words.v[2])))
+        return cmd_fail(err, EL_E_USAGE, "'%s': with a plan or a target the arguments are IN OUT [THREADS]",
+                        words.v[words.n - 1]);
+    return words.n == 3 ? read_threads(words.v[2], q, err) : EL_OK;
+}
+
+enum el_status quantize_words_read(struct words words, bool planned, struct quantize_words *q, struct el_err *err)
 {
     *q = (struct quantize_words){.n_threads = UINT64_MAX};
     size_t n = words.n;
+    if (planned)
+        return read_planned(words, q, err);
+    if (n < 2)
+        return cmd_fail(err, EL_E_USAGE, "TYPE is missing behind '%s' (such as Q4_K_M; see 'edgellm list mixes')", words.v[0]);
     const bool threads_last = n >= 3 && all_digits(words.v[n - 1]) && (n == 4 || is_type(words.v[1]));
     if (threads_last) {
-        if (!opts_uint(words.v[n - 1], &q->n_threads) || q->n_threads > 1024)
-            return cmd_fail(err, EL_E_USAGE, "'%s' threads, at most 1024", words.v[n - 1]);
+        CMD_TRY(read_threads(words.v[n - 1], q, err));
         n--;
     } else if (n == 4) {
         return cmd_fail(err, EL_E_USAGE, "'%s' is not a number of threads", words.v[3]);

@@ -11,10 +11,11 @@ struct quantize_words {
 };
 
 /*
- * Reads 2 to 4 words. Of three, IN TYPE THREADS is meant when the second names a type and the last is digits, else IN OUT TYPE
+ * Reads 1 to 4 words. planned: the types come from a plan or a target, and the words are IN [OUT] [THREADS]; type is "" then.
+ * Else of 2 to 4, of three IN TYPE THREADS is meant when the second names a type and the last is digits, else IN OUT TYPE
  * (where TYPE may be one of llama.cpp's numbers). An OUT that begins with a digit is a file name like any other. EL_E_USAGE.
  */
-enum el_status quantize_words_read(struct words words, struct quantize_words *q, struct el_err *err);
+enum el_status quantize_words_read(struct words words, bool planned, struct quantize_words *q, struct el_err *err);
 
 /* malloc'ed name ggml-model-TYPE.gguf beside the file `in`, or within the folder `in`. */
 char *quantize_default_out(const char *in, bool in_is_folder, const char *type);

@@ -508,19 +508,27 @@ static enum el_status write_padding(const struct el_sink *s, const struct gguf_s
     return status;
 }
 
+/* The header of shard i; those of a set must be asked for in order. */
+static enum el_status make_header(const struct el_sink *s, struct gguf_sink *g, const struct el_meta *meta, uint32_t i,
+                                  struct el_buf *header, struct el_err *err)
+{
+    if (i == 1) /* the parts container is described in the first file */
+        el_meta_remove(g->extra, EL_GGUF_ENCODINGS_KEY);
+    EL_TRY(describe_split(s, g, i, err));
+    build_header(s, g, meta, i, header);
+    return header->failed ? no_memory(s, err) : EL_OK;
+}
+
 static enum el_status begin_shard(struct el_sink *s, struct gguf_sink *g, const struct el_meta *meta, uint32_t i,
                                   struct el_err *err)
 {
     struct shard *const sh = &g->shards[i];
     struct el_buf header;
     el_buf_init(&header);
-    if (i == 1) /* the parts container is described in the first file */
-        el_meta_remove(g->extra, EL_GGUF_ENCODINGS_KEY);
-    enum el_status status = describe_split(s, g, i, err);
+    enum el_status status = make_header(s, g, meta, i, &header, err);
     if (status == EL_OK) {
-        build_header(s, g, meta, i, &header);
         sh->data_offset = header.nbytes;
-        status = header.failed ? no_memory(s, err) : check_not_input(s, sh->path, err);
+        status = check_not_input(s, sh->path, err);
         struct stat st;
         sh->existed = lstat(sh->path, &st) == 0 || errno != ENOENT;
     }
@@ -539,8 +547,9 @@ static enum el_status begin_shard(struct el_sink *s, struct gguf_sink *g, const 
     return status;
 }
 
-static enum el_status sink_begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
-                                 struct el_err *err)
+/* All of beginning that touches no file: which tensor goes where. */
+static enum el_status lay_out(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                              struct el_err *err)
 {
     struct gguf_sink *const g = s->priv;
     const enum el_status status = el_gguf_alignment(meta, &g->alignment, err);
@@ -557,10 +566,64 @@ static enum el_status sink_begin(struct el_sink *s, const struct el_meta *meta, 
     EL_TRY(measure_headers(s, g, meta, err));
     EL_TRY(place_tensors(s, g, err));
     EL_TRY(name_shards(s, g, err));
-    EL_TRY(add_split_id(s, g, meta, err));
+    return add_split_id(s, g, meta, err);
+}
+
+static enum el_status sink_begin(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                                 struct el_err *err)
+{
+    struct gguf_sink *const g = s->priv;
+    EL_TRY(lay_out(s, meta, tensors, n, err));
     for (uint32_t i = 0; i < g->n_shards; i++)
         EL_TRY(begin_shard(s, g, meta, i, err));
     return EL_OK;
+}
+
+static void release(struct gguf_sink *g)
+{
+    for (uint32_t i = 0; i < g->n_shards && g->shards; i++) {
+        if (g->shards[i].out)
+            el_outfile_close(g->shards[i].out);
+        el_free(g->shards[i].path);
+    }
+    for (size_t i = 0; i < g->n_arrays; i++)
+        el_free(g->arrays[i].key);
+    el_free(g->arrays);
+    el_free(g->shards);
+    el_free(g->places);
+    el_meta_free(g->extra);
+}
+
+static enum el_status sum_files(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                                uint64_t *nbytes, struct el_err *err)
+{
+    struct gguf_sink *const g = s->priv;
+    EL_TRY(lay_out(s, meta, tensors, n, err));
+    for (uint32_t i = 0; i < g->n_shards; i++) {
+        struct el_buf header;
+        el_buf_init(&header);
+        const enum el_status status = make_header(s, g, meta, i, &header, err);
+        const bool fits = el_add_u64(*nbytes, header.nbytes, nbytes) && el_add_u64(*nbytes, g->shards[i].data_nbytes, nbytes);
+        el_buf_release(&header);
+        EL_TRY(status);
+        if (!fits)
+            return el_fail(err, EL_E_USAGE, "'%s': the sizes of the files overflow", s->path);
+    }
+    return EL_OK;
+}
+
+static enum el_status sink_measure(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                                   uint64_t *nbytes, struct el_err *err)
+{
+    struct gguf_sink *const g = s->priv;
+    *nbytes = 0;
+    const enum el_status status = sum_files(s, meta, tensors, n, nbytes, err);
+    el_tensors_free(s->tensors, s->n_tensors);
+    s->tensors = NULL;
+    s->n_tensors = 0;
+    release(g);
+    *g = (struct gguf_sink){.shards = NULL};
+    return status;
 }
 
 static enum el_status sink_write(struct el_sink *s, size_t t, uint32_t part, uint64_t offset, const void *data, uint64_t nbytes,
@@ -704,17 +767,7 @@ static void sink_close(struct el_sink *s)
     struct gguf_sink *const g = s->priv;
     if (!g)
         return;
-    for (uint32_t i = 0; i < g->n_shards; i++) {
-        if (g->shards[i].out)
-            el_outfile_close(g->shards[i].out);
-        el_free(g->shards[i].path);
-    }
-    for (size_t i = 0; i < g->n_arrays; i++)
-        el_free(g->arrays[i].key);
-    el_free(g->arrays);
-    el_free(g->shards);
-    el_free(g->places);
-    el_meta_free(g->extra);
+    release(g);
     el_free(g);
     s->priv = NULL;
 }
@@ -728,6 +781,7 @@ static const char *sink_file(const struct el_sink *s, size_t i)
 enum el_status el_gguf_create(struct el_sink *s, struct el_err *err)
 {
     static const struct el_sink_ops ops = {.begin = sink_begin,
+                                           .measure = sink_measure,
                                            .write = sink_write,
                                            .set_array = sink_set_array,
                                            .commit = sink_commit,

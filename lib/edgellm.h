@@ -196,6 +196,11 @@ EL_API void el_sha256_bytes(const void *data, size_t nbytes, char hex[65]);
  */
 EL_API EL_MUST_CHECK enum el_status el_read_file(const char *path, uint64_t max_nbytes, char **data, size_t *nbytes,
                                                  struct el_err *err);
+/*
+ * Writes a whole file: it is there completely, on the disk, or as it was before. Without overwrite one that exists is EL_E_IO.
+ */
+EL_API EL_MUST_CHECK enum el_status el_write_file(const char *path, const void *data, size_t nbytes, bool overwrite,
+                                                  struct el_err *err);
 /* Frees what the library allocated: free(), by a name that programs with another C library can use. NULL is fine. */
 EL_API void el_free(void *p);
 
@@ -432,6 +437,35 @@ struct el_plan_row {
 };
 EL_API size_t el_plan_n_rows(const struct el_plan *plan);
 EL_API struct el_plan_row el_plan_row(const struct el_plan *plan, size_t i);
+
+/*
+ * Bytes of all files that el_pack would write to this sink, headers and padding included, exactly. Writes nothing and leaves the
+ * sink as it was. EL_E_UNSUPPORTED: the format cannot tell beforehand ("gguf" can).
+ */
+EL_API EL_MUST_CHECK enum el_status el_pack_nbytes(struct el_source *source, const struct el_plan *plan, struct el_sink *sink,
+                                                   uint64_t *nbytes, struct el_err *err);
+
+/*
+ * A plan as a file: JSON, one line per tensor, made to be read, compared and changed by hand (edgellm-formats(5)). What it was
+ * made of: el_sha256_path of the files, "" where it is not known; nbytes as of el_pack_nbytes, 0: not known.
+ */
+struct el_plan_origin {
+    const char *model_sha256, *stats_sha256;
+    uint64_t nbytes;
+};
+/* *text is allocated and terminated; free it with el_free(). */
+EL_API EL_MUST_CHECK enum el_status el_plan_print(const struct el_plan *plan, const struct el_plan_origin *origin, char **text,
+                                                  size_t *nbytes, struct el_err *err);
+/*
+ * Reads a plan for a source. `what` names the text in errors. Of opts stats and allow_requantize count, all else is in the text.
+ * Every tensor of the source must be named once; of a line its type counts, and its method where there is something to choose.
+ * EL_E_FORMAT: no plan, or a value that cannot be; EL_E_USAGE: it does not fit this source. Both name the line, and the tensor.
+ */
+EL_API EL_MUST_CHECK enum el_status el_plan_read(const struct el_source *source, const char *text, size_t nbytes,
+                                                 const char *what, const struct el_plan_opts *opts, struct el_plan **plan,
+                                                 struct el_err *err);
+/* What the text says it was made of; of another plan everything is unknown. Borrowed. */
+EL_API struct el_plan_origin el_plan_origin_of(const struct el_plan *plan);
 
 /* What was done to one tensor; called once per tensor, in plan order. */
 struct el_pack_report {
@@ -705,74 +739,6 @@ EL_API EL_MUST_CHECK enum el_status el_session_load(struct el_session *session, 
 /* log(softmax(logits))[id], and the whole vector to out [n] f64 (may be NULL). Sums in float64, fixed order. Any thread. */
 EL_API double el_log_softmax(const float *logits, size_t n, int32_t id, double *out);
 
-/* ---- calibration --------------------------------------------------------------------------------------------------- */
-
-/*
- * What the matrices of a model read while it reads a text: statistics for the methods of quantization, in a GGUF file that
- * llama.cpp takes as an importance matrix (edgellm-formats(5) says what is in it).
- */
-struct el_calibrate_text {
-    const int32_t *ids;       /* windows of token ids, one behind the other, each run from an empty context */
-    const uint32_t *window_n; /* [n_windows] ids of each, at least 1 */
-    size_t n_windows;
-    uint32_t n_ctx;           /* ids of a whole window; stored */
-    const char *const *names; /* [n_names] of the texts, stored; and their SHA-256, 64 hex digits each */
-    const char *const *sha256;
-    size_t n_names;
-    const char *protocol; /* one line that says how ids and windows were made; stored */
-};
-
-struct el_calibrate_opts {
-    bool no_hessian;     /* no sums of x_i x_j: an importance matrix, sums of absolute values and greatest values alone */
-    bool process_output; /* the input of the output matrix too */
-    uint32_t skip_first; /* the first positions of every window do not count */
-    bool skip_massive; /* tokens with massive activations, before or behind a layer, do not count in it; runs every layer twice */
-    double massive;    /* a token is massive when its greatest |x_j| exceeds the median token's so many times; 0: 20 */
-    /*
-     * NULL, or the model already quantized: every layer's statistics are of what its layers before that give. cross: also sums
-     * of (y_i - x_i) x_j, y being what the unquantized layers give in the place of x.
-     */
-    struct el_source *quantized;
-    bool cross;
-    uint64_t max_nbytes; /* of the sums of x_i x_j at a time; a layer is run again for the rest. 0: all of a layer's */
-    /*
-     * NULL, or a file in which the state is kept, and from which a run that was stopped goes on: the same model, text, options,
-     * else EL_E_USAGE. The caller removes it when the sink is committed.
-     */
-    const char *state_path;
-    unsigned n_threads; /* 0: all cores; the bytes do not depend on it */
-    el_progress_fn *progress;
-    void *progress_user;
-};
-
-struct el_calibrate_report {
-    uint32_t layer, n_layers;
-    double influence;     /* 1 - mean cosine between the residual stream before and behind the layer */
-    uint32_t n_massive;   /* tokens */
-    uint32_t massive_pos; /* the greatest of them, when there is one: its position, token, channel and value */
-    int32_t massive_token;
-    uint32_t massive_channel;
-    double massive_value;
-};
-typedef void el_calibrate_report_fn(void *user, const struct el_calibrate_report *report);
-
-/*
- * Runs the model layer by layer (in memory: one layer, its sums, one batch; the residual stream of all tokens lies in a file
- * without a name beside the output) and writes the statistics to sink. Does not commit. report (may be NULL) is called for every
- * layer.
- */
-EL_API EL_MUST_CHECK enum el_status el_calibrate(struct el_source *source, const struct el_calibrate_text *text,
-                                                 struct el_sink *sink, const struct el_calibrate_opts *opts,
-                                                 el_calibrate_report_fn *report, void *report_user, struct el_err *err);
-
-/*
- * Adds statistics up: files of el_calibrate of one model, or importance matrices of llama.cpp (GGUF or .dat). What one of them
- * lacks the result lacks; only_importance: llama.cpp's part alone. The sink may be of format "gguf" or (only_importance)
- * "imatrix", llama.cpp's .dat. Does not commit.
- */
-EL_API EL_MUST_CHECK enum el_status el_stats_merge(struct el_source *const *sources, size_t n_sources, bool only_importance,
-                                                   struct el_sink *sink, struct el_err *err);
-
 /* ---- grammars ----------------------------------------------------------------------------------------------------- */
 
 /*
@@ -892,4 +858,7 @@ EL_API int32_t el_sampler_pick(struct el_sampler *sampler, const float *logits);
 #ifdef __cplusplus
 }
 #endif
+
+#include "edgellm_plan.h" /* calibration, sensitivity, targets */
+
 #endif

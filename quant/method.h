@@ -12,6 +12,8 @@
 #include "edgellm.h"
 #include "tensor/encoding.h"
 
+struct el_solve_kept;
+
 /* What is known of the columns of one matrix, or of one expert's: the inputs x that it saw. */
 struct el_quant_columns {
     struct el_enc enc;
@@ -24,6 +26,7 @@ struct el_quant_columns {
     void *user;
     const struct el_method_opts *opts;
     struct el_pool *pool;
+    struct el_solve_kept *kept; /* NULL, or factors of the same input that were made before (quant/solve.h) */
     double damping; /* result: what was added to the Hessian, as part of its mean diagonal */
 };
 

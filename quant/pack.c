@@ -235,18 +235,19 @@ static void free_pack(struct pack *pk)
     el_pool_close(pk->pool);
 }
 
-static enum el_status begin_sink(struct pack *pk, struct el_err *err)
+/*
+ * The output's metadata and tensors as the plan has them; the caller frees both, the names are the source's. report: NULL, or
+ * what the metadata gets room for.
+ */
+static enum el_status declare(const struct el_source *source, const struct el_plan *plan, const struct el_report *report,
+                              struct el_meta **meta_out, struct el_tensor **tensors_out, struct el_err *err)
 {
-    const struct el_plan *const plan = pk->plan;
-    enum el_status status = EL_OK;
-    struct el_meta *const meta = el_meta_copy(pk->source->meta);
-    struct el_tensor *const tensors = el_calloc_array(plan->n, sizeof *tensors);
-    if (!meta || !tensors) {
-        status = out_of_memory(err);
-        goto out;
-    }
+    struct el_meta *const meta = *meta_out = el_meta_copy(source->meta);
+    struct el_tensor *const tensors = *tensors_out = el_calloc_array(plan->n, sizeof *tensors);
+    if (!meta || !tensors)
+        return out_of_memory(err);
     for (size_t i = 0; i < plan->n; i++) {
-        const struct el_tensor *const from = &pk->source->tensors[i];
+        const struct el_tensor *const from = &source->tensors[i];
         tensors[i] = (struct el_tensor){
             .name = from->name,
             .file_name = from->name,
@@ -255,19 +256,30 @@ static enum el_status begin_sink(struct pack *pk, struct el_err *err)
             .order_elems = from->order_elems,
         };
         memcpy(tensors[i].dims, from->dims, sizeof from->dims);
-        if (el_tensor_complete(&tensors[i], err) != EL_OK) {
-            status = el_fail_prefix(err, EL_E_FORMAT, "tensor '%s'", from->name);
-            goto out;
-        }
-        if (!el_add_u64(pk->total, el_tensor_nbytes(from), &pk->total)) {
-            status = el_fail(err, EL_E_FORMAT, "'%s': sizes of the tensors overflow 64 bits", pk->source->path);
-            goto out;
-        }
+        if (el_tensor_complete(&tensors[i], err) != EL_OK)
+            return el_fail_prefix(err, EL_E_FORMAT, "tensor '%s'", from->name);
     }
-    EL_TRY_OUT(el_plan_store(plan, meta, err));
-    pk->has_report = plan->store && !plan->keep_meta && pk->sink->ops->set_array;
-    if (pk->has_report)
-        EL_TRY_OUT(el_report_declare(&pk->report, meta, err));
+    EL_TRY(el_plan_store(plan, meta, err));
+    return report ? el_report_declare(report, meta, err) : EL_OK;
+}
+
+/* Do the numbers of the report go into this output? */
+static bool takes_report(const struct el_plan *plan, const struct el_sink *sink)
+{
+    return plan->store && !plan->keep_meta && sink->ops->set_array;
+}
+
+static enum el_status begin_sink(struct pack *pk, struct el_err *err)
+{
+    const struct el_plan *const plan = pk->plan;
+    struct el_meta *meta = NULL;
+    struct el_tensor *tensors = NULL;
+    enum el_status status = EL_OK;
+    for (size_t i = 0; i < plan->n; i++)
+        if (!el_add_u64(pk->total, el_tensor_nbytes(&pk->source->tensors[i]), &pk->total))
+            return el_fail(err, EL_E_FORMAT, "'%s': sizes of the tensors overflow 64 bits", pk->source->path);
+    pk->has_report = takes_report(plan, pk->sink);
+    EL_TRY_OUT(declare(pk->source, plan, pk->has_report ? &pk->report : NULL, &meta, &tensors, err));
     pk->sink->source = pk->base;
     EL_TRY_OUT(pk->sink->ops->begin(pk->sink, meta, tensors, plan->n, err));
     if (pk->opts->state_path)
@@ -430,15 +442,41 @@ static enum el_status run_all(struct pack *pk, struct el_err *err)
     return pk->has_report ? el_report_write(&pk->report, pk->sink, err) : EL_OK;
 }
 
-static enum el_status check_plan(const struct pack *pk, struct el_err *err)
+static enum el_status check_plan(const struct el_source *source, const struct el_plan *plan, struct el_err *err)
 {
-    const struct el_source *const of = pk->plan->base;
-    bool same = of->n_tensors == pk->base->n_tensors;
-    for (size_t i = 0; same && i < of->n_tensors && of != pk->base; i++) {
-        const struct el_tensor *const a = &of->tensors[i], *const b = &pk->base->tensors[i];
+    const struct el_source *const of = plan->base;
+    bool same = of->n_tensors == source->n_tensors;
+    for (size_t i = 0; same && i < of->n_tensors && of != source; i++) {
+        const struct el_tensor *const a = &of->tensors[i], *const b = &source->tensors[i];
         same = strcmp(a->name, b->name) == 0 && el_enc_equal(&a->enc, &b->enc) && a->n_rows == b->n_rows && a->n_in == b->n_in;
     }
-    return same ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': the plan was made for another model", pk->base->path);
+    return same ? EL_OK : el_fail(err, EL_E_USAGE, "'%s': the plan was made for another model", source->path);
+}
+
+enum el_status el_pack_nbytes(struct el_source *source, const struct el_plan *plan, struct el_sink *sink, uint64_t *nbytes,
+                              struct el_err *err)
+{
+    struct el_meta *meta = NULL;
+    struct el_tensor *tensors = NULL;
+    struct el_report report = {.n = 0};
+    enum el_status status = EL_OK;
+    *nbytes = 0;
+    EL_TRY(check_plan(source, plan, err));
+    if (plan->fold)
+        return el_fail(err, EL_E_UNSUPPORTED, "method '%s': what it changes is decided while packing, and the size with it",
+                       plan->folds[0]->name);
+    if (!sink->ops->measure)
+        return el_fail(err, EL_E_UNSUPPORTED, "format '%s': its size is not known before it is written", sink->opts.format);
+    EL_TRY_OUT(el_report_open(&report, plan, err));
+    EL_TRY_OUT(declare(source, plan, takes_report(plan, sink) ? &report : NULL, &meta, &tensors, err));
+    sink->source = source;
+    status = sink->ops->measure(sink, meta, tensors, plan->n, nbytes, err);
+    sink->source = NULL;
+out:
+    el_report_release(&report);
+    el_meta_free(meta);
+    el_free(tensors);
+    return status;
 }
 
 enum el_status el_pack(struct el_source *source, const struct el_plan *plan, struct el_sink *sink,
@@ -447,7 +485,7 @@ enum el_status el_pack(struct el_source *source, const struct el_plan *plan, str
     static const struct el_pack_opts defaults = {.n_threads = 0};
     struct pack pk = {.base = source, .source = source, .plan = plan, .sink = sink, .opts = opts ? opts : &defaults};
     enum el_status status = EL_OK;
-    EL_TRY(check_plan(&pk, err));
+    EL_TRY(check_plan(source, plan, err));
     unsigned n_threads = pk.opts->n_threads;
     EL_TRY(el_strip_threads(plan->source, plan, pk.opts->max_nbytes, &n_threads, err));
     EL_TRY_OUT(el_pool_open(n_threads, &pk.pool, err));

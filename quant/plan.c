@@ -1,6 +1,7 @@
 /* Plans: which tensor gets which encoding and method. The rules of mixes are in mixes.c; here are options, fallbacks and rows. */
 #include "quant/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -377,18 +378,42 @@ static enum el_status find_maker(const struct wanted *w, struct el_plan_entry *e
     return add_fallback(entry, why, err);
 }
 
-/* How the codes are chosen, and what is known of the inputs. */
-static enum el_status choose_method(struct wanted *w, const struct el_tensor *t, struct el_plan_entry *entry, struct el_err *err)
+/* How the codes are chosen (method; NULL: by the options), and what is known of the inputs. */
+static enum el_status choose_method(struct wanted *w, const struct el_tensor *t, const struct el_method *method,
+                                    struct el_plan_entry *entry, struct el_err *err)
 {
     const struct el_pattern *found;
     entry->method = NULL;
     if (entry->copy || is_float(&entry->to))
         return EL_OK;
-    EL_TRY(el_patterns_find(&w->methods, t->name, &found, err));
-    entry->method = found ? w->pattern_methods[found - w->methods.v] : w->method;
-    if (!entry->method->supports(&entry->to))
+    if (!method) {
+        EL_TRY(el_patterns_find(&w->methods, t->name, &found, err));
+        method = found ? w->pattern_methods[found - w->methods.v] : w->method;
+    }
+    entry->method = method;
+    if (!method->supports(&entry->to))
         EL_TRY(find_maker(w, entry, err));
     return entry->method->needs_hessian || entry->method->needs_importance ? find_stats(w, t, entry, err) : EL_OK;
+}
+
+/* All of an entry that follows from its encoding, which is set, and the method (NULL: the options'). */
+static enum el_status complete(struct wanted *w, const struct el_plan *plan, const struct el_tensor *t,
+                               const struct el_method *method, struct el_plan_entry *entry, struct el_err *err)
+{
+    const struct el_tensor *const was = base_tensor(plan, t);
+    entry->copy = el_enc_equal(&entry->to, &t->enc);
+    if (plan->fold && strcmp(was->name, t->name) != 0)
+        EL_TRY(add_fallback(entry, "it was the embedding, and is no longer the same", err));
+    el_enc_name(&entry->to, entry->to_name);
+    if (!entry->copy)
+        EL_TRY(el_enc_check_encode(&entry->to, err));
+    EL_TRY(choose_method(w, t, method, entry, err));
+    if ((!entry->copy || was->enc.e != t->enc.e) && !is_float(&was->enc) && !w->opts->allow_requantize && !w->opts->for_convert)
+        return el_fail(err, EL_E_USAGE, "tensor '%s' is already quantized (%s): requantizing loses quality and must be allowed",
+                       t->name, was->enc_name);
+    if (!el_enc_nbytes(&entry->to, t->n_rows, t->n_in, &entry->nbytes))
+        return el_fail(err, EL_E_USAGE, "tensor '%s' is too large for %s", t->name, entry->to_name);
+    return EL_OK;
 }
 
 static enum el_status choose(struct wanted *w, struct progress *p, const struct el_tensor *t, struct el_plan_entry *entry,
@@ -408,22 +433,9 @@ static enum el_status choose(struct wanted *w, struct progress *p, const struct 
         else if (is_float(&t->enc) || w->opts->for_convert)
             entry->to = el_enc_f32(); /* vectors and small tables: what every program reads them as */
     }
-    entry->copy = el_enc_equal(&entry->to, &t->enc);
     if (left && p->plan->fold && base_tensor(p->plan, t)->enc.e != t->enc.e)
         EL_TRY(add_fallback(entry, "the model is changed there, and what is left alone is not rounded", err));
-    if (p->plan->fold && strcmp(base_tensor(p->plan, t)->name, t->name) != 0)
-        EL_TRY(add_fallback(entry, "it was the embedding, and is no longer the same", err));
-    el_enc_name(&entry->to, entry->to_name);
-    if (!entry->copy)
-        EL_TRY(el_enc_check_encode(&entry->to, err));
-    EL_TRY(choose_method(w, t, entry, err));
-    const struct el_tensor *const was = base_tensor(p->plan, t);
-    if ((!entry->copy || was->enc.e != t->enc.e) && !is_float(&was->enc) && !w->opts->allow_requantize && !w->opts->for_convert)
-        return el_fail(err, EL_E_USAGE, "tensor '%s' is already quantized (%s): requantizing loses quality and must be allowed",
-                       t->name, was->enc_name);
-    if (!el_enc_nbytes(&entry->to, t->n_rows, t->n_in, &entry->nbytes))
-        return el_fail(err, EL_E_USAGE, "tensor '%s' is too large for %s", t->name, entry->to_name);
-    return EL_OK;
+    return complete(w, p->plan, t, NULL, entry, err);
 }
 
 /* ---- the plan ---- */
@@ -467,38 +479,90 @@ static enum el_status choose_all(struct wanted *w, struct el_plan *plan, struct 
     return status;
 }
 
+/* A plan for a model, before it is known whether folds change that, and so without room for entries. */
+static enum el_status begin_plan(const struct el_source *source, const struct el_plan_opts *opts, struct el_plan **out,
+                                 struct el_err *err)
+{
+    struct el_plan *const plan = *out = el_calloc_array(1, sizeof *plan);
+    if (!plan)
+        return el_fail(err, EL_E_MEMORY, "plan: out of memory");
+    *plan = (struct el_plan){.source = source, .base = source, .stats_source = opts->stats, .how = opts->how, .ftype = -1};
+    plan->predicted_kld = NAN;
+    plan->store = !opts->for_convert;
+    (void)snprintf(plan->order, sizeof plan->order, "%s", opts->how.order ? opts->how.order : "");
+    plan->how.order = opts->how.order ? plan->order : NULL;
+    return opts->stats ? el_stats_open(opts->stats, &plan->stats, err) : EL_OK;
+}
+
+static enum el_status make_entries(struct el_plan *plan, struct el_err *err)
+{
+    plan->entries = el_calloc_array(plan->source->n_tensors, sizeof *plan->entries);
+    if (!plan->entries)
+        return el_fail(err, EL_E_MEMORY, "plan: out of memory");
+    plan->n = plan->source->n_tensors;
+    for (size_t i = 0; i < plan->n; i++)
+        plan->entries[i].loss = NAN;
+    return EL_OK;
+}
+
+enum el_status el_plan_begin(const struct el_source *source, const struct el_plan_opts *opts, struct el_plan **out,
+                             struct el_err *err)
+{
+    struct el_plan *plan = NULL;
+    enum el_status status = EL_OK;
+    EL_TRY_OUT(begin_plan(source, opts, &plan, err));
+    EL_TRY_OUT(make_entries(plan, err));
+out:
+    if (status != EL_OK) {
+        el_plan_free(plan);
+        plan = NULL;
+    }
+    *out = plan;
+    return status;
+}
+
+enum el_status el_plan_set(struct el_plan *plan, size_t i, const struct el_enc *to, const struct el_method *method,
+                           const struct el_plan_opts *opts, struct el_err *err)
+{
+    struct wanted w = {.opts = opts, .stats = plan->stats, .base = *to}; /* a method that does not make it is refused */
+    struct el_plan_entry *const entry = &plan->entries[i];
+    el_free(entry->fallback);
+    *entry = (struct el_plan_entry){.to = *to, .loss = NAN};
+    return complete(&w, plan, &plan->source->tensors[i], method, entry, err);
+}
+
+enum el_status el_plan_keep_fallback(struct el_plan *plan, size_t i, const char *method, const char *fallback,
+                                     struct el_err *err)
+{
+    struct el_plan_entry *const entry = &plan->entries[i];
+    if (!fallback || strcmp(method, el_plan_method_name(entry)) != 0)
+        return EL_OK;
+    char *const reason = el_strdup(fallback);
+    if (!reason)
+        return el_fail(err, EL_E_MEMORY, "plan: out of memory");
+    el_free(entry->fallback);
+    entry->fallback = reason;
+    return EL_OK;
+}
+
 enum el_status el_plan_make(const struct el_source *source, const struct el_plan_opts *opts, struct el_plan **plan_out,
                             struct el_err *err)
 {
     *plan_out = NULL;
     struct wanted w = {.opts = opts};
+    struct el_plan *plan = NULL;
     enum el_status status = EL_OK;
-    struct el_plan *plan = el_calloc_array(1, sizeof *plan);
-    if (!plan)
-        return el_fail(err, EL_E_MEMORY, "plan: out of memory");
-    plan->source = source;
-    if (opts->stats)
-        EL_TRY_OUT(el_stats_open(opts->stats, &plan->stats, err));
+    EL_TRY_OUT(begin_plan(source, opts, &plan, err));
     w.stats = plan->stats;
-    plan->stats_source = opts->stats;
-    plan->how = opts->how;
-    plan->base = source;
     EL_TRY_OUT(parse_options(&w, plan, err));
-    plan->entries = el_calloc_array(plan->source->n_tensors, sizeof *plan->entries);
-    if (!plan->entries) {
-        status = el_fail(err, EL_E_MEMORY, "plan: out of memory");
-        goto out;
-    }
-    plan->n = plan->source->n_tensors;
+    EL_TRY_OUT(make_entries(plan, err));
     EL_TRY_OUT(choose_all(&w, plan, err));
     el_patterns_warn(&w.types, "that is quantized");
     el_patterns_warn(&w.methods, "that is quantized");
     el_patterns_warn(&w.skips, "");
     plan->ftype = w.copy ? -1 : w.mix.ftype;
-    (void)snprintf(plan->order, sizeof plan->order, "%s", opts->how.order ? opts->how.order : "");
-    plan->how.order = opts->how.order ? plan->order : NULL;
     plan->keep_meta = w.copy;
-    plan->store = !opts->for_convert;
+    (void)snprintf(plan->made_by, sizeof plan->made_by, "%s", w.copy ? "COPY" : w.mix.name);
     *plan_out = plan;
     plan = NULL;
 out:

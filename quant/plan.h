@@ -15,6 +15,7 @@ struct el_plan_entry {
     uint64_t nbytes;
     char *fallback; /* owned; NULL: none */
     const struct el_stats_matrix *stats; /* what is known of the inputs, where the method wants to know; borrowed */
+    double loss;                         /* predicted share of the divergence; NAN: not known */
 };
 
 enum { EL_PLAN_MAX_FOLDS = 4 };
@@ -35,6 +36,9 @@ struct el_plan {
     int32_t ftype;  /* general.file_type to write; -1: remove it */
     bool keep_meta; /* COPY: metadata stays as it is */
     bool store;     /* write the plan into the metadata (a conversion does not) */
+    char made_by[64];                        /* the mix, encoding or target that the rules were asked for; for people */
+    double predicted_kld;                    /* NAN: not known */
+    char model_sha256[65], stats_sha256[65]; /* as a plan file says; "": not said */
 };
 
 /*
@@ -46,6 +50,19 @@ enum el_status el_plan_parse_method(const char *text, struct el_plan *plan, cons
 enum el_status el_plan_mark(struct el_plan *plan, const struct el_method_opts *opts, struct el_err *err);
 /* Makes the changes: what the plan's source then gives is the changed model. Does nothing without folds. */
 enum el_status el_plan_decide(const struct el_plan *plan, struct el_source *base, struct el_pool *pool, struct el_err *err);
+
+/*
+ * For those who fill a plan themselves. el_plan_begin: a plan without entries, ftype -1; el_plan_set: entry i, once or again, and
+ * all that follows from its encoding and method. method is not looked at where nothing is to be chosen (the bytes stay, or become
+ * floats); NULL there only. Of opts how, stats, allow_requantize and for_convert count. Errors name the tensor.
+ */
+enum el_status el_plan_begin(const struct el_source *source, const struct el_plan_opts *opts, struct el_plan **plan,
+                             struct el_err *err);
+enum el_status el_plan_set(struct el_plan *plan, size_t i, const struct el_enc *to, const struct el_method *method,
+                           const struct el_plan_opts *opts, struct el_err *err);
+/* Why the entry is not what was asked for, as it was found when this method was chosen; not kept where it has another by now. */
+enum el_status el_plan_keep_fallback(struct el_plan *plan, size_t i, const char *method, const char *fallback,
+                                     struct el_err *err);
 
 /* "copy", "convert" or the method's name. */
 const char *el_plan_method_name(const struct el_plan_entry *entry);

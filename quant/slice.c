@@ -121,7 +121,7 @@ static enum el_status open_method(struct el_slice *s, const struct el_plan *plan
 static enum el_status open_new(struct el_slice *s, const struct el_plan *plan, uint64_t n_in, struct el_pool *pool,
                                struct el_err *err)
 {
-    struct el_quant_columns columns = {.enc = s->entry->to, .n_in = n_in, .opts = &plan->how, .pool = pool};
+    struct el_quant_columns columns = {.enc = s->entry->to, .n_in = n_in, .opts = &plan->how, .pool = pool, .kept = s->kept};
     EL_TRY(read_importance(s, plan, &columns, err));
     return s->method->open ? open_method(s, plan, &columns, err) : EL_OK;
 }
@@ -145,5 +145,5 @@ void el_slice_close(struct el_slice *s)
     if (s->shared && s->method->close)
         s->method->close(s->shared);
     el_free(s->importance);
-    *s = (struct el_slice){.entry = NULL};
+    *s = (struct el_slice){.kept = s->kept};
 }

@@ -17,6 +17,7 @@ struct el_slice {
     float *importance; /* [n_in] or NULL */
     void *shared;
     double damping;
+    struct el_solve_kept *kept; /* NULL, or the caller's, of this input and expert; stays through opening and closing */
 };
 
 /* "the sums of products are not finite: imatrix" */

@@ -257,9 +257,62 @@ enum el_status el_solve_matrix(const struct el_quant_columns *c, double damping,
     return EL_OK;
 }
 
+/* ---- keeping ---- */
+
+/* Do these widths lead to the same order of the columns? */
+static bool same_widths(enum el_solve_order order, struct el_solve_widths a, struct el_solve_widths b)
+{
+    switch (order) {
+    case EL_ORDER_GROUP: return a.block == b.block && a.sub == b.sub && a.unit == b.unit;
+    case EL_ORDER_ACT: return a.unit == b.unit;
+    case EL_ORDER_NONE: break;
+    }
+    return true;
+}
+
+static bool borrow(const struct el_solve_kept *kept, enum el_solve_order order, struct el_solve_widths widths, struct el_solve *s)
+{
+    for (size_t i = 0; i < kept->n; i++) {
+        const struct el_solve_keeping *const k = &kept->v[i];
+        if (k->order != order || !same_widths(order, k->widths, widths))
+            continue;
+        *s = k->s;
+        s->borrowed = true;
+        return true;
+    }
+    return false;
+}
+
+static void drop_oldest(struct el_solve_kept *kept)
+{
+    kept->nbytes -= kept->v[0].nbytes;
+    el_solve_release(&kept->v[0].s);
+    memmove(kept->v, kept->v + 1, --kept->n * sizeof *kept->v);
+}
+
+static void keep(struct el_solve_kept *kept, enum el_solve_order order, struct el_solve_widths widths, struct el_solve *s)
+{
+    const uint64_t nbytes = (s->n * s->n + (s->shift ? s->n_in * s->n_in : 0)) * sizeof(double);
+    if (nbytes > kept->max_nbytes)
+        return;
+    while (kept->n == sizeof kept->v / sizeof *kept->v || kept->nbytes + nbytes > kept->max_nbytes)
+        drop_oldest(kept);
+    kept->v[kept->n++] = (struct el_solve_keeping){order, widths, nbytes, *s};
+    kept->nbytes += nbytes;
+    s->borrowed = true;
+}
+
+void el_solve_kept_release(struct el_solve_kept *kept)
+{
+    while (kept->n > 0)
+        drop_oldest(kept);
+}
+
 enum el_status el_solve_open(const struct el_quant_columns *c, enum el_solve_order order, struct el_solve_widths widths,
                              struct el_solve *s, struct el_err *err)
 {
+    if (c->kept && borrow(c->kept, order, widths, s))
+        return EL_OK;
     const size_t n_in = (size_t)c->n_in;
     *s = (struct el_solve){.n_in = c->n_in, .n = el_ldl_padded(c->n_in)};
     double *const rows = el_alloc_array(ROWS * n_in, sizeof *rows), *const diagonal = el_alloc_array(n_in, sizeof *diagonal);
@@ -285,6 +338,8 @@ out:
     el_free(rank);
     if (status != EL_OK)
         el_solve_release(s);
+    else if (c->kept)
+        keep(c->kept, order, widths, s);
     return status;
 }
 
@@ -297,9 +352,11 @@ uint64_t el_solve_nbytes(uint64_t n_in, bool cross, unsigned n_threads)
 
 void el_solve_release(struct el_solve *s)
 {
-    el_free(s->column);
-    el_free(s->l);
-    el_free(s->d);
-    el_free(s->shift);
+    if (!s->borrowed) {
+        el_free(s->column);
+        el_free(s->l);
+        el_free(s->d);
+        el_free(s->shift);
+    }
     *s = (struct el_solve){.n = 0};
 }

@@ -5,6 +5,8 @@
 #ifndef EL_QUANT_SOLVE_H
 #define EL_QUANT_SOLVE_H
 
+#include <stdbool.h>
+
 #include "quant/method.h"
 
 enum el_solve_order {
@@ -26,7 +28,25 @@ struct el_solve {
     double *shift;    /* NULL, or [n_in, n_in] in the order of the matrix: C H^-1, what asymmetric calibration adds to W */
     double damping;   /* as part of the mean diagonal */
     double lambda;
+    bool borrowed; /* from what is kept */
 };
+
+/*
+ * Factors of one input (and expert), for whoever comes with the same options and the same order again: encodings whose blocks are
+ * alike. Starts as zeros but for max_nbytes. What was borrowed must be released before the next one is opened.
+ */
+struct el_solve_kept {
+    uint64_t max_nbytes; /* larger factors are not kept, older ones make room */
+    uint64_t nbytes;
+    size_t n;
+    struct el_solve_keeping {
+        enum el_solve_order order;
+        struct el_solve_widths widths;
+        uint64_t nbytes;
+        struct el_solve s;
+    } v[4];
+};
+void el_solve_kept_release(struct el_solve_kept *kept);
 
 /* EL_E_MEMORY, and what reading the statistics returns. *s is empty after a failure. */
 enum el_status el_solve_open(const struct el_quant_columns *columns, enum el_solve_order order, struct el_solve_widths widths,

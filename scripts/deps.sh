@@ -9,7 +9,7 @@ packages=
 for kind in "$@"; do
     case $kind in
     build) packages="$packages gcc make libc6-dev libcjson-dev libpcre2-dev libutf8proc-dev libssl-dev" ;;
-    test) packages="$packages libcriterion-dev mandoc strace clang bash" ;;
+    test) packages="$packages libcriterion-dev mandoc strace clang bash glpk-utils" ;;
     fuzz) packages="$packages clang libclang-rt-14-dev" ;;
     coverage) packages="$packages gcovr" ;;
     arm64) packages="$packages gcc-aarch64-linux-gnu qemu-user" ;;

@@ -44,7 +44,10 @@ struct scan {
 
 static enum el_status bad(const struct scan *s, size_t at, const char *problem)
 {
-    return el_fail(s->err, EL_E_FORMAT, "%s: not valid JSON at byte %zu: %s", s->what, at, problem);
+    size_t line = 1; /* of files that people write */
+    for (size_t i = 0; i < at && i < s->nbytes; i++)
+        line += s->text[i] == '\n';
+    return el_fail(s->err, EL_E_FORMAT, "%s: not valid JSON at line %zu, byte %zu: %s", s->what, line, at, problem);
 }
 
 static void skip_space(struct scan *s)

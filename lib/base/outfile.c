@@ -544,3 +544,14 @@ void el_outfile_close(struct el_outfile *f)
         close(f->dir_fd);
     el_free(f);
 }
+
+enum el_status el_write_file(const char *path, const void *data, size_t nbytes, bool overwrite, struct el_err *err)
+{
+    struct el_outfile *f;
+    EL_TRY(el_outfile_open(path, overwrite, &f, err));
+    enum el_status status = el_outfile_write(f, 0, data, nbytes, err);
+    if (status == EL_OK)
+        status = el_outfile_commit(f, err);
+    el_outfile_close(f);
+    return status;
+}

@@ -73,6 +73,12 @@ struct el_cost el_model_cost(const struct el_model *model, uint64_t n_rows, uint
     return cost;
 }
 
+double el_model_read_part(const struct el_model *model, const struct el_tensor *t)
+{
+    const struct el_tensor_rule *const rule = el_arch_rule(model->arch, t->name, NULL);
+    return !rule || el_arch_is_rope_factors(rule->role) ? 0.0 : use_of(model, t, rule, is_tied(model), 1, 1).part;
+}
+
 double el_model_kv_read(const struct el_model *model, uint64_t pos, uint64_t n_rows)
 {
     const struct el_hparams *const hp = &model->hp;

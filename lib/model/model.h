@@ -25,6 +25,9 @@ struct el_model {
 enum el_status el_model_describe(struct el_model *m, struct el_source *source, const struct el_model_opts *opts,
                                  struct el_err *err);
 
+/* The part of a tensor's bytes that a token reads whose logits are wanted (see el_model_cost); needs el_model_describe alone. */
+double el_model_read_part(const struct el_model *model, const struct el_tensor *t);
+
 struct el_kv;
 /* The session's store, for saving and loading sequences. */
 struct el_kv *el_session_kv(struct el_session *session);

@@ -1,6 +1,7 @@
 /* Running a model layer by layer; see stream.h. */
 #include "model/stream.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -345,5 +346,39 @@ enum el_status el_stream_head(struct el_stream *stream, enum el_stream_from from
         stream->fn = NULL;
     }
     el_weights_release(&stream->model[0].weights);
+    return EL_OK;
+}
+
+enum el_status el_stream_load_head(struct el_stream *stream, enum el_stream_from from, struct el_err *err)
+{
+    return bind(stream, from, EL_BIND_GLOBAL, 0, true, stream->session->run.pool, err);
+}
+
+enum el_status el_stream_logits(struct el_stream *stream, const struct el_lane *lane, const uint64_t *token, size_t n,
+                                el_stream_logits_fn *fn, void *user, struct el_err *err)
+{
+    struct el_run *const run = &stream->session->run;
+    const struct el_rows_buf *const x = &run->b[EL_B_X], *const logits = &run->b[EL_B_LOGITS];
+    const size_t most = stream->max_rows < EL_STREAM_LOGITS ? stream->max_rows : EL_STREAM_LOGITS;
+    static_assert((int)EL_STREAM_LOGITS <= (int)EL_HEAD_ROWS, "a session by layer has room for them");
+    for (size_t first = 0; first < n; first += most) {
+        const uint32_t rows = (uint32_t)(n - first < most ? n - first : most);
+        if (el_interrupted())
+            return el_fail(err, EL_E_INTERRUPTED, "interrupted");
+        for (uint32_t i = 0; i < rows; i++) {
+            const uint64_t t = token[first + i];
+            stream->rows[i] = (struct el_row){stream->ids[t], stream->seq[t], stream->pos[t], true};
+        }
+        el_session_begin_batch(stream->session, stream->rows, rows);
+        for (uint32_t i = 0; i < rows; i++)
+            EL_TRY(el_workfile_read(lane->file, lane->offset + token[first + i] * row_nbytes(stream), x->f32 + i * x->stride,
+                                    row_nbytes(stream), err));
+        run->b[EL_B_X].n = rows;
+        el_activation_changed(run, EL_B_X);
+        run->arch->head(run);
+        if (!run->ops->all_finite(run, EL_B_LOGITS))
+            return el_fail(err, EL_E_FAILED, "the output matrix gives logits that are not finite");
+        EL_TRY(fn(user, first, rows, logits->f32, logits->stride, err));
+    }
     return EL_OK;
 }

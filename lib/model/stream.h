@@ -80,4 +80,17 @@ enum el_status el_stream_block(struct el_stream *stream, size_t b, const struct 
 enum el_status el_stream_head(struct el_stream *stream, enum el_stream_from from, const struct el_lane *lane, el_stream_fn *fn,
                               void *user, uint64_t *first, struct el_err *err);
 
+/* Reads the weights of what stands behind the last layer; those before it are released. */
+enum el_status el_stream_load_head(struct el_stream *stream, enum el_stream_from from, struct el_err *err);
+enum { EL_STREAM_LOGITS = 64 }; /* rows of predictions at a time, at most */
+/* logits: n rows, `stride` floats apart, of the tokens first .. first + n of the list. They are finite. */
+typedef enum el_status el_stream_logits_fn(void *user, size_t first, uint32_t n, const float *logits, uint64_t stride,
+                                           struct el_err *err);
+/*
+ * The predictions of tokens token[0..n), each a token of the stream, in batches of few rows in the order of the list. The head
+ * must be loaded. EL_E_FAILED: values that are not finite, and what fn returns.
+ */
+enum el_status el_stream_logits(struct el_stream *stream, const struct el_lane *lane, const uint64_t *token, size_t n,
+                                el_stream_logits_fn *fn, void *user, struct el_err *err);
+
 #endif

@@ -125,6 +125,12 @@ struct el_sink_ops {
     void (*close)(struct el_sink *s);
     /* File i of the weights: its path, or its name in the folder `path`; NULL past the end. May be NULL: the file is `path`. */
     const char *(*file)(const struct el_sink *s, size_t i);
+    /*
+     * *nbytes of all files that begin, the writes and commit would make; touches no file, and leaves the sink as it was before
+     * begin. May be NULL: this format cannot tell beforehand.
+     */
+    enum el_status (*measure)(struct el_sink *s, const struct el_meta *meta, struct el_tensor *tensors, size_t n,
+                              uint64_t *nbytes, struct el_err *err);
 };
 struct el_sink {
     const struct el_sink_ops *ops;

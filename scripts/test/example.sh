@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 make -s install DESTDIR="$tmp" PREFIX=/usr > /dev/null
-for f in usr/bin/edgellm usr/include/edgellm.h usr/lib/pkgconfig/edgellm.pc usr/lib/libedgellm.so usr/share/man/man1/edgellm.1 \
+for f in usr/bin/edgellm usr/include/edgellm.h usr/include/edgellm_plan.h usr/lib/pkgconfig/edgellm.pc usr/lib/libedgellm.so usr/share/man/man1/edgellm.1 \
     usr/share/bash-completion/completions/edgellm; do
     [ -e "$tmp/$f" ] || { echo "install did not make $f"; exit 1; }
 done

@@ -81,7 +81,7 @@ static const struct {
         name, "llama", "config.json", old, new, code, says                                                                       \
     }
     CONFIG("no config", NULL, NULL, EL_E_FORMAT, "is a folder without config.json"),
-    CONFIG("config empty", NULL, "", EL_E_FORMAT, "config.json: not valid JSON at byte 0: it ends too early"),
+    CONFIG("config empty", NULL, "", EL_E_FORMAT, "config.json: not valid JSON at line 1, byte 0: it ends too early"),
     CONFIG("config cut", NULL, "{\"architectures\": [\"Ll", EL_E_FORMAT, "string without an end"),
     CONFIG("config an array", NULL, "[]", EL_E_FORMAT, "config.json: is not an object"),
     CONFIG("config without a family", NULL, "{}", EL_E_FORMAT, "neither architectures nor model_type"),

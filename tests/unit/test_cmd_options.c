@@ -142,7 +142,11 @@ TEST(cmd_options, numbers)
     CHECK(opts_nbytes("3MB", &u) && u == 3000000);
     CHECK(opts_nbytes("2Gi", &u) && u == 2147483648);
     CHECK(opts_nbytes("2GiB", &u) && u == 2147483648);
-    CHECK(!opts_nbytes("", &u) && !opts_nbytes("B", &u) && !opts_nbytes("1BB", &u) && !opts_nbytes("1.5G", &u));
+    CHECK(opts_nbytes("1.5G", &u) && u == 1500000000);
+    CHECK(opts_nbytes("0.25KiB", &u) && u == 256);
+    CHECK(opts_nbytes("16777215.999999T", &u) && u == 16777215999999000000u);
+    CHECK(!opts_nbytes("", &u) && !opts_nbytes("B", &u) && !opts_nbytes("1BB", &u) && !opts_nbytes("1.5", &u));
+    CHECK(!opts_nbytes("1.G", &u) && !opts_nbytes(".5G", &u) && !opts_nbytes("1.1234567G", &u) && !opts_nbytes("1.0001k", &u));
     double d = 0;
     CHECK(opts_float(".5", &d) && d == 0.5);
     CHECK(!opts_float("", &d) && !opts_float("1e999", &d));
@@ -205,8 +209,24 @@ static struct quantize_words read_words(enum el_status want, const char *a, cons
         v[n] = store[n];
     }
     struct quantize_words q;
-    CHECK_EQ_INT(quantize_words_read((struct words){v, n}, &q, &err), want);
+    CHECK_EQ_INT(quantize_words_read((struct words){v, n}, false, &q, &err), want);
     return q;
+}
+
+TEST(cmd_quantize, words_with_a_plan)
+{
+    char in[] = "in", out[] = "out", n[] = "8";
+    char *one[] = {in}, *two[] = {in, out}, *three[] = {in, out, n}, *wrong[] = {in, out, out};
+    struct quantize_words q;
+    CHECK_EQ_INT(quantize_words_read((struct words){one, 1}, true, &q, &err), EL_OK);
+    CHECK(q.out == NULL && q.n_threads == UINT64_MAX);
+    CHECK_EQ_INT(quantize_words_read((struct words){one, 1}, false, &q, &err), EL_E_USAGE);
+    CHECK_EQ_INT(quantize_words_read((struct words){two, 2}, true, &q, &err), EL_OK);
+    CHECK_EQ_STR(q.out, "out");
+    CHECK_EQ_STR(q.type, "");
+    CHECK_EQ_INT(quantize_words_read((struct words){three, 3}, true, &q, &err), EL_OK);
+    CHECK_EQ_INT(q.n_threads, 8);
+    CHECK_EQ_INT(quantize_words_read((struct words){wrong, 3}, true, &q, &err), EL_E_USAGE);
 }
 
 TEST(cmd_quantize, words)

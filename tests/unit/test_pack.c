@@ -1,4 +1,6 @@
 /* The pack loop: bytes and sums independent of threads, row orders, copies, bad values, errors of either side, interruption. */
+#include <sys/stat.h>
+
 #include "base/err.h"
 #include "base/f16.h"
 #include "base/mem.h"
@@ -397,3 +399,41 @@ TEST(pack, can_be_interrupted)
     el_source_close(s);
 }
 #endif
+
+/* The bytes of all files are known before they are written. */
+TEST(pack, the_size_is_known_beforehand)
+{
+    static const struct {
+        const char *type;
+        bool pure;
+        uint32_t split; /* tensors per file */
+    } cases[] = {{"Q4_K_M", false, 0}, {"Q3_K", true, 0}, {"G3_64Z", false, 0},    {"COPY", false, 0},
+                 {"IQ4_NL", true, 3},  {"Q8_0", true, 1}, {"G4_32", true, 2},      {"TQ1_0", true, 0},
+                 {"Q5_1", false, 4},   {"F16", false, 0}, {"MXFP4_MOE", false, 0}, {"Q2_K", false, 3}};
+    struct el_source *const s = model();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct el_sink_opts sink_opts = {.format = "gguf", .overwrite = true, .split_max_tensors = cases[i].split};
+        const struct el_plan_opts opts = {.type = cases[i].type, .pure = cases[i].pure};
+        struct el_err err = {0};
+        struct el_sink *sink = NULL;
+        struct el_plan *plan = NULL;
+        uint64_t want = 0, twice = 0, have = 0;
+        REQUIRE_OK(el_plan_make(s, &opts, &plan, &err), err);
+        REQUIRE_OK(el_sink_open(test_tmp("size.gguf"), &sink_opts, &sink, &err), err);
+        REQUIRE_OK(el_pack_nbytes(s, plan, sink, &want, &err), err);
+        REQUIRE_OK(el_pack_nbytes(s, plan, sink, &twice, &err), err);
+        CHECK_EQ_INT(want, twice);
+        REQUIRE_OK(el_pack(s, plan, sink, NULL, &err), err);
+        REQUIRE_OK(el_sink_commit(sink, &err), err);
+        size_t n_files = 0;
+        for (struct stat st; el_sink_file(sink, n_files) && stat(el_sink_file(sink, n_files), &st) == 0; n_files++)
+            have += (uint64_t)st.st_size;
+        CHECK((n_files > 1) == (cases[i].split > 0));
+        if (have != want)
+            test_fail(__FILE__, __LINE__, "%s: %llu bytes were said, %llu written", cases[i].type, (unsigned long long)want,
+                      (unsigned long long)have);
+        el_sink_close(sink);
+        el_plan_free(plan);
+    }
+    el_source_close(s);
+}
