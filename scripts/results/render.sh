@@ -41,8 +41,7 @@ BEGIN {
         "times_best=times the best=%.2f"
     spec["equal_bytes"] = "type=Type=%s;method=Method=%s;bytes=bytes=%d;kld=mean KLD=%.5f;kld_stderr=standard error=%.5f;" \
         "ratio=of llama-quantize=%.3f"
-    spec["ptq"] = "type=Type=%s;method=Method=%s;bytes=bytes=%d;ppl=perplexity=%.3f;kld=mean KLD=%.5f;removed=part of the KLD of rtn removed=%.2f;" \
-        "seconds=s=%.1f;peak_mib=MiB=%.0f"
+    spec["ptq"] = "type=Type=%s;method=Method=%s;bytes=bytes=%d;ppl=perplexity=%.3f;kld=mean KLD=%.5f;removed=part of the KLD of rtn removed=%.2f"
     only["ptq"] = "type=^G[23]_128$"
 }
 function fail(text) {
