@@ -262,7 +262,7 @@ const struct command cmd_quantize = {
     .about = "Write a smaller model file",
     .details = "IN is any readable model, OUT a GGUF file (default: ggml-model-TYPE.gguf beside IN), TYPE an encoding or "
                "a mix of them (see 'edgellm --list').",
-    .usage = "[options] IN [OUT] TYPE [THREADS]  or: [options] (--plan FILE | --target-size SIZE) IN OUT [THREADS]",
+    .usage = "[options] IN [OUT] TYPE [THREADS], or --plan FILE|--target-size SIZE IN OUT",
     .opts = quantize_opts,
     .args_nbytes = sizeof(struct quantize_args),
     .defaults = &defaults,

@@ -16,8 +16,8 @@ rc 2 "$EDGELLM" tokenize --decode --add-special x
 has err "no model given: option '--model' is missing"
 rc 2 "$EDGELLM" run -m "$M" -r "" x
 has err "option '--stop': the text is empty"
-rc 2 "$EDGELLM" convert --split-max-size 2.5G "$M" out.gguf
-has err "'2.5G' is not a whole number of bytes, at least 1, such as 500M (powers of 1000) or 2Gi (of 1024)"
+rc 2 "$EDGELLM" convert --split-max-size 2.5 "$M" out.gguf
+has err "'2.5' is not a whole number of bytes, at least 1, such as 500M (powers of 1000) or 2Gi (of 1024)"
 # Types in any case.
 el convert --type F16 "$B" a.gguf
 same a.gguf "$M"

@@ -54,7 +54,7 @@ is "$(type_of 'blk.[0-9]*.ffn_up.weight')" "Q4_K "
 is "$(type_of 'token_embd.weight')" "Q8_0 "
 plan --target-bpw 5 --same-type 'attn_(q|k|v|output)'
 for l in 0 1 2 3; do
-    [ "$(type_of "blk.$l.attn_[a-z]*.weight" | wc -w)" -le 1 ] || fail "layer $l has several types: $(type_of "blk.$l.attn_[a-z]*.weight")"
+    [ "$(type_of "blk.$l.attn_[qkvo][a-z]*.weight" | wc -w)" -le 1 ] || fail "layer $l has several types: $(type_of "blk.$l.attn_[qkvo][a-z]*.weight")"
 done
 plan --target-bpw 8 --skip 'blk.[0-9]*.ffn_down'
 is "$(type_of 'blk.[0-9]*.ffn_down.weight')" "F16 "
